@@ -1,0 +1,50 @@
+//! One function per command. Each says how it ended; none ends the process.
+
+mod about;
+mod act;
+mod config;
+mod doctor;
+mod log;
+mod look;
+pub mod serve;
+mod setup;
+mod uninstall;
+mod up;
+
+use crate::args::{Cli, Command, Tables, TablesCommand};
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::talk::Talk;
+
+/// Runs the command of a command line.
+///
+/// # Errors
+/// What went wrong, for people and programs.
+pub fn run(talk: Talk, cli: &Cli) -> Outcome<Exit> {
+    let context = || Context::new(talk, &cli.everywhere);
+    match &cli.command {
+        Command::Status(arguments) => look::status(&context()?, arguments),
+        Command::Peers(arguments) => look::peers(&context()?, arguments),
+        Command::Tables(Tables { what: Some(TablesCommand::Plan { db }) }) => up::plan_only(&context()?, db.as_deref()),
+        Command::Tables(arguments) => look::tables(&context()?, arguments),
+        Command::Conflicts(arguments) => look::conflicts(&context()?, arguments),
+        Command::Log(arguments) => log::log(&context()?, arguments),
+        Command::Sync(arguments) => act::sync(&context()?, arguments),
+        Command::Pause(arguments) => act::pause(&context()?, arguments),
+        Command::Resume(arguments) => act::resume(&context()?, arguments),
+        Command::Invite(arguments) => act::invite(&context()?, arguments),
+        Command::Doctor(arguments) => doctor::doctor(&context()?, arguments),
+        Command::Config(arguments) => config::config(talk, &cli.everywhere, arguments),
+        Command::Explain(arguments) => about::explain(talk, arguments),
+        Command::Completions(arguments) => about::completions(talk, arguments),
+        Command::Man(arguments) => about::man(talk, arguments),
+        Command::Version => about::version(talk),
+        Command::Up(arguments) => up::up(&context()?, arguments),
+        Command::Init(arguments) => up::init(&context()?, arguments),
+        Command::Join(arguments) => up::join(&context()?, arguments),
+        Command::Run(arguments) => serve::run(&context()?, arguments),
+        Command::Uninstall(arguments) => uninstall::uninstall(&context()?, arguments),
+        Command::Demo(arguments) => crate::demo::demo(talk, arguments),
+    }
+}

@@ -1,0 +1,65 @@
+//! `rowmesh doctor`: what this program can check by itself, and what the running node finds.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rowmesh::control::api::{Answer, Check, Question};
+use serde_json::json;
+
+use crate::args::Doctor;
+use crate::context::{Context, unexpected};
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::nodes::Place;
+use crate::render;
+
+/// Checks everything. A node that does not run is a finding, not an error.
+pub fn doctor(context: &Context, arguments: &Doctor) -> Outcome<Exit> {
+    let place = context.place()?;
+    let mut checks = local(&place);
+    match context.ask_at(&place, &Question::Doctor { fix: arguments.fix }) {
+        Ok(Answer::Checks { checks: found }) => checks.extend(found),
+        Ok(other) => return Err(unexpected(&other)),
+        Err(failure) => {
+            let start = format!("rowmesh run --name {}", place.name);
+            checks.push(check("error", &failure.code, &failure.message, &start));
+        }
+    }
+    let broken = checks.iter().any(|check| check.verdict == "error");
+    context.talk.result(&json!({ "checks": checks }), || render::doctor::checks(&checks, context.talk.out))?;
+    Ok(if broken { Exit::Attention } else { Exit::Done })
+}
+
+fn local(place: &Place) -> Vec<Check> {
+    let mut checks = vec![check("ok", "", &format!("rowmesh {}", env!("CARGO_PKG_VERSION")), "")];
+    checks.push(folder(&place.folder));
+    if let Some(remembered) = &place.remembered {
+        checks.push(database(&remembered.database));
+    }
+    checks
+}
+
+fn folder(folder: &Path) -> Check {
+    match std::fs::metadata(folder) {
+        Err(error) => check("error", "RM8201", &format!("folder {}: {error}", folder.display()), ""),
+        Ok(found) if found.permissions().mode() & 0o022 != 0 => {
+            let text = format!("folder {} can be written by other users", folder.display());
+            check("error", "RM4121", &text, &format!("chmod 700 {}", folder.display()))
+        }
+        Ok(_) => check("ok", "", &format!("folder {}", folder.display()), ""),
+    }
+}
+
+fn database(path: &Path) -> Check {
+    match std::fs::metadata(path) {
+        Ok(found) if found.permissions().readonly() => {
+            check("error", "RM8201", &format!("database {} is read-only", path.display()), "")
+        }
+        Ok(_) => check("ok", "", &format!("database {}", path.display()), ""),
+        Err(error) => check("error", "RM8201", &format!("database {}: {error}", path.display()), ""),
+    }
+}
+
+fn check(verdict: &str, code: &str, text: &str, command: &str) -> Check {
+    Check { verdict: verdict.into(), text: text.into(), code: code.into(), command: command.into() }
+}

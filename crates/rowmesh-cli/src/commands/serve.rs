@@ -1,0 +1,146 @@
+//! `rowmesh run`, and how any command lets a node work in the foreground until it is told to stop.
+
+use std::time::Duration;
+
+use rowmesh::control::api::{Answer, Question};
+use rowmesh::failure::{Failure, code};
+use rowmesh::{Node, RunningNode};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::setup::Job;
+use crate::args::{Run, Setup};
+use crate::config::Config;
+use crate::context::{Context, unexpected};
+use crate::exit::Exit;
+use crate::failure::{Outcome, failure};
+use crate::render;
+use crate::talk::Talk;
+
+/// What a node says when it is live.
+#[derive(Debug, Default)]
+pub struct Greeting {
+    /// What this node is called there, if it was just told.
+    pub name: Option<String>,
+    /// Whether the mesh is new: then the next node is to be invited.
+    pub founded: bool,
+}
+
+/// `rowmesh run`.
+pub fn run(context: &Context, arguments: &Run) -> Outcome<Exit> {
+    let setup = Setup { listen: arguments.listen.clone(), ..Setup::default() };
+    let job = Job::new(context, None, &setup)?;
+    if job.place.remembered.is_none() {
+        return Err(failure(code::NO_MESH, format!("node {} has not been set up yet", job.options.name))
+            .at(job.place.folder.display().to_string())
+            .hint("Begin a mesh:", format!("rowmesh up {}", job.database.path.display()))
+            .hint("Or join one:", format!("rowmesh up {} --join INVITE", job.database.path.display())));
+    }
+    log_to_stderr(&context.config, context.talk);
+    let node = Node::open(job.options.clone())?;
+    in_foreground(context.talk, &job, node, Greeting::default())
+}
+
+/// Lets a node work until somebody stops it. Ctrl-C and SIGTERM finish the transaction at hand; a second one does not wait.
+///
+/// # Errors
+/// If the node cannot start.
+pub fn in_foreground(talk: Talk, job: &Job, node: Node, greeting: Greeting) -> Outcome<Exit> {
+    runtime()?.block_on(async {
+        let mut running = node.start().await?;
+        greet(talk, job, &running, greeting).await?;
+        tokio::select! {
+            () = running.ended() => talk.say("asked to stop"),
+            () = interrupted() => talk.say("stopping"),
+        }
+        tokio::select! {
+            () = running.stop() => Ok(Exit::Done),
+            () = interrupted() => Ok(Exit::Interrupted),
+        }
+    })
+}
+
+/// One runtime for one command.
+///
+/// # Errors
+/// If the system gives no threads.
+pub fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| failure(code::BUG, "the program could not start its threads").because(&error))
+}
+
+/// Waits for Ctrl-C or SIGTERM; for ever where neither can be waited for.
+pub async fn interrupted() {
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    match (interrupt, terminate) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+/// Listening, and for a new mesh the line for the next node.
+async fn greet(talk: Talk, job: &Job, running: &RunningNode, greeting: Greeting) -> Outcome<()> {
+    let listening = running.listening().map(|address| address.to_string());
+    match &listening {
+        Some(address) => talk.done(&format!("listening on {address}")),
+        None => talk.done("listening nowhere: this node calls the others"),
+    }
+    let invite = if greeting.founded && listening.is_some() { Some(invite(running).await?) } else { None };
+    if talk.json {
+        let status = running.status().await?;
+        talk.document_line(&json!({
+            "state": "live", "name": status.name, "node": status.node, "mesh": status.mesh, "listen": status.listen,
+            "database": job.database.path, "data": job.place.folder, "socket": running.socket(), "invite": invite,
+        }))?;
+    } else if let Some(line) = &invite {
+        let database = job.database.path.file_name().unwrap_or_default().to_string_lossy();
+        talk.say("\nAdd another node: run there, within 15 minutes");
+        talk.data(&format!("    rowmesh up {} --join {line}\n", render::clean(&database)))?;
+    }
+    talk.say(&format!("{} live   Ctrl-C stops", talk.err.good("●")));
+    Ok(())
+}
+
+async fn invite(running: &RunningNode) -> Result<String, Failure> {
+    let question =
+        Question::Invite { ttl_ms: millis(INVITE_TTL), uses: 1, role: "peer".to_owned(), addresses: Vec::new() };
+    match running.ask(question).await? {
+        Answer::Invite { line, .. } => Ok(line),
+        other => Err(unexpected(&other)),
+    }
+}
+
+const INVITE_TTL: Duration = Duration::from_secs(15 * 60);
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The daemon's own log. Under a journal, which writes the time itself, it writes none.
+fn log_to_stderr(config: &Config, talk: Talk) {
+    let level = match talk.verbosity() {
+        0 => config.text("log.level"),
+        1 => "debug".to_owned(),
+        _ => "trace".to_owned(),
+    };
+    let directives = format!("{level},hyper=warn,h2=warn,rustls=warn");
+    let filter = tracing_subscriber::EnvFilter::new(directives);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let format = config.text("log.format");
+    let journal = config.surroundings().variable("JOURNAL_STREAM").is_some();
+    // A log that is already there stays: nothing is lost but the format.
+    let _ = match format.as_str() {
+        "json" => builder.json().try_init(),
+        "auto" if !talk.live && !journal => builder.json().try_init(),
+        _ if journal => builder.without_time().with_ansi(false).try_init(),
+        _ => builder.with_ansi(talk.err.on).try_init(),
+    };
+}

@@ -1,0 +1,134 @@
+//! `rowmesh conflicts`: writes that lost, beside the ones that won.
+
+use std::fmt::Write;
+
+use rowmesh::control::api::{Conflict, ConflictSide};
+
+use super::grid::{Grid, Tone, plain};
+use super::time::Moment;
+use super::{clean, value};
+use crate::paint::Paint;
+use crate::units::plural;
+
+/// A list of them.
+pub fn list(conflicts: &[Conflict], moment: &Moment, paint: Paint) -> String {
+    if conflicts.is_empty() {
+        return "No open conflicts.\n".to_owned();
+    }
+    let open = conflicts.iter().filter(|conflict| conflict.state == "open").count() as u64;
+    let grid = grid(conflicts, moment, paint);
+    let show = short(&conflicts[0].id);
+    format!("{} open.\n\n{grid}\nBoth sides of one:  rowmesh conflicts show {show}\n", plural(open, "conflict"))
+}
+
+/// Only the rows.
+pub fn grid(conflicts: &[Conflict], moment: &Moment, paint: Paint) -> String {
+    let mut grid = Grid::new(&["ID", "WHEN", "ROW", "COLUMN", "SHOWN", "LOST", "TYPE", "STATE"], paint);
+    for conflict in conflicts {
+        grid.row(&[
+            plain(short(&conflict.id)),
+            plain(moment.when(conflict.detected_at)),
+            plain(format!("{} {}", conflict.table, conflict.key)),
+            plain(conflict.column.as_deref().unwrap_or("(row)")),
+            plain(side(&conflict.winning)),
+            plain(side(&conflict.losing)),
+            plain(&conflict.conflict_type),
+            if conflict.state == "open" { ("open".to_owned(), Tone::Warn) } else { plain(&conflict.state) },
+        ]);
+    }
+    grid.show()
+}
+
+/// One of them: common version, what stands, what lost.
+pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
+    let row = format!("{} {}", clean(&conflict.table), clean(&conflict.key));
+    let kind = format!("{}, settled by {}", clean(&conflict.conflict_type), clean(&conflict.strategy));
+    let mut text = format!("{}   {kind}, {}\n", paint.bold(&row), clean(&conflict.state));
+    let head = |role: &str, side: &ConflictSide| {
+        let at = if side.at == 0 { String::new() } else { format!(" ({})", moment.exact(side.at)) };
+        format!("{role}: {}{at}", side.node)
+    };
+    let (shown, lost) = (head("shown", &conflict.winning), head("lost", &conflict.losing));
+    let mut grid = Grid::new(&["", "before", &clean(&shown), &clean(&lost)], paint);
+    grid.row(&[
+        plain(format!("  {}", conflict.column.as_deref().unwrap_or("(row)"))),
+        plain(value(conflict.common.as_ref())),
+        plain(written(&conflict.winning)),
+        plain(written(&conflict.losing)),
+    ]);
+    text += &grid.show();
+    if let Some(columns) = conflict.row.as_ref().and_then(serde_json::Value::as_object) {
+        text += "the row as it stands now:\n";
+        for (column, now) in columns {
+            let _ = writeln!(text, "  {:<24} {}", clean(column), value(Some(now)));
+        }
+    }
+    text += "To take the other value, write it with your application or with SQL: it has seen both sides and wins everywhere.\n";
+    text
+}
+
+fn side(side: &ConflictSide) -> String {
+    format!("{} ({})", written(side), side.node)
+}
+
+fn written(side: &ConflictSide) -> String {
+    if side.value.is_none() { "deleted".to_owned() } else { value(side.value.as_ref()) }
+}
+
+fn short(id: &str) -> String {
+    id.chars().take(ID_CHARACTERS).collect()
+}
+
+const ID_CHARACTERS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+    use serde_json::json;
+
+    use super::*;
+
+    fn conflict() -> Conflict {
+        let side = |node: &str, at, value: Option<&str>| ConflictSide {
+            node: node.into(),
+            at,
+            value: value.map(|v| json!(v)),
+        };
+        Conflict {
+            id: "7QK3MZ2P9ABCDEF".into(),
+            table: "customers".into(),
+            key: "8841".into(),
+            column: Some("phone".into()),
+            conflict_type: "UPDATE_UPDATE".into(),
+            strategy: "LAST_WRITER_WINS".into(),
+            state: "open".into(),
+            detected_at: 1_769_869_980_000,
+            losing: side("till-1", 1_769_869_860_000, Some("555-0177")),
+            winning: side("office", 1_769_869_980_000, Some("555-0199")),
+            common: Some(json!("555-0100")),
+            row: Some(json!({"id": 8841, "phone": "555-0199", "name": "Jane Moyo"})),
+        }
+    }
+
+    fn moment() -> Moment {
+        Moment::at(1_769_875_200_000, TimeZone::UTC)
+    }
+
+    #[test]
+    fn the_list_names_both_sides() {
+        let deleted = Conflict {
+            column: None,
+            conflict_type: "UPDATE_DELETE".into(),
+            state: "superseded".into(),
+            losing: ConflictSide { node: "depot".into(), at: 0, value: None },
+            ..conflict()
+        };
+        insta::assert_snapshot!(list(&[conflict(), deleted], &moment(), Paint::default()));
+        assert_eq!(list(&[], &moment(), Paint::default()), "No open conflicts.\n");
+    }
+
+    #[test]
+    fn one_conflict_shows_before_and_both_sides() {
+        insta::assert_snapshot!(one(&conflict(), &moment(), Paint::default()));
+    }
+}

@@ -1,0 +1,140 @@
+//! What setting up would do to a database, shown before it is done. Decides nothing.
+
+use std::fmt::Write;
+
+use rowmesh::setup::{Installed, Plan, PlannedTable, SkippedTable};
+
+use super::clean;
+use super::grid::{Grid, plain};
+use crate::paint::Paint;
+use crate::units::plural;
+
+/// The plan; `full` names every table.
+pub fn plan(plan: &Plan, full: bool, paint: Paint) -> String {
+    let mut text = format!("{}\n", paint.bold("Plan"));
+    let names: Vec<&str> = plan.sync.iter().map(|table| table.table.as_str()).collect();
+    let _ =
+        writeln!(text, "  sync  {:>12}   {}", plural(names.len() as u64, "table"), clean(&some_names(&names, full)));
+    for (reason, tables) in by_reason(&plan.skip) {
+        let names: Vec<&str> = tables.iter().map(|table| table.table.as_str()).collect();
+        let _ = writeln!(
+            text,
+            "  skip  {:>12}   {}  ({})",
+            plural(names.len() as u64, "table"),
+            clean(&some_names(&names, full)),
+            clean(reason)
+        );
+        for table in tables.iter().filter(|table| !table.remedy.is_empty()) {
+            let _ = writeln!(text, "                       {}: {}", clean(&table.table), clean(&table.remedy));
+        }
+    }
+    let _ = writeln!(
+        text,
+        "  add to the database: {}, {} named rowmesh_*     Undo any time: rowmesh uninstall",
+        plural(plan.triggers_added, "trigger"),
+        plural(plan.tables_added, "table"),
+    );
+    if full && !plan.sync.is_empty() {
+        text += &format!("\n{}\n", tables(&plan.sync, paint));
+    }
+    let shown = if full { plan.notes.len() } else { plan.notes.len().min(NOTES_SHOWN) };
+    for note in &plan.notes[..shown] {
+        let _ = writeln!(text, "{} {}", paint.warn("!"), clean(note));
+    }
+    if shown < plan.notes.len() {
+        let _ = writeln!(
+            text,
+            "{} {} (see all: --plan)",
+            paint.warn("!"),
+            plural((plan.notes.len() - shown) as u64, "more note")
+        );
+    }
+    text
+}
+
+/// What taking out would take out.
+pub fn installed(installed: &Installed) -> String {
+    let (triggers, tables) = (installed.triggers.len() as u64, installed.tables.len() as u64);
+    if triggers + tables == 0 {
+        return "Nothing of Rowmesh is in this database.\n".to_owned();
+    }
+    format!(
+        "Remove from the database: {}, {}. Rows of the application stay as they are.\n",
+        plural(triggers, "trigger"),
+        plural(tables, "table")
+    )
+}
+
+fn tables(sync: &[PlannedTable], paint: Paint) -> String {
+    let mut grid = Grid::new(&["TABLE", "KEY"], paint);
+    for table in sync {
+        grid.row(&[plain(&table.table), plain(table.key.join(", "))]);
+    }
+    grid.show()
+}
+
+fn by_reason(skip: &[SkippedTable]) -> Vec<(&str, Vec<&SkippedTable>)> {
+    let mut groups: Vec<(&str, Vec<&SkippedTable>)> = Vec::new();
+    for table in skip {
+        match groups.iter_mut().find(|(reason, _)| *reason == table.reason) {
+            Some((_, tables)) => tables.push(table),
+            None => groups.push((&table.reason, vec![table])),
+        }
+    }
+    groups
+}
+
+fn some_names(names: &[&str], full: bool) -> String {
+    match names {
+        [] => "(none)".to_owned(),
+        names if full || names.len() <= NAMES_SHOWN => names.join(", "),
+        names => format!("{} … (see all: --plan)", names[..NAMES_SHOWN].join(", ")),
+    }
+}
+
+const NAMES_SHOWN: usize = 4;
+const NOTES_SHOWN: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shop() -> Plan {
+        let table = |name: &str| PlannedTable { table: name.into(), key: vec!["id".into()] };
+        let skipped = |name: &str, reason: &str, remedy: &str| SkippedTable {
+            table: name.into(),
+            reason: reason.into(),
+            remedy: remedy.into(),
+            ..SkippedTable::default()
+        };
+        Plan {
+            database: "shop.db".into(),
+            sync: ["customers", "orders", "order_items", "products", "suppliers"].map(table).into(),
+            skip: vec![
+                skipped("_prisma_migrations", "migration history", ""),
+                skipped("notes", "it has no key", "ALTER TABLE …"),
+                skipped("sessions", "sessions", ""),
+                skipped("more_sessions", "sessions", ""),
+            ],
+            triggers_added: 15,
+            tables_added: 17,
+            notes: vec!["orders.customer_id has no index".into()],
+            ..Plan::default()
+        }
+    }
+
+    #[test]
+    fn the_plan_says_what_syncs_what_does_not_and_what_is_added() {
+        insta::assert_snapshot!(plan(&shop(), false, Paint::default()));
+    }
+
+    #[test]
+    fn the_full_plan_names_every_table() {
+        insta::assert_snapshot!(plan(&shop(), true, Paint::default()));
+    }
+
+    #[test]
+    fn an_empty_database_has_an_empty_plan() {
+        insta::assert_snapshot!(plan(&Plan::default(), false, Paint::default()));
+    }
+}

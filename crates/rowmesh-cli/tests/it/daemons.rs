@@ -1,0 +1,147 @@
+//! Daemons that run side by side, are killed, started again, asked too early or too late.
+
+use std::time::{Duration, Instant};
+
+use crate::machine::{Machine, eventually, said, sql, value};
+
+#[test]
+fn a_killed_daemon_is_known_at_once_and_goes_on_where_it_was() {
+    let machine = Machine::new();
+    let (a, _b) = machine.pair();
+    let address = a.address();
+    a.kill();
+    let times = [(); 3].map(|()| {
+        let begun = Instant::now();
+        let said = machine.run(&["status", "--name", "a"]);
+        assert_eq!((said.code, said.error_code().as_str()), (4, "RM4000"), "{said:?}");
+        assert!(said.err.contains("rowmesh run"), "{said:?}");
+        begun.elapsed()
+    });
+    assert!(times.iter().min().is_some_and(|time| *time < Duration::from_millis(100)), "{times:?}");
+    assert_eq!(machine.run(&["status", "--name", "a", "--json"]).json()["error"]["code"], "RM4000");
+    assert_eq!(machine.run(&["doctor", "--name", "a"]).code, 3);
+
+    sql(&machine.path("a.db"), "INSERT INTO products VALUES ('n', 'Nougat')");
+    let a = machine.start_at(&["run", "--name", "a"], &address);
+    eventually("what was written meanwhile arrives", || {
+        value(&machine.path("b.db"), "SELECT name FROM products").is_some()
+    });
+    assert_eq!(a.terminate(), 0, "a service manager's word ends it in peace");
+}
+
+#[test]
+fn up_is_enough_to_start_again() {
+    let machine = Machine::new();
+    machine.shop("a.db");
+    machine.start(&["up", "a.db", "--name", "a", "--yes"]).kill();
+    let again = machine.start(&["up", "a.db"]);
+    assert_eq!(again.greeting["name"], "a", "the database's node, without being named");
+    assert!(again.greeting["invite"].is_null(), "only a new mesh invites by itself");
+}
+
+#[test]
+fn a_taken_port_is_told_before_anything_is_changed() {
+    let machine = Machine::new();
+    let shop = machine.shop("shop.db");
+    let before = crate::machine::schema(&shop);
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = holder.local_addr().expect("known").to_string();
+    let said = machine.run(&["up", "shop.db", "--yes", "--listen", &address]);
+    assert_eq!((said.code, said.error_code().as_str()), (1, "RM4201"), "{said:?}");
+    assert!(said.err.contains("rowmesh up other.db --listen :7706"), "{said:?}");
+    assert_eq!(crate::machine::schema(&shop), before);
+    let said = machine.run(&["up", "shop.db", "--yes", "--listen", "nonsense"]);
+    assert_eq!((said.code, said.error_code().as_str()), (2, "RM1401"), "{said:?}");
+}
+
+/// Covers C2 from the command line: the store's and the node's locks have tests of their own.
+#[test]
+fn c2_a_second_daemon_on_one_database_is_refused() {
+    let machine = Machine::new();
+    machine.shop("a.db");
+    let _a = machine.start(&["up", "a.db", "--name", "a", "--yes"]);
+    for arguments in
+        [&["up", "a.db", "--name", "a", "--yes"][..], &["up", "a.db", "--data", "other", "--name", "x", "--yes"]]
+    {
+        let said = machine.run(&arguments.iter().copied().chain(["--listen", "127.0.0.1:0"]).collect::<Vec<_>>());
+        assert_eq!((said.code, said.error_code().as_str()), (1, "RM4202"), "{said:?}");
+    }
+    assert_eq!(machine.run(&["status", "--name", "a"]).code, 0);
+}
+
+#[test]
+fn several_nodes_of_one_machine_are_told_apart() {
+    let machine = Machine::new();
+    let (_a, b) = machine.pair();
+    let asked = machine.run(&["status"]);
+    assert_eq!((asked.code, asked.error_code().as_str()), (2, "RM1311"), "{asked:?}");
+    assert!(asked.err.contains("--name a") && asked.err.contains("--name b"), "{asked:?}");
+    let by_database = said(machine.command(&["status", "--json"]).env("DATABASE_URL", "file:./b.db"));
+    assert_eq!(by_database.json()["name"], "b");
+    let folder = b.greeting["data"].as_str().expect("a folder").to_owned();
+    assert_eq!(machine.json(&["status", "--data", &folder])["name"], "b");
+    let socket = b.greeting["socket"].as_str().expect("a socket").to_owned();
+    assert_eq!(machine.json(&["status", "--socket", &socket])["name"], "b");
+    b.kill();
+    assert_eq!(machine.json(&["status"])["name"], "a", "the only one that runs");
+}
+
+#[test]
+fn waiting_for_a_peer_that_is_away_ends_with_6() {
+    let machine = Machine::new();
+    let (_a, b) = machine.pair();
+    b.kill();
+    sql(&machine.path("a.db"), "INSERT INTO products VALUES ('n', 'Nougat')");
+    eventually("the change is sealed", || machine.json(&["status", "--name", "a"])["dirty"] == false);
+    let said = machine.run(&["sync", "--wait", "--timeout", "500ms", "--peer", "b", "--name", "a"]);
+    assert_eq!((said.code, said.error_code().as_str()), (6, "RM5001"), "{said:?}");
+    assert!(said.err.contains("b is "), "who is behind: {said:?}");
+}
+
+#[test]
+fn a_log_that_is_followed_prints_one_document_a_line() {
+    use std::io::{BufRead, BufReader};
+    let machine = Machine::new();
+    let shop = machine.shop("a.db");
+    let _a = machine.start(&["up", "a.db", "--name", "a", "--yes"]);
+    let mut follower =
+        machine.command(&["log", "-f", "--json"]).stdout(std::process::Stdio::piped()).spawn().expect("started");
+    let mut lines = BufReader::new(follower.stdout.take().expect("piped")).lines();
+    for id in ["x", "y"] {
+        sql(&shop, &format!("INSERT INTO products VALUES ('{id}', 'n')"));
+        let line = lines.next().expect("a line").expect("readable");
+        let change: serde_json::Value = serde_json::from_str(&line).expect("a document");
+        assert_eq!(
+            (change["operation"].as_str(), change["after"]["id"].as_str()),
+            (Some("INSERT"), Some(id)),
+            "{change}"
+        );
+    }
+    follower.kill().expect("killed");
+    follower.wait().expect("ended");
+}
+
+#[test]
+fn tables_that_are_left_out_stay_out() {
+    let machine = Machine::new();
+    let shop = machine.shop("a.db");
+    sql(&shop, "CREATE TABLE tmp_work (id TEXT PRIMARY KEY, x); CREATE TABLE sessions (id TEXT PRIMARY KEY, token)");
+    let a = machine.start(&["up", "a.db", "--name", "a", "--yes", "--exclude", "tmp_*"]);
+    let tables = machine.json(&["tables", "--name", "a"]);
+    let synced: Vec<&str> = tables["tables"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|table| table["synced"] == true)
+        .map(|table| table["name"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(synced, ["products"], "{tables}");
+    let _b = machine.start(&["up", "b.db", "--name", "b", "--yes", "--join", &a.invite()]);
+    sql(
+        &shop,
+        "INSERT INTO tmp_work VALUES ('t', 1); INSERT INTO sessions VALUES ('s', 'secret'); INSERT INTO products VALUES ('p', 'P')",
+    );
+    eventually("what travels is there", || value(&machine.path("b.db"), "SELECT name FROM products").is_some());
+    assert_eq!(value(&machine.path("b.db"), "SELECT id FROM tmp_work"), None);
+    assert_eq!(value(&machine.path("b.db"), "SELECT id FROM sessions"), None);
+}

@@ -1,0 +1,10 @@
+//! The program as its users meet it: real processes of the built binary on files of their own. What single functions do is tested beside them.
+
+mod configuration;
+mod daemons;
+mod demo;
+mod invites;
+mod leaving;
+mod machine;
+mod quick_start;
+mod usage;

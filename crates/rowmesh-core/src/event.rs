@@ -1,0 +1,289 @@
+//! One row's insert, update or delete as it travels: exact images, and what it knew. How many make a changeset is `changeset`'s business.
+
+use std::sync::Arc;
+
+use crate::clock::{Lamport, VersionVector};
+use crate::encode::{Malformed, Reader, Writer};
+use crate::ident::{Dot, Origin, Seq};
+use crate::limits;
+use crate::value::{ColumnName, Key, TableName, Value};
+
+/// What was done to a row, as its net effect in one seal round.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Operation {
+    /// The row was not there before.
+    Insert,
+    /// Some of its columns changed.
+    Update,
+    /// It is gone.
+    Delete,
+}
+
+/// A table as the origin had it when it sealed: events name columns by their position in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TableShape {
+    /// The table.
+    pub name: TableName,
+    /// Its columns in the origin's order.
+    pub columns: Vec<ColumnName>,
+    /// Positions of the key's columns in the key's order.
+    pub key: Vec<u16>,
+}
+
+/// Number of the extra field that says of a delete: the row still stands at its origin, it left the scope. Empty.
+pub const EXTRA_LEAVES_SCOPE: u64 = 1;
+
+/// One row's change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// Position of the table in the changeset's list of shapes.
+    pub table: u16,
+    /// What happened.
+    pub operation: Operation,
+    /// When, in the one order that respects causality.
+    pub lamport: Lamport,
+    /// The changeset whose insert made the row; this event's own for an insert of a new row.
+    pub birth: Birth,
+    /// Every column as it was shown before; empty for an insert.
+    pub before: Vec<Value>,
+    /// The columns written, by position, ascending: all for an insert, those that differ for an update, none for a delete.
+    pub written: Vec<(u16, Value)>,
+    /// Makes the event's hash say nothing about its content to those who may not have it.
+    pub salt: [u8; 16],
+    /// Numbered fields of later versions, ascending, kept and forwarded as they are: references by identity, claims known to lose.
+    pub extras: Vec<(u64, Vec<u8>)>,
+}
+
+/// Which insert made the row that an event is about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Birth {
+    /// This very event.
+    Here,
+    /// The insert in that changeset, under the same table and key.
+    At(Dot),
+}
+
+/// The unique name of one event.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct EventId {
+    /// The changeset.
+    pub dot: Dot,
+    /// The table.
+    pub table: TableName,
+    /// The row.
+    pub key: Key,
+}
+
+/// What an origin knew when it sealed: a vector clock, less the events that it held parked then.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Context {
+    /// Everything the origin's row states reflected, its own earlier changesets included.
+    pub vector: VersionVector,
+    /// Events inside the vector that nobody there could see in a table yet. Sorted.
+    pub parked: Arc<Vec<EventId>>,
+}
+
+impl Operation {
+    /// As `sync_events` spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Insert => "INSERT",
+            Operation::Update => "UPDATE",
+            Operation::Delete => "DELETE",
+        }
+    }
+
+    /// Reads what [`Operation::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Operation> {
+        [Operation::Insert, Operation::Update, Operation::Delete]
+            .into_iter()
+            .find(|operation| operation.as_str() == text)
+    }
+}
+
+impl Context {
+    /// Whether the origin had seen what that changeset did to this row.
+    pub fn sees(&self, dot: &Dot, table: &str, key: &Key) -> bool {
+        self.vector.covers(dot) && !self.parked.iter().any(|id| id.dot == *dot && *id.table == *table && id.key == *key)
+    }
+}
+
+impl Event {
+    /// The row's key, from the image that has one.
+    pub fn key(&self, shape: &TableShape) -> Key {
+        match self.operation {
+            Operation::Insert => Key::of(shape.key.iter().map(|column| &self.written[usize::from(*column)].1)),
+            _ => Key::of(shape.key.iter().map(|column| &self.before[usize::from(*column)])),
+        }
+    }
+
+    /// Every column as the event left it; `None` for a delete.
+    pub fn after(&self) -> Option<Vec<Value>> {
+        match self.operation {
+            Operation::Delete => None,
+            Operation::Insert => Some(self.written.iter().map(|(_, value)| value.clone()).collect()),
+            Operation::Update => {
+                let mut after = self.before.clone();
+                for (column, value) in &self.written {
+                    after[usize::from(*column)] = value.clone();
+                }
+                Some(after)
+            }
+        }
+    }
+
+    /// The changeset whose insert made the row, told from inside changeset `own`.
+    pub fn birth_dot(&self, own: Dot) -> Dot {
+        match self.birth {
+            Birth::Here => own,
+            Birth::At(dot) => dot,
+        }
+    }
+
+    /// Rough bytes it takes, for budgets.
+    pub fn weight(&self) -> usize {
+        let before: usize = self.before.iter().map(Value::weight).sum();
+        let written: usize = self.written.iter().map(|(_, value)| value.weight() + 2).sum();
+        before + written + 64
+    }
+
+    /// Appends the canonical bytes. `origins` is the changeset's list; each birth's origin must be in it.
+    pub(crate) fn encode(&self, out: &mut Writer, origins: &[Origin]) {
+        out.number(u64::from(self.table));
+        out.byte(self.operation as u8);
+        out.number(self.lamport.0);
+        match self.birth {
+            Birth::Here => out.number(0),
+            Birth::At(dot) => {
+                let index =
+                    origins.binary_search(&dot.origin).expect("a birth that the context covers has its origin there");
+                out.number(index as u64 + 1);
+                out.number(dot.seq.0);
+            }
+        }
+        out.raw(&self.salt);
+        if self.operation != Operation::Insert {
+            for value in &self.before {
+                value.encode(out);
+            }
+        }
+        match self.operation {
+            Operation::Insert => self.written.iter().for_each(|(_, value)| value.encode(out)),
+            Operation::Update => {
+                out.number(self.written.len() as u64);
+                for (column, value) in &self.written {
+                    out.number(u64::from(*column));
+                    value.encode(out);
+                }
+            }
+            Operation::Delete => {}
+        }
+        out.number(self.extras.len() as u64);
+        for (number, bytes) in &self.extras {
+            out.number(*number);
+            out.bytes(bytes);
+        }
+    }
+
+    /// Reads one event; checks every position against the shapes.
+    pub(crate) fn decode(
+        input: &mut Reader<'_>,
+        shapes: &[TableShape],
+        origins: &[Origin],
+    ) -> Result<Event, Malformed> {
+        let table = input.bounded("event table", shapes.len().saturating_sub(1) as u64)? as u16;
+        let shape = shapes.get(usize::from(table)).ok_or(Malformed::Invalid("event table"))?;
+        let operation = match input.byte("operation")? {
+            0 => Operation::Insert,
+            1 => Operation::Update,
+            2 => Operation::Delete,
+            _ => return Err(Malformed::Invalid("operation")),
+        };
+        let lamport = Lamport(input.bounded("lamport", limits::NUMBER_MAX)?);
+        let birth = match input.bounded("birth origin", origins.len() as u64)? {
+            0 => Birth::Here,
+            index => {
+                let origin = origins[index as usize - 1];
+                Birth::At(Dot { origin, seq: Seq(input.bounded("birth seq", limits::NUMBER_MAX)?) })
+            }
+        };
+        let salt = input.array("salt")?;
+        let width = shape.columns.len();
+        let before = match operation {
+            Operation::Insert => Vec::new(),
+            _ => (0..width).map(|_| Value::decode(input)).collect::<Result<_, _>>()?,
+        };
+        let written = match operation {
+            Operation::Insert => {
+                (0..width).map(|column| Ok((column as u16, Value::decode(input)?))).collect::<Result<_, _>>()?
+            }
+            Operation::Update => decode_written(input, shape)?,
+            Operation::Delete => Vec::new(),
+        };
+        let extras = decode_extras(input)?;
+        Ok(Event { table, operation, lamport, birth, before, written, salt, extras })
+    }
+}
+
+fn decode_written(input: &mut Reader<'_>, shape: &TableShape) -> Result<Vec<(u16, Value)>, Malformed> {
+    let count = input.count("written columns", shape.columns.len())?;
+    let mut written: Vec<(u16, Value)> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let column = input.bounded("written column", shape.columns.len().saturating_sub(1) as u64)? as u16;
+        let rises = written.last().is_none_or(|(last, _)| *last < column);
+        if !rises || shape.key.contains(&column) {
+            return Err(Malformed::Invalid("written column"));
+        }
+        written.push((column, Value::decode(input)?));
+    }
+    if written.is_empty() { Err(Malformed::Invalid("written columns")) } else { Ok(written) }
+}
+
+fn decode_extras(input: &mut Reader<'_>) -> Result<Vec<(u64, Vec<u8>)>, Malformed> {
+    let count = input.count("extra fields", limits::EXTRAS_MAX)?;
+    let mut extras: Vec<(u64, Vec<u8>)> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let number = input.number("extra field")?;
+        if extras.last().is_some_and(|(last, _)| *last >= number) {
+            return Err(Malformed::Invalid("extra field"));
+        }
+        extras.push((number, input.bytes("extra field", limits::EVENT_BYTES_MAX)?.to_vec()));
+    }
+    Ok(extras)
+}
+
+impl TableShape {
+    pub(crate) fn encode(&self, out: &mut Writer) {
+        out.bytes(self.name.as_bytes());
+        out.number(self.columns.len() as u64);
+        for column in &self.columns {
+            out.bytes(column.as_bytes());
+        }
+        out.number(self.key.len() as u64);
+        for column in &self.key {
+            out.number(u64::from(*column));
+        }
+    }
+
+    pub(crate) fn decode(input: &mut Reader<'_>) -> Result<TableShape, Malformed> {
+        let name = input.name("table name")?.into();
+        let count = input.count("columns", limits::COLUMNS_MAX)?;
+        let columns = (0..count)
+            .map(|_| Ok(input.name("column name")?.into()))
+            .collect::<Result<Vec<ColumnName>, Malformed>>()?;
+        let unique: std::collections::BTreeSet<&ColumnName> = columns.iter().collect();
+        if unique.len() != columns.len() {
+            return Err(Malformed::Invalid("column names"));
+        }
+        let key_count = input.count("key columns", limits::KEY_COLUMNS_MAX)?;
+        let mut key = Vec::with_capacity(key_count);
+        for _ in 0..key_count {
+            let column = input.bounded("key column", count.saturating_sub(1) as u64)? as u16;
+            if key.contains(&column) {
+                return Err(Malformed::Invalid("key column"));
+            }
+            key.push(column);
+        }
+        if key.is_empty() { Err(Malformed::Invalid("key")) } else { Ok(TableShape { name, columns, key }) }
+    }
+}

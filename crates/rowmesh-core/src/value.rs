@@ -1,0 +1,346 @@
+//! Exact values: what a database held, bit for bit, with one canonical encoding. No conversions between types live here.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::encode::{Malformed, Reader, Writer};
+use crate::ident::hex;
+use crate::limits;
+
+/// The name of a table, as the database spells it.
+pub type TableName = Arc<str>;
+/// The name of a column, as the database spells it.
+pub type ColumnName = Arc<str>;
+
+/// One value of one column. Equal means identical: 1 is not 1.0, 0.0 is not -0.0, and every NaN is the one NaN.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// No value.
+    Null,
+    /// Truth, where the database has a type for it.
+    Boolean(bool),
+    /// 64-bit signed integer.
+    Integer(i64),
+    /// IEEE 754 double.
+    Real(f64),
+    /// Text in the database's encoding; SQLite lets it hold bytes that are not UTF-8, and so do we.
+    Text(Vec<u8>),
+    /// Bytes.
+    Blob(Vec<u8>),
+    /// Exact decimal of any length, in its shortest text that keeps the scale (`1.10` is not `1.1`).
+    Decimal(String),
+    /// A value of a type that has no form of its own here: the type's name and its canonical text.
+    Typed(Arc<str>, String),
+}
+
+/// Longest blob that JSON for people spells out; a longer one is named by length and hash.
+const BLOB_BYTES_SPELT: usize = 1_024;
+
+impl Value {
+    /// Text from a string.
+    pub fn text(text: &str) -> Value {
+        Value::Text(text.as_bytes().to_vec())
+    }
+
+    /// Whether it is NULL.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// The text, where it is text in UTF-8.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::Text(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
+
+    /// Rough bytes it takes, for budgets.
+    pub fn weight(&self) -> usize {
+        match self {
+            Value::Null | Value::Boolean(_) => 1,
+            Value::Integer(_) | Value::Real(_) => 9,
+            Value::Text(bytes) | Value::Blob(bytes) => bytes.len() + 4,
+            Value::Decimal(text) => text.len() + 4,
+            Value::Typed(name, text) => name.len() + text.len() + 8,
+        }
+    }
+
+    /// Appends the canonical bytes.
+    pub fn encode(&self, out: &mut Writer) {
+        match self {
+            Value::Null => out.byte(0),
+            Value::Integer(number) => {
+                out.byte(1);
+                out.signed(*number);
+            }
+            Value::Real(number) => {
+                out.byte(2);
+                out.raw(&real_bits(*number).to_be_bytes());
+            }
+            Value::Text(bytes) => {
+                out.byte(3);
+                out.bytes(bytes);
+            }
+            Value::Blob(bytes) => {
+                out.byte(4);
+                out.bytes(bytes);
+            }
+            Value::Boolean(truth) => {
+                out.byte(5);
+                out.byte(u8::from(*truth));
+            }
+            Value::Decimal(text) => {
+                out.byte(6);
+                out.bytes(text.as_bytes());
+            }
+            Value::Typed(name, text) => {
+                out.byte(7);
+                out.bytes(name.as_bytes());
+                out.bytes(text.as_bytes());
+            }
+        }
+    }
+
+    /// Reads one value.
+    pub fn decode(input: &mut Reader<'_>) -> Result<Value, Malformed> {
+        let limit = limits::EVENT_BYTES_MAX;
+        Ok(match input.byte("value")? {
+            0 => Value::Null,
+            1 => Value::Integer(input.signed("integer")?),
+            2 => Value::Real(decode_real(u64::from_be_bytes(input.array("real")?))?),
+            3 => Value::Text(input.bytes("text", limit)?.to_vec()),
+            4 => Value::Blob(input.bytes("blob", limit)?.to_vec()),
+            5 => match input.byte("boolean")? {
+                0 => Value::Boolean(false),
+                1 => Value::Boolean(true),
+                _ => return Err(Malformed::Invalid("boolean")),
+            },
+            6 => Value::Decimal(utf8(input.bytes("decimal", limit)?, "decimal")?),
+            7 => {
+                Value::Typed(input.name("type name")?.into(), utf8(input.bytes("typed value", limit)?, "typed value")?)
+            }
+            _ => return Err(Malformed::Invalid("value kind")),
+        })
+    }
+
+    /// Appends JSON for people and for queries: exact for NULL, booleans, integers, finite reals, UTF-8 text and short blobs;
+    /// what JSON cannot hold becomes an object that names its type.
+    pub fn write_json(&self, out: &mut String) {
+        match self {
+            Value::Null => out.push_str("null"),
+            Value::Boolean(truth) => out.push_str(if *truth { "true" } else { "false" }),
+            Value::Integer(number) => write_display(out, number),
+            Value::Real(number) if number.is_finite() => write_display(out, &format_args!("{number:?}")),
+            Value::Real(number) => write_display(out, &format_args!("{{\"real\":\"{number}\"}}")),
+            Value::Text(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => write_json_string(out, text),
+                Err(_) => write_display(out, &format_args!("{{\"text\":\"{}\"}}", hex(bytes))),
+            },
+            Value::Blob(bytes) if bytes.len() <= BLOB_BYTES_SPELT => {
+                write_display(out, &format_args!("{{\"blob\":\"{}\"}}", hex(bytes)));
+            }
+            Value::Blob(bytes) => write_display(
+                out,
+                &format_args!("{{\"blob_bytes\":{},\"blake3\":\"{}\"}}", bytes.len(), blake3::hash(bytes).to_hex()),
+            ),
+            Value::Decimal(text) => write_json_string(out, text),
+            Value::Typed(_, text) => write_json_string(out, text),
+        }
+    }
+
+    /// The JSON of [`Value::write_json`].
+    pub fn to_json(&self) -> String {
+        let mut out = String::new();
+        self.write_json(&mut out);
+        out
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Boolean(a), Value::Boolean(b)) => a == b,
+            (Value::Integer(a), Value::Integer(b)) => a == b,
+            (Value::Real(a), Value::Real(b)) => real_bits(*a) == real_bits(*b),
+            (Value::Text(a), Value::Text(b)) | (Value::Blob(a), Value::Blob(b)) => a == b,
+            (Value::Decimal(a), Value::Decimal(b)) => a == b,
+            (Value::Typed(a, x), Value::Typed(b, y)) => a == b && x == y,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Value {}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Value {
+        Value::Integer(number)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::text(text)
+    }
+}
+
+/// The key of one row: canonical bytes of its key columns' values, in the order of the table's key. Compares as bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Key(pub Vec<u8>);
+
+impl Key {
+    /// The key made of these values.
+    pub fn of<'v>(values: impl IntoIterator<Item = &'v Value>) -> Key {
+        let mut out = Writer::default();
+        for value in values {
+            value.encode(&mut out);
+        }
+        Key(out.0)
+    }
+
+    /// The values it is made of.
+    ///
+    /// # Errors
+    /// If the bytes are no key.
+    pub fn values(&self) -> Result<Vec<Value>, Malformed> {
+        let mut input = Reader::new(&self.0);
+        let mut values = Vec::with_capacity(1);
+        while input.rest() > 0 {
+            values.push(Value::decode(&mut input)?);
+        }
+        Ok(values)
+    }
+
+    /// For people: the bare value where there is one, else a JSON array.
+    pub fn to_display(&self) -> String {
+        match self.values() {
+            Ok(values) if values.len() == 1 => match values[0].as_str() {
+                Some(text) => text.to_owned(),
+                None => values[0].to_json(),
+            },
+            Ok(values) => {
+                let parts: Vec<String> = values.iter().map(Value::to_json).collect();
+                format!("[{}]", parts.join(","))
+            }
+            Err(_) => hex(&self.0),
+        }
+    }
+}
+
+/// Appends an object of names and values.
+pub fn write_json_object<'v>(out: &mut String, fields: impl IntoIterator<Item = (&'v str, &'v Value)>) {
+    out.push('{');
+    for (index, (name, value)) in fields.into_iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_json_string(out, name);
+        out.push(':');
+        value.write_json(out);
+    }
+    out.push('}');
+}
+
+/// Appends a JSON string.
+pub fn write_json_string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if u32::from(c) < 0x20 => write_display(out, &format_args!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+fn write_display(out: &mut String, what: &dyn std::fmt::Display) {
+    write!(out, "{what}").expect("writing to a String never fails");
+}
+
+fn real_bits(number: f64) -> u64 {
+    if number.is_nan() { f64::NAN.to_bits() } else { number.to_bits() }
+}
+
+fn decode_real(bits: u64) -> Result<f64, Malformed> {
+    let number = f64::from_bits(bits);
+    if real_bits(number) == bits { Ok(number) } else { Err(Malformed::Invalid("real")) }
+}
+
+fn utf8(bytes: &[u8], what: &'static str) -> Result<String, Malformed> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| Malformed::Invalid(what))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(crate) fn any_value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Boolean),
+            any::<i64>().prop_map(Value::Integer),
+            any::<u64>().prop_map(|bits| Value::Real(f64::from_bits(bits))),
+            any::<Vec<u8>>().prop_map(Value::Text),
+            any::<Vec<u8>>().prop_map(Value::Blob),
+            "-?[0-9]{1,30}(\\.[0-9]{1,30})?".prop_map(Value::Decimal),
+            ("[a-z]{1,9}", ".{0,20}").prop_map(|(name, text)| Value::Typed(name.into(), text)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn f13_values_come_back_bit_for_bit(value in any_value()) {
+            let mut out = Writer::default();
+            value.encode(&mut out);
+            let mut input = Reader::new(&out.0);
+            prop_assert_eq!(Value::decode(&mut input), Ok(value));
+            prop_assert_eq!(input.end("value"), Ok(()));
+        }
+
+        #[test]
+        fn k13_any_bytes_that_decode_encode_to_themselves(bytes: Vec<u8>) {
+            let mut input = Reader::new(&bytes);
+            if let Ok(value) = Value::decode(&mut input) {
+                let mut out = Writer::default();
+                value.encode(&mut out);
+                prop_assert_eq!(&out.0[..], &bytes[..bytes.len() - input.rest()]);
+            }
+        }
+
+        #[test]
+        fn keys_of_different_values_differ(a in proptest::collection::vec(any_value(), 1..4), b in proptest::collection::vec(any_value(), 1..4)) {
+            prop_assert_eq!(Key::of(&a) == Key::of(&b), a == b);
+            prop_assert_eq!(Key::of(&a).values(), Ok(a));
+        }
+    }
+
+    #[test]
+    fn f13_scale_sign_of_zero_and_number_kind_tell_values_apart() {
+        assert_ne!(Value::Decimal("1.10".into()), Value::Decimal("1.1".into()));
+        assert_ne!(Value::Real(0.0), Value::Real(-0.0));
+        assert_ne!(Value::Integer(1), Value::Real(1.0));
+        assert_eq!(Value::Real(f64::NAN), Value::Real(-f64::NAN));
+    }
+
+    #[test]
+    fn json_for_people_keeps_what_json_can_hold() {
+        let values = [
+            Value::Null,
+            Value::Integer(1 << 60),
+            Value::Real(0.1),
+            Value::text("a\"\n\u{1}é"),
+            Value::Blob(vec![1, 255]),
+        ];
+        let json: Vec<String> = values.iter().map(Value::to_json).collect();
+        assert_eq!(json, ["null", "1152921504606846976", "0.1", "\"a\\\"\\n\\u0001é\"", "{\"blob\":\"01ff\"}"]);
+        assert_eq!(Value::Real(f64::INFINITY).to_json(), "{\"real\":\"inf\"}");
+    }
+}

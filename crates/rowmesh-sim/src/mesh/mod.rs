@@ -1,0 +1,39 @@
+//! The node tier: whole nodes, shipped state machines, codec and SQLite store in virtual time, over links that lose, delay, reorder,
+//! duplicate and break. Faults first, then everything is healed and the nodes must agree. Sockets, threads and real time are not here.
+
+pub mod node;
+pub mod oracle;
+pub mod workload;
+pub mod world;
+
+use crate::rng::Rng;
+use world::{Faults, World};
+
+/// What a run ended with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Hash over everything that happened, in order.
+    pub trace: [u8; 32],
+    /// Statements that the applications committed.
+    pub writes: u64,
+    /// Messages that arrived.
+    pub messages: u64,
+    /// Entries in the ledger at the end.
+    pub conflicts: usize,
+    /// Times a node was killed.
+    pub crashes: u64,
+}
+
+/// Runs one seed: faults drawn from it, then healing, then every oracle.
+///
+/// # Errors
+/// What was found wrong, in words.
+pub fn run(seed: u64) -> Result<Report, String> {
+    let mut rng = Rng::from_seed(seed);
+    let faults = Faults::draw(&mut rng);
+    let mut world = World::new(seed, rng, faults);
+    world.run_faults();
+    world.heal();
+    oracle::check(&mut world)?;
+    Ok(world.report())
+}

@@ -1,0 +1,215 @@
+//! One simulated node: a real store, the roster and acknowledgements beside it, an exchange under way, and an application. Knows no network
+//! and no time: the world tells it both.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rowmesh_core::ack::{Ack, AckStore, SignedAck};
+use rowmesh_core::changeset::Changeset;
+use rowmesh_core::clock::{VersionVector, WallTime};
+use rowmesh_core::exchange::{Applied, Dialer, Known, Schedule, View, sort_out};
+use rowmesh_core::ident::{Incarnation, NodeId};
+use rowmesh_core::policy::PolicyHistory;
+use rowmesh_core::roster::Roster;
+use rowmesh_core::scope::Scope;
+use rowmesh_core::sign::{SecretKey, Signer};
+use rowmesh_core::store::{Standing, Store};
+use rowmesh_core::wire::Tally;
+use rowmesh_sqlite::attach::AttachOptions;
+use rowmesh_sqlite::connection::Location;
+use rowmesh_sqlite::store::SqliteStore;
+use rusqlite::{Connection, OpenFlags};
+
+/// One node.
+pub struct Node {
+    /// Its key.
+    pub key: Arc<SecretKey>,
+    /// The application's connection; it also keeps the database in memory alive while the daemon is down.
+    pub app: Connection,
+    /// The daemon's part; gone while it is down.
+    pub daemon: Option<Daemon>,
+    /// How far its clock is off, milliseconds.
+    pub clock_offset: i64,
+    /// How often it was killed, so that messages to an earlier life are lost.
+    pub life: u64,
+    location: Location,
+    roster: Roster,
+}
+
+/// What dies with the process.
+pub struct Daemon {
+    /// The database.
+    pub store: RefCell<SqliteStore>,
+    /// Acknowledgements known.
+    pub acks: AckStore,
+    /// When to call whom.
+    pub schedule: Schedule,
+    /// The exchange under way.
+    pub call: Option<Call>,
+    counter: u64,
+}
+
+/// An exchange that this node began.
+pub struct Call {
+    /// With whom.
+    pub peer: usize,
+    /// Where it stands.
+    pub dialer: Dialer,
+    /// The request that waits for an answer.
+    pub waiting_for: u64,
+}
+
+impl Node {
+    /// A node with an empty database of that schema.
+    pub fn new(name: &str, key: Arc<SecretKey>, roster: Roster, schema: &str) -> Node {
+        let uri = format!("file:/{name}?vfs=memdb");
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
+        let app = Connection::open_with_flags(&uri, flags).expect("a database in memory can be opened");
+        app.execute_batch("PRAGMA foreign_keys = ON").expect("a pragma of every SQLite");
+        app.execute_batch(schema).expect("the workload's schema is valid");
+        Node { key, app, daemon: None, clock_offset: 0, life: 0, location: Location::Uri(uri), roster }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> NodeId {
+        self.key.node_id()
+    }
+
+    /// Starts the daemon on what the database holds.
+    pub fn start(&mut self, now: WallTime, schedule: Schedule) {
+        let incarnation = Incarnation { count: 1, nonce: 1 };
+        let options = AttachOptions::default();
+        let mut store = SqliteStore::open(&self.location, &options, self.id(), incarnation)
+            .expect("a healthy database can be opened");
+        let standing = Standing {
+            mesh: self.roster.mesh(),
+            signer: self.key.clone(),
+            epoch: self.roster.epoch(),
+            roster: self.roster.hash(),
+            policies: Arc::new(PolicyHistory::default()),
+            scope: Arc::new(Scope::default()),
+        };
+        store.set_standing(standing, now).expect("a first standing");
+        let counter = now.0;
+        self.daemon = Some(Daemon { store: RefCell::new(store), acks: AckStore::new(), schedule, call: None, counter });
+        self.acknowledge(now);
+    }
+
+    /// Kills the daemon.
+    pub fn kill(&mut self) {
+        self.daemon = None;
+        self.life += 1;
+    }
+
+    /// Seals what the application wrote; returns whether anything was sealed.
+    pub fn seal(&mut self, now: WallTime) -> bool {
+        let Some(daemon) = &self.daemon else { return false };
+        let mut store = daemon.store.borrow_mut();
+        let mut events = 0;
+        if store.look().expect("looking works").dirty {
+            loop {
+                let sealed = store.seal(now).expect("sealing works");
+                events += sealed.events;
+                if !sealed.more {
+                    break;
+                }
+            }
+        }
+        drop(store);
+        if events > 0 {
+            self.acknowledge(now);
+        }
+        events > 0
+    }
+
+    /// Judges and applies what came.
+    pub fn apply(&mut self, changesets: &[Arc<[u8]>], now: WallTime) -> Applied {
+        let Some(daemon) = &self.daemon else { return Applied::default() };
+        let vector = daemon.store.borrow().position().vector;
+        let hash_of = |dot: &_| daemon.store.borrow_mut().hash_of(dot).expect("the log can be read");
+        let sorted = sort_out(&Known { now, vector: &vector, roster: &self.roster, hash_of: &hash_of }, changesets);
+        let taken = take_all(&mut daemon.store.borrow_mut(), &sorted.take, now);
+        let applied = Applied {
+            vector: daemon.store.borrow().position().vector,
+            taken,
+            duplicates: sorted.duplicates,
+            held: sorted.held,
+            refused: sorted.refused,
+        };
+        self.acknowledge(now);
+        applied
+    }
+
+    /// Takes in acknowledgements of others.
+    pub fn adopt_acks(&mut self, acks: &[Arc<[u8]>]) {
+        let Some(daemon) = &mut self.daemon else { return };
+        for bytes in acks {
+            if let Ok(ack) = SignedAck::verify(bytes, &self.roster) {
+                daemon.acks.keep(ack);
+            }
+        }
+    }
+
+    /// Runs `body` with what an exchange needs to see.
+    pub fn with_view<T>(&self, now: WallTime, body: impl FnOnce(&View<'_>) -> T) -> Option<T> {
+        let daemon = self.daemon.as_ref()?;
+        let position = daemon.store.borrow().position();
+        let schema = daemon.store.borrow().schema_fingerprint();
+        let view = View {
+            node: self.id(),
+            incarnation: position.origin.incarnation,
+            roster: &self.roster,
+            acks: &daemon.acks,
+            vector: &position.vector,
+            floor: &position.floor,
+            schema,
+            fingerprints: &[],
+            now,
+            cannot_be_dialled: false,
+            receiving_paused: false,
+        };
+        Some(body(&view))
+    }
+
+    /// What its row states reflect; empty while it is down.
+    pub fn vector(&self) -> VersionVector {
+        self.daemon.as_ref().map(|daemon| daemon.store.borrow().position().vector).unwrap_or_default()
+    }
+
+    fn acknowledge(&mut self, now: WallTime) {
+        let Some(daemon) = &mut self.daemon else { return };
+        let position = daemon.store.borrow().position();
+        let known = daemon.acks.get(&self.key.node_id()).map(|ack| ack.ack().vector.clone());
+        if known.as_ref() == Some(&position.vector) {
+            return;
+        }
+        // O7: what is acknowledged only grows.
+        assert!(known.is_none_or(|known| position.vector.includes(&known)), "an acknowledgement went backwards");
+        daemon.counter += 1;
+        let ack = Ack {
+            mesh: self.roster.mesh(),
+            origin: position.origin,
+            counter: daemon.counter,
+            epoch: self.roster.epoch(),
+            at: now,
+            vector: position.vector,
+        };
+        daemon.acks.keep(SignedAck::sign(ack, &*self.key));
+    }
+}
+
+fn take_all(store: &mut SqliteStore, changesets: &[Changeset], now: WallTime) -> Tally {
+    let mut tally = Tally::default();
+    let mut rest = changesets;
+    while !rest.is_empty() {
+        let taken = store.take(now, rest).expect("taking works");
+        assert!(taken.changesets > 0, "admitted changesets were not taken");
+        for changeset in &rest[..taken.changesets] {
+            tally.changesets += 1;
+            tally.events += changeset.events().len() as u64;
+            tally.bytes += changeset.bytes().len() as u64;
+        }
+        rest = &rest[taken.changesets..];
+    }
+    tally
+}

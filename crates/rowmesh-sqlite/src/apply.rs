@@ -1,0 +1,223 @@
+//! Takes changesets from elsewhere into row states and tables: merge, show, write, check, remember. Runs inside a transaction that
+//! `store` began and in which everything dirty has been sealed already. Decides no winner: `show` does.
+
+use std::sync::Arc;
+
+use rowmesh_core::changeset::Changeset;
+use rowmesh_core::event::Event;
+use rowmesh_core::row_state::{Arrival, ColumnIx, RowState, Shown};
+use rowmesh_core::scope::Decision;
+use rowmesh_core::show::{self, Choice};
+use rowmesh_core::value::{Key, TableName, Value};
+
+use crate::claims;
+use crate::fault::{Error, Result};
+use crate::log;
+use crate::parked;
+use crate::registry::{Table, TableNumber};
+use crate::row_states;
+use crate::work::{News, Work, shown_row};
+use crate::write::{self, Outcome, RowWrite};
+
+/// What taking in one changeset did.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Rows written to or deleted from tables.
+    pub rows_written: u64,
+    /// Events that are parked now because of it.
+    pub parked: u64,
+}
+
+/// A table of a changeset as this node knows it.
+struct Known {
+    number: TableNumber,
+    name: TableName,
+    columns: Vec<ColumnIx>,
+    table: Option<Arc<Table>>,
+    in_scope: bool,
+}
+
+/// A row on its way through merge, show and write.
+struct Passage {
+    table: Option<Arc<Table>>,
+    number: TableNumber,
+    key: Key,
+    state: RowState,
+    /// What the ledger has to be brought up to date with, if anything.
+    news: Option<News>,
+}
+
+/// Takes in one changeset, whole.
+pub fn take_changeset(work: &mut Work<'_>, changeset: &Changeset) -> Result<Applied> {
+    let known = recognise(work, changeset)?;
+    let mut passages = Vec::with_capacity(changeset.events().len());
+    let mut rows = Vec::with_capacity(changeset.events().len());
+    for event in changeset.events() {
+        let known = &known[usize::from(event.table)];
+        let key = event.key(changeset.shape(event));
+        rows.push((known.number, key.clone()));
+        if known.in_scope && !is_kept_out(work, known, changeset, event, &key)? {
+            passages.push(merge_event(work, changeset, event, known, key)?);
+        }
+    }
+    log::append(work.connection, work.origins, changeset, &rows, work.now)?;
+    let applied = settle(work, passages, Some(changeset))?;
+    Ok(applied)
+}
+
+/// Tries again to show rows that have something parked. Returns how many rows still have.
+pub fn retry_parked(work: &mut Work<'_>) -> Result<u64> {
+    let mut passages = Vec::new();
+    for (number, key) in parked::rows(work.connection)? {
+        let state = row_states::load(work.connection, work.origins, number, &key)?;
+        let table = work.registry.tracked(number).cloned();
+        passages.push(Passage { table, number, key, state, news: None });
+    }
+    settle(work, passages, None)?;
+    Ok(parked::rows(work.connection)?.len() as u64)
+}
+
+/// Whether the filters say of the row as the event leaves it that it should never have left its origin: then it is not taken in here.
+fn is_kept_out(work: &mut Work<'_>, known: &Known, changeset: &Changeset, event: &Event, key: &Key) -> Result<bool> {
+    let Some(table) = known.table.as_ref().filter(|table| work.membership.concerns(&table.schema.name)) else {
+        return Ok(false);
+    };
+    let names = &changeset.shape(event).columns;
+    let after = event.after().map(|after| {
+        let value_of = |name| names.iter().position(|known| known == name).map(|position| after[position].clone());
+        table.schema.columns.iter().map(|column| value_of(&column.name).unwrap_or(Value::Null)).collect::<Vec<Value>>()
+    });
+    let kept_out = work.membership.keeps_out(work.connection, work.registry, table, key, after.as_deref())?;
+    if kept_out {
+        tracing::warn!(table = %known.name, origin = %changeset.dot().origin, "a row outside the scope was sent and is not taken in");
+    }
+    Ok(kept_out)
+}
+
+/// Numbers the changeset's tables and columns; those unknown here get numbers too, so that their rows are remembered until they exist.
+fn recognise(work: &mut Work<'_>, changeset: &Changeset) -> Result<Vec<Known>> {
+    let mut known = Vec::with_capacity(changeset.shapes().len());
+    for shape in changeset.shapes() {
+        let in_scope = matches!(work.standing()?.scope.tables.decide(&shape.name), Decision::Sync);
+        let number = work.registry.table_number(work.connection, &shape.name)?;
+        let columns = (shape.columns.iter())
+            .map(|name| work.registry.column_number(work.connection, number, name))
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let table = work.registry.tracked(number).cloned();
+        known.push(Known { number, name: shape.name.clone(), columns, table, in_scope });
+    }
+    Ok(known)
+}
+
+fn merge_event(work: &mut Work<'_>, changeset: &Changeset, event: &Event, known: &Known, key: Key) -> Result<Passage> {
+    let mut state = row_states::load(work.connection, work.origins, known.number, &key)?;
+    let (was_contested, lived) = (state.is_contested(), !state.live.is_empty());
+    let arrival = Arrival {
+        event,
+        dot: changeset.dot(),
+        context: &changeset.header().context,
+        table: &known.name,
+        key: &key,
+        columns: &known.columns,
+    };
+    // What is shown must not follow the registers before the table does.
+    pin_shown(&mut state);
+    let merged = state.merge(&arrival);
+    let contested = was_contested || merged.concurrent || state.is_contested();
+    let news = contested.then(|| News::of(changeset.dot(), lived, !state.live.is_empty()));
+    Ok(Passage { table: known.table.clone(), number: known.number, key, state, news })
+}
+
+/// Writes what `show` chooses, parks what cannot be written, and remembers all of it.
+fn settle(work: &mut Work<'_>, mut passages: Vec<Passage>, changeset: Option<&Changeset>) -> Result<Applied> {
+    let mut writes = Vec::with_capacity(passages.len());
+    for passage in &mut passages {
+        if passage.news.is_some() {
+            work.remember_rows(passage.number, &passage.key, &mut passage.state)?;
+        }
+        writes.push(plan_write(work, passage)?);
+    }
+    let outcomes = write::write_rows(work, &mut writes)?;
+
+    let mut applied = Applied::default();
+    for ((passage, write), outcome) in passages.into_iter().zip(writes).zip(outcomes) {
+        remember(work, passage, &write, &outcome, changeset, &mut applied)?;
+    }
+    Ok(applied)
+}
+
+/// What has to happen to the table so that it shows what the state says.
+fn plan_write(work: &mut Work<'_>, passage: &Passage) -> Result<RowWrite> {
+    let Some(table) = &passage.table else {
+        return Ok(RowWrite::impossible(format!(
+            "there is no table \"{}\" here yet",
+            work.registry.name(passage.number).map_or("?", |name| name)
+        )));
+    };
+    let names = work.registry.column_names(passage.number);
+    let choice = show::show(&passage.state, work.standing()?.policies.current().table(&table.schema.name), names);
+    let before = shown_row(table, &passage.state);
+    let after = match choice {
+        Choice::Absent => None,
+        Choice::Present(image) => {
+            let here = image.into_iter().filter_map(|(column, value)| Some((table.position(column)?, value)));
+            let mut here: Vec<_> = here.collect();
+            here.sort_by_key(|(position, _)| *position);
+            work.membership.cut_references(work.connection, table, &mut here)?;
+            Some(here)
+        }
+    };
+    let values = passage.key.values().map_err(|source| Error::damaged("a key", source))?;
+    Ok(RowWrite::new(table.clone(), passage.key.clone(), values, before, after))
+}
+
+fn remember(
+    work: &mut Work<'_>,
+    passage: Passage,
+    write: &RowWrite,
+    outcome: &Outcome,
+    changeset: Option<&Changeset>,
+    applied: &mut Applied,
+) -> Result<()> {
+    let Passage { table, number, key, mut state, news } = passage;
+    let was_shown = state.is_shown();
+    match outcome {
+        Outcome::Shown { row, written } => {
+            applied.rows_written += u64::from(*written);
+            match (&table, row) {
+                (Some(table), Some(row)) => crate::work::remember_shown(table, &mut state, row),
+                _ => state.shown = Shown::Absent,
+            }
+            if work.has_parked {
+                parked::release(work.connection, number, &key)?;
+            }
+            if let Some(table) = &table {
+                claims::replace(work.connection, table, &key, write.before.as_deref(), row.as_deref())?;
+            }
+        }
+        Outcome::Parked { reason } => {
+            let dots = match changeset {
+                Some(changeset) => vec![changeset.dot()],
+                None => parked::of_row(work.connection, work.origins, number, &key)?,
+            };
+            for dot in dots {
+                parked::park(work.connection, work.origins, number, &key, dot, reason, work.now)?;
+                applied.parked += u64::from(changeset.is_some());
+            }
+            work.has_parked = true;
+        }
+    }
+    if let Some(news) = news {
+        work.refresh_ledger(number, &key, news)?;
+    }
+    row_states::save(work, number, &key, &state, was_shown)
+}
+
+/// Makes what is shown independent of the registers, which are about to change.
+fn pin_shown(state: &mut RowState) {
+    if state.shown == Shown::AsWritten {
+        let columns = (0..state.registers.len() as u16).map(ColumnIx);
+        let image = columns.filter_map(|column| Some((column, state.shown_value(column)?.clone()))).collect();
+        state.shown = Shown::Image(image);
+    }
+}

@@ -1,0 +1,160 @@
+//! The text of the triggers that note which rows changed, and what they write. They note table, operation, time and key, nothing else:
+//! no other column is named, no setting read, no JSON made, so an application can alter its tables under them and nothing in them can
+//! fail. Which tables get them is decided in `attach`; what a note means for the row is found out by the sealer.
+
+use std::fmt::Write as _;
+
+use rowmesh_core::schema::TableSchema;
+
+use crate::registry::TableNumber;
+use crate::sql::{literal, quote};
+
+/// Version of the trigger text. A trigger of another version is replaced by attach, in one transaction with all the others (I13).
+pub const VERSION: u32 = 1;
+
+/// What every trigger's name begins with.
+pub const TRIGGER_PREFIX: &str = "rowmesh_capture_";
+
+/// One trigger of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// Its name.
+    pub name: String,
+    /// The statement that makes it, exactly as `sqlite_master` keeps it.
+    pub sql: String,
+}
+
+/// What a note says was done. Only a hint: what really happened is found out from the row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotedOperation {
+    /// A row came under this key.
+    Insert,
+    /// The row under this key was written.
+    Update,
+    /// The row under this key was deleted.
+    Delete,
+    /// The row under this key moved to another.
+    Rekey,
+}
+
+impl NotedOperation {
+    /// Its number in the dirty table. Triggers of older versions may still write it, so it never changes its meaning.
+    pub fn number(self) -> i64 {
+        match self {
+            NotedOperation::Insert => 1,
+            NotedOperation::Update => 2,
+            NotedOperation::Delete => 3,
+            NotedOperation::Rekey => 4,
+        }
+    }
+
+    /// What a number in the dirty table means; one that no trigger of ours writes is taken for an update, which claims least.
+    pub fn from_number(number: i64) -> NotedOperation {
+        match number {
+            1 => NotedOperation::Insert,
+            3 => NotedOperation::Delete,
+            4 => NotedOperation::Rekey,
+            _ => NotedOperation::Update,
+        }
+    }
+
+    /// Whether no row under this key is what one would expect after it.
+    pub fn may_remove(self) -> bool {
+        matches!(self, NotedOperation::Delete | NotedOperation::Rekey)
+    }
+}
+
+/// The triggers of one table. An update that moves a row to another key is noted twice, under either key.
+pub fn triggers(number: TableNumber, table: &TableSchema) -> [Trigger; 4] {
+    [
+        trigger(number, table, "insert", "INSERT", NotedOperation::Insert, Side::New, ""),
+        trigger(number, table, "update", "UPDATE", NotedOperation::Update, Side::New, ""),
+        trigger(number, table, "rekey", "UPDATE", NotedOperation::Rekey, Side::Old, &key_moved(table)),
+        trigger(number, table, "delete", "DELETE", NotedOperation::Delete, Side::Old, ""),
+    ]
+}
+
+/// The number of the table that a trigger of that name notes for; `None` if the name is none of ours.
+pub fn number_in(trigger_name: &str) -> Option<TableNumber> {
+    let rest = trigger_name.strip_prefix(TRIGGER_PREFIX)?;
+    rest.split_once('_')?.0.parse().ok().map(TableNumber)
+}
+
+/// The version that a trigger's text says it has; `None` if it says none.
+pub fn version_in(trigger_sql: &str) -> Option<u32> {
+    let rest = trigger_sql.split_once("/* rowmesh capture ")?.1;
+    rest.split_once(' ')?.0.parse().ok()
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Old,
+    New,
+}
+
+impl Side {
+    fn word(self) -> &'static str {
+        match self {
+            Side::Old => "OLD",
+            Side::New => "NEW",
+        }
+    }
+}
+
+fn trigger(
+    number: TableNumber,
+    table: &TableSchema,
+    suffix: &str,
+    event: &str,
+    operation: NotedOperation,
+    side: Side,
+    condition: &str,
+) -> Trigger {
+    let name = format!("{TRIGGER_PREFIX}{}_{suffix}", number.0);
+    let mut places = String::new();
+    let mut values = String::new();
+    for (index, column) in table.key_names().enumerate() {
+        write!(places, ", k{}", index + 1).expect("writing to a String never fails");
+        write!(values, ", {}.{}", side.word(), quote(column)).expect("writing to a String never fails");
+    }
+    let (on, code, number) = (quote(&table.name), operation.number(), number.0);
+    let sql = format!(
+        "CREATE TRIGGER {name} AFTER {event} ON {on}{condition} BEGIN /* rowmesh capture {VERSION} */ \
+         INSERT INTO rowmesh_dirty (t, op, at{places}) VALUES ({number}, {code}, {NOW}{values}); END",
+    );
+    Trigger { name, sql }
+}
+
+/// Milliseconds since 1970, in functions that every SQLite since 3.24 has built in. The same for all rows of one statement. Of what a
+/// note costs this is a tenth for most statements (examples/capture_cost.rs); without it, everything written while the daemon was away
+/// would seem to have been written when it came back, and win against what others wrote later.
+const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER)";
+
+/// Whether an update moved the row to a key with other bytes. The column's own collation is not asked: under NOCASE `a` to `A` is a move
+/// too. Nor are types that compare alike: in a column without one 1 and 1.0 are different keys.
+fn key_moved(table: &TableSchema) -> String {
+    let moved: Vec<String> = (table.key.iter())
+        .map(|position| {
+            let column = &table.columns[*position];
+            let name = quote(&column.name);
+            let by_value = format!("OLD.{name} IS NOT NEW.{name} COLLATE BINARY");
+            match keeps_any_type(&column.declared_type) {
+                true => format!("{by_value} OR typeof(OLD.{name}) IS NOT typeof(NEW.{name})"),
+                false => by_value,
+            }
+        })
+        .collect();
+    format!(" WHEN {}", moved.join(" OR "))
+}
+
+/// Whether a column of that declared type holds integers and reals side by side: SQLite's affinity BLOB, and ANY of strict tables.
+fn keeps_any_type(declared_type: &str) -> bool {
+    let declared = declared_type.to_ascii_uppercase();
+    let has = |words: &[&str]| words.iter().any(|word| declared.contains(word));
+    declared.is_empty() || declared == "ANY" || (has(&["BLOB"]) && !has(&["INT", "CHAR", "CLOB", "TEXT"]))
+}
+
+/// The condition on `sqlite_master` rows that are triggers of ours.
+pub fn is_ours() -> String {
+    format!("type = 'trigger' AND substr(name, 1, {}) = {}", TRIGGER_PREFIX.len(), literal(TRIGGER_PREFIX))
+}

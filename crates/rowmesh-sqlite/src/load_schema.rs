@@ -1,0 +1,57 @@
+//! Gives a database that has no table at all the schema that a snapshot came with. The only place where statements from another node are
+//! run: on the joiner's own wish, in an empty database, and only what makes tables, indexes, views and triggers.
+
+use rowmesh_core::store::StoreError;
+use rusqlite::Connection;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+
+use crate::fault::Result;
+
+/// Runs the statements in one transaction, in their order: tables first, then what hangs on them.
+pub fn run(connection: &mut Connection, statements: &[String]) -> Result<()> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    connection.authorizer(Some(allow_schema))?;
+    let made = make_all(connection, statements);
+    connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)?;
+    match made {
+        Ok(()) => Ok(connection.execute_batch("COMMIT")?),
+        Err(error) => {
+            connection.execute_batch("ROLLBACK")?;
+            Err(error)
+        }
+    }
+}
+
+fn make_all(connection: &Connection, statements: &[String]) -> Result<()> {
+    for statement in statements {
+        connection.execute(statement, []).map_err(|source| {
+            let shown: String = statement.chars().take(200).collect();
+            StoreError::needs_person(
+                "RM2301",
+                format!("this database could not be given the mesh's schema at: {shown}"),
+                "run the application's own migrations on this database first, then join again",
+            )
+            .because(source)
+        })?;
+    }
+    Ok(())
+}
+
+/// What making a schema needs, and nothing that reads a file, attaches, changes a setting or touches rows of a user's table.
+fn allow_schema(context: AuthContext<'_>) -> Authorization {
+    use AuthAction::{
+        CreateIndex, CreateTable, CreateTrigger, CreateView, CreateVtable, Delete, DropTable, Function, Insert, Read,
+        Reindex, Select, Transaction, Update,
+    };
+    match context.action {
+        CreateTable { .. } | CreateIndex { .. } | CreateView { .. } | CreateTrigger { .. } | CreateVtable { .. } => {
+            Authorization::Allow
+        }
+        Read { .. } | Select | Reindex { .. } | Transaction { .. } => Authorization::Allow,
+        // Virtual tables fill their own shadow tables; all others are written only through the schema table.
+        Insert { .. } | Update { .. } | Delete { .. } | DropTable { .. } => Authorization::Allow,
+        Function { function_name } if function_name.eq_ignore_ascii_case("load_extension") => Authorization::Deny,
+        Function { .. } => Authorization::Allow,
+        _ => Authorization::Deny,
+    }
+}

@@ -1,0 +1,286 @@
+//! The log: changesets as sealed, and their events one by one with images for people. What is sent, and when, is not decided here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rowmesh_core::changeset::{Changeset, Claimed, header_of};
+use rowmesh_core::clock::{VersionVector, WallTime};
+use rowmesh_core::event::{Context, Event, Operation};
+use rowmesh_core::exchange::{LogBatch, LogPicker, LogRequest, Pick};
+use rowmesh_core::ident::{Digest, Dot, Seq};
+use rowmesh_core::ledger::RowEvent;
+use rowmesh_core::row_state::{OriginTable, Stamp};
+use rowmesh_core::value::{Key, Value, write_json_object};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::fault::{Error, Result};
+use crate::origins::Origins;
+use crate::registry::TableNumber;
+
+/// Events of one changeset take consecutive ids from its number times this.
+const EVENTS_PER_CHANGESET: i64 = 131_072;
+const _: () = assert!(rowmesh_core::limits::CHANGESET_EVENTS_MAX < EVENTS_PER_CHANGESET as usize);
+
+/// Appends a changeset and moves the version vector, in the current transaction. `numbers` gives the table of each event; events without one
+/// (out of scope here) are logged in the body only.
+pub fn append(
+    connection: &Connection,
+    origins: &mut Origins,
+    changeset: &Changeset,
+    rows: &[(TableNumber, Key)],
+    now: WallTime,
+) -> Result<()> {
+    origins.advance(connection, changeset.dot(), changeset.hash())?;
+    append_loaded(connection, origins, changeset, rows, now)
+}
+
+/// Appends a changeset without moving the version vector: for a load, which moves it once at its end.
+pub fn append_loaded(
+    connection: &Connection,
+    origins: &mut Origins,
+    changeset: &Changeset,
+    rows: &[(TableNumber, Key)],
+    now: WallTime,
+) -> Result<()> {
+    let header = changeset.header();
+    let number = origins.number(&header.dot.origin);
+    origins.store_new(connection)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO rowmesh_changesets (o, seq, hash, context, events, sealed_at, taken_at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            number,
+            header.dot.seq.0 as i64,
+            changeset.hash().0,
+            context_json(&header.context),
+            changeset.events().len() as i64,
+            header.sealed_at.0 as i64,
+            now.0 as i64,
+            &changeset.bytes()[..],
+        ])?;
+    let first = connection.last_insert_rowid() * EVENTS_PER_CHANGESET;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO rowmesh_events (id, t, row_hash, key, op, lamport, checksum, record_key, before_data, after_data)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    let events = changeset.events().iter().zip(changeset.checksums()).zip(rows).enumerate();
+    for (position, ((event, checksum), (table, key))) in events {
+        let names = &changeset.shape(event).columns;
+        let before = (event.operation != Operation::Insert).then(|| image_json(names, &event.before));
+        statement.execute(params![
+            first + position as i64,
+            table.0,
+            row_hash(*table, key),
+            key.0,
+            event.operation as i64,
+            event.lamport.0 as i64,
+            checksum.0,
+            key.to_display(),
+            before,
+            after_json(names, event),
+        ])?;
+    }
+    Ok(())
+}
+
+/// The hash of a changeset that is in the log.
+pub fn hash_of(connection: &Connection, origins: &Origins, dot: &Dot) -> Result<Option<Digest>> {
+    let Some(known) = origins.get(&dot.origin) else { return Ok(None) };
+    if known.seq == dot.seq {
+        return Ok(Some(known.hash));
+    }
+    let number = number_of(origins, dot)?;
+    let hash = connection
+        .prepare_cached("SELECT hash FROM rowmesh_changesets WHERE o = ?1 AND seq = ?2")?
+        .query_row(params![number, dot.seq.0 as i64], |row| row.get(0).map(Digest))
+        .optional()?;
+    Ok(hash)
+}
+
+/// What the other side of an exchange lacks. Taking in is in causal order, so is this.
+pub fn read(connection: &Connection, origins: &Origins, request: &LogRequest) -> Result<LogBatch> {
+    let Some(start) = first_lacked(connection, origins, &request.after)? else { return Ok(LogBatch::default()) };
+    let mut picker = LogPicker::new(request.clone());
+    let mut batch = LogBatch::default();
+    let mut statement =
+        connection.prepare_cached("SELECT o, seq, body FROM rowmesh_changesets WHERE c >= ?1 ORDER BY c")?;
+    let mut rows = statement.query([start])?;
+    while let Some(row) = rows.next()? {
+        let origin =
+            origins.origin(row.get(0)?).ok_or_else(|| Error::inconsistent("a changeset of an unknown origin"))?;
+        let dot = Dot { origin, seq: Seq(row.get::<_, i64>(1)? as u64) };
+        if request.after.covers(&dot) {
+            continue;
+        }
+        let body = row.get_ref(2)?.as_blob()?;
+        let header = header_of(body).map_err(|source| Error::damaged("a changeset in rowmesh_changesets", source))?;
+        match picker.offer(&header, body.len()) {
+            Pick::Take => batch.changesets.push(Arc::from(body)),
+            Pick::Skip => {}
+            Pick::Full => {
+                batch.more = true;
+                break;
+            }
+        }
+    }
+    Ok(batch)
+}
+
+/// The changesets among `dots` that are in the log, decoded.
+pub fn changeset(connection: &Connection, origins: &Origins, dot: &Dot) -> Result<Option<Changeset>> {
+    let number = number_of(origins, dot)?;
+    let body: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT body FROM rowmesh_changesets WHERE o = ?1 AND seq = ?2")?
+        .query_row(params![number, dot.seq.0 as i64], |row| row.get(0))
+        .optional()?;
+    body.map(|body| decode(&body)).transpose()
+}
+
+/// Changesets of the log that were decoded lately: rows that are fought over are looked at again and again.
+#[derive(Default)]
+pub struct Decoded(HashMap<i64, Arc<Changeset>>);
+
+/// How many are kept.
+const DECODED_MAX: usize = 512;
+/// Events of a changeset that is worth keeping: a large one would fill memory.
+const DECODED_EVENTS_MAX: usize = 64;
+
+impl Decoded {
+    /// Forgets all: after a rollback numbers of changesets are given again.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn get(&mut self, number: i64, body: &[u8]) -> Result<Arc<Changeset>> {
+        if let Some(known) = self.0.get(&number) {
+            return Ok(known.clone());
+        }
+        let changeset = Arc::new(decode(body)?);
+        if changeset.events().len() <= DECODED_EVENTS_MAX {
+            if self.0.len() >= DECODED_MAX {
+                self.0.clear();
+            }
+            self.0.insert(number, changeset.clone());
+        }
+        Ok(changeset)
+    }
+}
+
+/// Every event of one row that the log holds.
+pub fn events_of_row(
+    connection: &Connection,
+    decoded: &mut Decoded,
+    table: TableNumber,
+    key: &Key,
+) -> Result<Vec<RowEvent>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT e.id, c.body FROM rowmesh_events e JOIN rowmesh_changesets c ON c.c = e.id / 131072
+          WHERE e.row_hash = ?1 AND e.t = ?2 AND e.key = ?3 ORDER BY e.id",
+    )?;
+    let mut rows = statement.query(params![row_hash(table, key), table.0, key.0])?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get(0)?;
+        let changeset = decoded.get(id / EVENTS_PER_CHANGESET, row.get_ref(1)?.as_blob()?)?;
+        let position = (id % EVENTS_PER_CHANGESET) as usize;
+        let event =
+            changeset.events().get(position).ok_or_else(|| Error::inconsistent("an event that its changeset lacks"))?;
+        events.push(row_event(&changeset, event));
+    }
+    Ok(events)
+}
+
+/// An event with what judging it needs.
+pub fn row_event(changeset: &Changeset, event: &Event) -> RowEvent {
+    let header = changeset.header();
+    let names = &changeset.shape(event).columns;
+    RowEvent {
+        stamp: Stamp { lamport: event.lamport, dot: header.dot },
+        context: header.context.clone(),
+        epoch: header.epoch,
+        operation: event.operation,
+        written: event
+            .written
+            .iter()
+            .map(|(column, value)| (names[usize::from(*column)].clone(), value.clone()))
+            .collect(),
+        before: names.iter().cloned().zip(event.before.iter().cloned()).collect(),
+    }
+}
+
+/// A short hash of a row's name, for finding its events.
+pub fn row_hash(table: TableNumber, key: &Key) -> i64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&table.0.to_be_bytes());
+    hasher.update(&key.0);
+    let mut short = [0; 8];
+    hasher.finalize_xof().fill(&mut short);
+    i64::from_be_bytes(short)
+}
+
+fn number_of(origins: &Origins, dot: &Dot) -> Result<u32> {
+    let position = origins.all().iter().position(|known| known.origin == dot.origin);
+    position.map(|position| position as u32 + 1).ok_or_else(|| Error::inconsistent("a changeset of an unknown origin"))
+}
+
+fn first_lacked(connection: &Connection, origins: &Origins, lacking: &VersionVector) -> Result<Option<i64>> {
+    let mut first: Option<i64> = None;
+    for (position, known) in origins.all().iter().enumerate() {
+        let had = lacking.get(&known.origin);
+        if had >= known.seq {
+            continue;
+        }
+        let next: Option<i64> = connection
+            .prepare_cached("SELECT c FROM rowmesh_changesets WHERE o = ?1 AND seq > ?2 ORDER BY seq LIMIT 1")?
+            .query_row(params![position as i64 + 1, had.0 as i64], |row| row.get(0))
+            .optional()?;
+        first = match (first, next) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+    Ok(first)
+}
+
+fn decode(body: &[u8]) -> Result<Changeset> {
+    let claimed =
+        Claimed::decode(body).map_err(|source| Error::damaged("a changeset in rowmesh_changesets", source))?;
+    Ok(claimed.trust_own_log())
+}
+
+fn image_json(names: &[Arc<str>], values: &[Value]) -> String {
+    let mut out = String::with_capacity(64 + values.iter().map(Value::weight).sum::<usize>() * 2);
+    write_json_object(&mut out, names.iter().map(|name| &**name).zip(values));
+    out
+}
+
+fn after_json(names: &[Arc<str>], event: &Event) -> Option<String> {
+    match event.operation {
+        Operation::Delete => None,
+        Operation::Insert => {
+            let mut out = String::with_capacity(64 + event.weight() * 2);
+            write_json_object(
+                &mut out,
+                names.iter().map(|name| &**name).zip(event.written.iter().map(|(_, value)| value)),
+            );
+            Some(out)
+        }
+        Operation::Update => {
+            let mut values: Vec<&Value> = event.before.iter().collect();
+            for (column, value) in &event.written {
+                values[usize::from(*column)] = value;
+            }
+            let mut out = String::with_capacity(64 + event.weight() * 2);
+            write_json_object(&mut out, names.iter().map(|name| &**name).zip(values));
+            Some(out)
+        }
+    }
+}
+
+fn context_json(context: &Context) -> String {
+    let entries: Vec<String> = (context.vector.dots())
+        .map(|dot| format!("\"{}.{}\":{}", dot.origin.node, dot.origin.incarnation.count, dot.seq))
+        .collect();
+    format!("{{{}}}", entries.join(","))
+}

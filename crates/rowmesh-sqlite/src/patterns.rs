@@ -1,0 +1,168 @@
+//! Patterns for table names, and the tables that nobody wants to sync unless he says so. Knows names only; what cannot be tracked for
+//! other reasons is `catalog`'s to say.
+
+/// Tables left out by default, with the reason that the plan shows. A pattern in `include` brings one back.
+const USUAL: [(&str, &[&str]); 4] = [
+    (
+        "migration history: every node runs its own migrations",
+        &[
+            "_prisma_migrations",
+            "django_migrations",
+            "schema_migrations",
+            "schema_migration",
+            "ar_internal_metadata",
+            "knex_migrations*",
+            "__efmigrationshistory",
+            "__efmigrationslock",
+            "flyway_schema_history",
+            "schema_version",
+            "sequelizemeta",
+            "alembic_version",
+            "databasechangelog",
+            "databasechangeloglock",
+            "__drizzle_migrations",
+            "drizzle_migrations",
+            "typeorm_metadata",
+            "mikro_orm_migrations",
+            "doctrine_migration_versions",
+            "phinxlog",
+            "goose_db_version",
+            "gorp_migrations",
+            "atlas_schema_revisions",
+            "_sqlx_migrations",
+            "__diesel_schema_migrations",
+            "refinery_schema_history",
+            "seaql_migrations",
+            "dbmate_migrations",
+            "south_migrationhistory",
+            "d1_migrations",
+        ],
+    ),
+    (
+        "sessions belong to the server that the user is signed in to",
+        &[
+            "session",
+            "sessions",
+            "user_session",
+            "user_sessions",
+            "auth_session",
+            "auth_sessions",
+            "usersession",
+            "usersessions",
+            "django_session",
+        ],
+    ),
+    (
+        "verification tokens are good once, where they were made",
+        &[
+            "*verification_token",
+            "*verification_tokens",
+            "*verificationtoken",
+            "*verificationtokens",
+            "password_reset_token",
+            "password_reset_tokens",
+            "passwordresettoken",
+            "passwordresettokens",
+            "password_resets",
+        ],
+    ),
+    (
+        "an audit log tells what this server did",
+        &[
+            "audit_log",
+            "audit_logs",
+            "auditlog",
+            "auditlogs",
+            "*_audit_log",
+            "*_audit_logs",
+            "audit_trail",
+            "audit_trails",
+            "audit_events",
+            "auditevents",
+            "django_admin_log",
+        ],
+    ),
+];
+
+/// What migration tools put before the name of a table while they rebuild it.
+const HALF_MADE: [&str; 8] =
+    ["new__", "__new_", "new_", "_alembic_tmp_", "ef_temp_", "__temp__", "temporary_", "_knex_temp_alter_"];
+
+/// Why a table is left out by default, if it is.
+pub fn usually_left_out(table: &str) -> Option<&'static str> {
+    let is_one = |(_, patterns): &&(&str, &[&str])| patterns.iter().any(|pattern| matches(pattern, table));
+    USUAL.iter().find(is_one).map(|(reason, _)| *reason)
+}
+
+/// Whether this is a table that a migration tool is filling to put in the place of another, which `exists`.
+pub fn is_half_made(table: &str, exists: impl Fn(&str) -> bool) -> bool {
+    HALF_MADE.iter().any(|prefix| table.strip_prefix(prefix).is_some_and(&exists))
+}
+
+/// Whether a name fits a pattern: `*` stands for any text, case does not matter, everything else stands for itself.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.to_lowercase(), name.to_lowercase());
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or("");
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    for part in middle {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text_and_case_does_not_matter() {
+        let check = |pattern, name, expected| assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        check("sessions", "Sessions", true);
+        check("sessions", "sessions2", false);
+        check("*session*", "django_session", true);
+        check("a*b*c", "a1b2c", true);
+        check("a*b*c", "acb", false);
+        check("a*a", "a", false);
+        check("*", "", true);
+        check("", "a", false);
+        check("ÄB*", "äbc", true);
+    }
+
+    #[test]
+    fn i12_bookkeeping_of_migration_tools_is_left_out_by_default() {
+        for name in [
+            "_prisma_migrations",
+            "django_migrations",
+            "schema_migrations",
+            "ar_internal_metadata",
+            "knex_migrations_lock",
+            "__EFMigrationsHistory",
+            "flyway_schema_history",
+            "SequelizeMeta",
+            "sessions",
+            "verification_tokens",
+            "VerificationToken",
+            "audit_logs",
+            "AuditLog",
+        ] {
+            assert!(usually_left_out(name).is_some(), "{name}");
+        }
+        for name in ["training_sessions", "tokens", "orders", "audits", "migrations_of_birds", "accounts"] {
+            assert_eq!(usually_left_out(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn b6_a_table_under_construction_is_known_by_the_one_that_it_will_replace() {
+        let exists = |name: &str| name == "orders";
+        assert!(is_half_made("new_orders", exists));
+        assert!(is_half_made("_alembic_tmp_orders", exists));
+        assert!(!is_half_made("new_customers", exists), "a table of its own");
+    }
+}

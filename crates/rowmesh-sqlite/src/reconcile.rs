@@ -1,0 +1,52 @@
+//! Compares a table with what is remembered of its rows and notes every key that differs: so what was written while a trigger was missing
+//! is recovered. Seals nothing itself.
+
+use rowmesh_core::row_state::RowState;
+use rowmesh_core::value::{Key, Value};
+
+use crate::fault::{Error, Result};
+use crate::registry::Table;
+use crate::row_states;
+use crate::scope::Judgement;
+use crate::seal;
+use crate::work::{Work, is_default};
+
+/// Notes the keys of a table's rows that differ from what was shown; returns how many.
+pub fn table(work: &mut Work<'_>, table: &Table) -> Result<u64> {
+    let mut differing: Vec<Key> = Vec::new();
+    table.scan(work.connection, |row| {
+        let key = table.key_of(&row);
+        let state = row_states::load(work.connection, work.origins, table.number, &key)?;
+        let judgement = work.membership.verdict(work.connection, table, &row)?;
+        if judgement.held_back != work.membership.is_held_back(work.connection, table.number, &key)?
+            || !shows(table, &state, &row, &judgement)
+        {
+            differing.push(key);
+        }
+        Ok::<(), Error>(())
+    })?;
+    for key in row_states::keys_shown(work.connection, work.origins, table.number)? {
+        let values = key.values().map_err(|source| Error::damaged("a key in rowmesh_row_states", source))?;
+        if table.read(work.connection, &values)?.is_none() {
+            differing.push(key);
+        }
+    }
+    for key in &differing {
+        let values = key.values().map_err(|source| Error::damaged("a key in rowmesh_row_states", source))?;
+        seal::note(work.connection, table.number, &values, work.now)?;
+    }
+    Ok(differing.len() as u64)
+}
+
+/// Whether what is remembered as shown is this row as it travels.
+fn shows(table: &Table, state: &RowState, row: &[Value], judgement: &Judgement) -> bool {
+    if judgement.held_back {
+        return !state.is_shown();
+    }
+    let row = judgement.travelling(row);
+    state.is_shown()
+        && row.iter().enumerate().all(|(position, value)| match state.shown_value(table.columns[position]) {
+            Some(shown) => shown == value,
+            None => is_default(&table.schema, position, value),
+        })
+}

@@ -1,0 +1,309 @@
+//! The tables of this database as sealing and applying use them: numbers for tables and columns that never change their meaning, and
+//! the statements that read and write a row. How a table is recognised is `catalog`'s business.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rowmesh_core::event::TableShape;
+use rowmesh_core::row_state::ColumnIx;
+use rowmesh_core::schema::{TableSchema, parents_first};
+use rowmesh_core::value::{ColumnName, Key, TableName, Value};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::sql::quote;
+use crate::values::{bind_values, read_values};
+
+/// The number of a table, for ever.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TableNumber(pub i64);
+
+/// One table that is tracked here.
+pub struct Table {
+    /// Its number.
+    pub number: TableNumber,
+    /// What it looks like now.
+    pub schema: TableSchema,
+    /// The same, as changesets name it.
+    pub shape: TableShape,
+    /// The number of each column of the schema.
+    pub columns: Vec<ColumnIx>,
+    /// Position among the tables, parents first.
+    pub rank: usize,
+    select: String,
+    insert: String,
+    delete: String,
+}
+
+/// All tables, tracked here or only known by name.
+#[derive(Default)]
+pub struct Registry {
+    tracked: HashMap<TableNumber, Arc<Table>>,
+    numbers: HashMap<TableName, TableNumber>,
+    names: HashMap<TableNumber, TableName>,
+    columns: HashMap<TableNumber, Vec<ColumnName>>,
+}
+
+impl Registry {
+    /// Numbers the tables of a catalog and their columns, in the current transaction.
+    pub fn load(connection: &Connection, schemas: &[TableSchema]) -> rusqlite::Result<Registry> {
+        let mut registry = Registry::default();
+        registry.load_names(connection)?;
+        let order = parents_first(schemas);
+        for schema in schemas {
+            let number = registry.table_number(connection, &schema.name)?;
+            let columns = (schema.columns.iter())
+                .map(|column| registry.column_number(connection, number, &column.name))
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let rank = order.iter().position(|name| *name == schema.name).unwrap_or(order.len());
+            registry.tracked.insert(number, Arc::new(Table::new(number, schema.clone(), columns, rank)));
+        }
+        Ok(registry)
+    }
+
+    fn load_names(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached("SELECT t, name FROM rowmesh_tables")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (number, name) = (TableNumber(row.get(0)?), TableName::from(row.get::<_, String>(1)?));
+            self.numbers.insert(name.clone(), number);
+            self.names.insert(number, name);
+        }
+        let mut statement = connection.prepare_cached("SELECT t, name FROM rowmesh_columns ORDER BY t, ix")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            self.columns.entry(TableNumber(row.get(0)?)).or_default().push(row.get::<_, String>(1)?.into());
+        }
+        Ok(())
+    }
+
+    /// The table, if it is tracked here.
+    pub fn tracked(&self, number: TableNumber) -> Option<&Arc<Table>> {
+        self.tracked.get(&number)
+    }
+
+    /// The table of that name, if it is tracked here.
+    pub fn tracked_by_name(&self, name: &str) -> Option<&Arc<Table>> {
+        self.numbers.get(name).and_then(|number| self.tracked.get(number))
+    }
+
+    /// All tracked tables, parents first.
+    pub fn all(&self) -> Vec<Arc<Table>> {
+        let mut tables: Vec<Arc<Table>> = self.tracked.values().cloned().collect();
+        tables.sort_by_key(|table| table.rank);
+        tables
+    }
+
+    /// Tracked tables that have a foreign key to this one.
+    pub fn referring_to(&self, parent: &str) -> impl Iterator<Item = &Arc<Table>> {
+        self.tracked.values().filter(move |table| table.schema.foreign_keys.iter().any(|key| *key.parent == *parent))
+    }
+
+    /// A table's name.
+    pub fn name(&self, number: TableNumber) -> Option<&TableName> {
+        self.names.get(&number)
+    }
+
+    /// The names of a table's columns, by column number.
+    pub fn column_names(&self, number: TableNumber) -> &[ColumnName] {
+        self.columns.get(&number).map_or(&[], Vec::as_slice)
+    }
+
+    /// The number of a table, given to it now if it has none.
+    pub fn table_number(&mut self, connection: &Connection, name: &TableName) -> rusqlite::Result<TableNumber> {
+        if let Some(number) = self.numbers.get(name) {
+            return Ok(*number);
+        }
+        connection
+            .prepare_cached("INSERT INTO rowmesh_tables (name, state, shape) VALUES (?1, 'named', '')")?
+            .execute(params![&**name])?;
+        let number = TableNumber(connection.last_insert_rowid());
+        self.numbers.insert(name.clone(), number);
+        self.names.insert(number, name.clone());
+        Ok(number)
+    }
+
+    /// The number of a column, given to it now if it has none.
+    pub fn column_number(
+        &mut self,
+        connection: &Connection,
+        table: TableNumber,
+        name: &ColumnName,
+    ) -> rusqlite::Result<ColumnIx> {
+        let columns = self.columns.entry(table).or_default();
+        if let Some(position) = columns.iter().position(|known| known == name) {
+            return Ok(ColumnIx(position as u16));
+        }
+        let number = ColumnIx(columns.len() as u16);
+        connection
+            .prepare_cached("INSERT INTO rowmesh_columns (t, ix, name) VALUES (?1, ?2, ?3)")?
+            .execute(params![table.0, number.0, &**name])?;
+        columns.push(name.clone());
+        Ok(number)
+    }
+}
+
+impl Table {
+    fn new(number: TableNumber, schema: TableSchema, columns: Vec<ColumnIx>, rank: usize) -> Table {
+        let table = quote(&schema.name);
+        let names: Vec<String> = schema.columns.iter().map(|column| quote(&column.name)).collect();
+        let by_key: Vec<String> =
+            schema.key.iter().enumerate().map(|(n, column)| format!("{} IS ?{}", names[*column], n + 1)).collect();
+        let places: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
+        let (names_list, by_key) = (names.join(", "), by_key.join(" AND "));
+        let shape = TableShape {
+            name: schema.name.clone(),
+            columns: schema.columns.iter().map(|column| column.name.clone()).collect(),
+            key: schema.key.iter().map(|column| *column as u16).collect(),
+        };
+        Table {
+            number,
+            shape,
+            columns,
+            rank,
+            select: format!("SELECT {names_list} FROM main.{table} WHERE {by_key}"),
+            insert: format!("INSERT INTO main.{table} ({names_list}) VALUES ({})", places.join(", ")),
+            delete: format!("DELETE FROM main.{table} WHERE {by_key}"),
+            schema,
+        }
+    }
+
+    /// The row with that key as it stands, columns in the schema's order.
+    pub fn read(&self, connection: &Connection, key: &[Value]) -> rusqlite::Result<Option<Vec<Value>>> {
+        let mut statement = connection.prepare_cached(&self.select)?;
+        bind_values(&mut statement, 1, key)?;
+        let mut rows = statement.raw_query();
+        rows.next()?.map(|row| read_values(row, 0, self.columns.len())).transpose()
+    }
+
+    /// Inserts a row.
+    pub fn insert(&self, connection: &Connection, row: &[Value]) -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached(&self.insert)?;
+        bind_values(&mut statement, 1, row)?;
+        statement.raw_execute().map(|_| ())
+    }
+
+    /// Inserts a row that leaves some columns to the table's defaults. `row` holds position and value.
+    pub fn insert_some(&self, connection: &Connection, row: &[(usize, &Value)]) -> rusqlite::Result<()> {
+        if row.len() == self.columns.len() {
+            let mut statement = connection.prepare_cached(&self.insert)?;
+            bind_values(&mut statement, 1, row.iter().map(|(_, value)| *value))?;
+            return statement.raw_execute().map(|_| ());
+        }
+        let names: Vec<String> = row.iter().map(|(column, _)| quote(&self.schema.columns[*column].name)).collect();
+        let places: Vec<String> = (1..=row.len()).map(|n| format!("?{n}")).collect();
+        let (table, names, places) = (quote(&self.schema.name), names.join(", "), places.join(", "));
+        let mut statement =
+            connection.prepare_cached(&format!("INSERT INTO main.{table} ({names}) VALUES ({places})"))?;
+        bind_values(&mut statement, 1, row.iter().map(|(_, value)| *value))?;
+        statement.raw_execute().map(|_| ())
+    }
+
+    /// Sets some columns of a row; returns whether there was one.
+    pub fn update(
+        &self,
+        connection: &Connection,
+        key: &[Value],
+        changed: &[(usize, &Value)],
+    ) -> rusqlite::Result<bool> {
+        let first = self.schema.key.len() + 1;
+        let sets: Vec<String> = (changed.iter().enumerate())
+            .map(|(n, (column, _))| format!("{} = ?{}", quote(&self.schema.columns[*column].name), first + n))
+            .collect();
+        let by_key: Vec<String> = (self.schema.key.iter().enumerate())
+            .map(|(n, column)| format!("{} IS ?{}", quote(&self.schema.columns[*column].name), n + 1))
+            .collect();
+        let (table, sets, by_key) = (quote(&self.schema.name), sets.join(", "), by_key.join(" AND "));
+        let mut statement = connection.prepare_cached(&format!("UPDATE main.{table} SET {sets} WHERE {by_key}"))?;
+        bind_values(&mut statement, 1, key)?;
+        bind_values(&mut statement, first, changed.iter().map(|(_, value)| *value))?;
+        Ok(statement.raw_execute()? > 0)
+    }
+
+    /// Deletes a row; returns whether there was one.
+    pub fn delete(&self, connection: &Connection, key: &[Value]) -> rusqlite::Result<bool> {
+        let mut statement = connection.prepare_cached(&self.delete)?;
+        bind_values(&mut statement, 1, key)?;
+        Ok(statement.raw_execute()? > 0)
+    }
+
+    /// The keys of all rows.
+    pub fn keys(&self, connection: &Connection) -> rusqlite::Result<Vec<Vec<Value>>> {
+        let columns: Vec<String> =
+            self.schema.key.iter().map(|column| quote(&self.schema.columns[*column].name)).collect();
+        let sql = format!("SELECT {} FROM main.{}", columns.join(", "), quote(&self.schema.name));
+        let mut statement = connection.prepare_cached(&sql)?;
+        statement.query_map([], |row| read_values(row, 0, columns.len()))?.collect()
+    }
+
+    /// How many rows it has.
+    pub fn count(&self, connection: &Connection) -> rusqlite::Result<u64> {
+        let sql = format!("SELECT count(*) FROM main.{}", quote(&self.schema.name));
+        connection.prepare_cached(&sql)?.query_row([], |row| row.get::<_, i64>(0)).map(|count| count as u64)
+    }
+
+    /// Visits every row as it stands.
+    pub fn scan<E: From<rusqlite::Error>>(
+        &self,
+        connection: &Connection,
+        mut visit: impl FnMut(Vec<Value>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let columns: Vec<String> = self.schema.columns.iter().map(|column| quote(&column.name)).collect();
+        let sql = format!("SELECT {} FROM main.{}", columns.join(", "), quote(&self.schema.name));
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            visit(read_values(row, 0, columns.len())?)?;
+        }
+        Ok(())
+    }
+
+    /// The key of a row.
+    pub fn key_of(&self, row: &[Value]) -> Key {
+        Key::of(self.schema.key.iter().map(|column| &row[*column]))
+    }
+
+    /// Position in the schema of a column number; `None` if the table has no such column now.
+    pub fn position(&self, column: ColumnIx) -> Option<usize> {
+        // Columns are mostly numbered in the order of the table.
+        match self.columns.get(usize::from(column.0)) {
+            Some(known) if *known == column => Some(usize::from(column.0)),
+            _ => self.columns.iter().position(|known| *known == column),
+        }
+    }
+
+    /// Whether a row with these values in these columns exists: for foreign keys, by the application's own index.
+    pub fn exists_where(
+        &self,
+        connection: &Connection,
+        columns: &[ColumnName],
+        values: &[&Value],
+    ) -> rusqlite::Result<bool> {
+        let conditions: Vec<String> =
+            columns.iter().enumerate().map(|(n, column)| format!("{} = ?{}", quote(column), n + 1)).collect();
+        let sql = format!("SELECT 1 FROM main.{} WHERE {} LIMIT 1", quote(&self.schema.name), conditions.join(" AND "));
+        let mut statement = connection.prepare_cached(&sql)?;
+        bind_values(&mut statement, 1, values.iter().copied())?;
+        Ok(statement.raw_query().next()?.is_some())
+    }
+}
+
+/// A shared name from text in a result column.
+pub fn read_name(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Arc<str>> {
+    Ok(Arc::from(row.get_ref(column)?.as_str()?))
+}
+
+/// A fact of this node by name.
+pub fn fact<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> rusqlite::Result<Option<T>> {
+    connection
+        .prepare_cached("SELECT value FROM rowmesh_facts WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()
+}
+
+/// Sets a fact of this node.
+pub fn set_fact(connection: &Connection, name: &str, value: &dyn rusqlite::ToSql) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO rowmesh_facts (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")?
+        .execute(params![name, value])?;
+    Ok(())
+}

@@ -1,0 +1,333 @@
+//! Which rows the filters keep here: core's judge, with SQLite looking rows up for it, and the verdicts remembered in `rowmesh_held_back`.
+//! What a filter means is core's business; what becomes of a row that moves in or out is the sealer's.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rowmesh_core::schema::TableSchema;
+use rowmesh_core::scope::{Coverage, Edge, Judge, Rows, Scope, Verdict};
+use rowmesh_core::value::{ColumnName, Key, TableName, Value};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::fault::{Error, Result};
+use crate::registry::{Registry, Table, TableNumber};
+use crate::sql::quote;
+use crate::values::{bind_values, read_values};
+
+/// What the filters say of a row now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Judgement {
+    /// It stays here.
+    pub held_back: bool,
+    /// It used to be otherwise.
+    pub changed: bool,
+    /// Columns that travel as NULL, because they name rows that stay.
+    pub nulls: Vec<usize>,
+}
+
+/// Which rows are held back. Holds no verdict longer than a transaction.
+#[derive(Default)]
+pub struct Membership {
+    judging: Option<Judging>,
+}
+
+struct Judging {
+    coverage: Arc<Coverage>,
+    judge: Judge,
+    schemas: HashMap<TableName, TableSchema>,
+}
+
+impl Judgement {
+    /// The row as it travels.
+    pub fn travelling(&self, row: &[Value]) -> Vec<Value> {
+        let mut row = row.to_vec();
+        for position in &self.nulls {
+            row[*position] = Value::Null;
+        }
+        row
+    }
+}
+
+impl Membership {
+    /// What a scope means for the tables of this database, those that stay here by name included.
+    pub fn new(scope: &Scope, schemas: &[TableSchema]) -> Membership {
+        let coverage = Arc::new(scope.cover_here(schemas));
+        for problem in coverage.problems() {
+            tracing::warn!(%problem, "a filter does not fit this database: what it could concern stays here");
+        }
+        if !coverage.is_by_row() {
+            return Membership::default();
+        }
+        let schemas = schemas.iter().map(|schema| (schema.name.clone(), schema.clone())).collect();
+        Membership { judging: Some(Judging { judge: Judge::new(coverage.clone()), coverage, schemas }) }
+    }
+
+    /// Forgets verdicts: rows may have changed since.
+    pub fn forget(&mut self) {
+        if let Some(judging) = &mut self.judging {
+            judging.judge.forget();
+        }
+    }
+
+    /// Whether rows of a table are judged one by one, or stay as a whole.
+    pub fn concerns(&self, table: &str) -> bool {
+        self.judging
+            .as_ref()
+            .is_some_and(|judging| judging.coverage.is_judged(table) || !judging.coverage.may_travel(table))
+    }
+
+    /// Judges an image of a row against the rows as they stand.
+    pub fn verdict(&mut self, connection: &Connection, table: &Table, row: &[Value]) -> Result<Judgement> {
+        Ok(self.judge_image(connection, table, row)?.map_or_else(Judgement::default, |(_, judgement)| judgement))
+    }
+
+    /// Judges a row as it stands, and remembers the verdict. A row that is gone is held back no more.
+    pub fn judge(
+        &mut self,
+        connection: &Connection,
+        _registry: &Registry,
+        table: &Table,
+        key: &Key,
+        row: Option<&[Value]>,
+    ) -> Result<Judgement> {
+        if !self.concerns(&table.schema.name) {
+            return Ok(Judgement::default());
+        }
+        let known = reason(connection, table.number, key)?;
+        let judged = row.map(|row| self.judge_image(connection, table, row)).transpose()?.flatten();
+        let now = judged.as_ref().and_then(|(reason, _)| reason.clone());
+        if known != now {
+            remember(connection, table.number, key, now.as_ref())?;
+        }
+        let changed = known.is_some() != now.is_some();
+        Ok(Judgement { changed, ..judged.map(|(_, judgement)| judgement).unwrap_or_default() })
+    }
+
+    /// Rows whose verdict may hang on this one's.
+    pub fn dependants(
+        &mut self,
+        connection: &Connection,
+        registry: &Registry,
+        table: &Table,
+        row: &[Value],
+    ) -> Result<Vec<(TableNumber, Key)>> {
+        let Some(judging) = &mut self.judging else { return Ok(Vec::new()) };
+        // Whoever hangs on this row was judged by what was remembered of it.
+        judging.judge.forget();
+        let coverage = judging.coverage.clone();
+        let mut found = Vec::new();
+        for edge in coverage.children_of(&table.schema.name) {
+            let Some(child) = registry.tracked_by_name(&edge.child) else { continue };
+            let mut lookup = Lookup { connection, schemas: &judging.schemas };
+            for row in lookup.children(edge, &edge.referenced(row))? {
+                found.push((child.number, child.key_of(&row)));
+            }
+        }
+        for edge in coverage.needs_of(&table.schema.name) {
+            let Some(parent) = registry.tracked_by_name(&edge.parent) else { continue };
+            let Some(values) = edge.reference(row) else { continue };
+            let mut lookup = Lookup { connection, schemas: &judging.schemas };
+            if let Some(row) = lookup.parent(edge, &values)? {
+                found.push((parent.number, parent.key_of(&row)));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a row that another node sent is one that should have stayed there: by what it is, or because it belongs to a row that was not
+    /// taken in either. Remembered, since nothing else here tells of such a row when another one comes that belongs to it.
+    pub fn keeps_out(
+        &mut self,
+        connection: &Connection,
+        registry: &Registry,
+        table: &Table,
+        key: &Key,
+        row: Option<&[Value]>,
+    ) -> Result<bool> {
+        let judged = row.map(|row| self.judge_image(connection, table, row)).transpose()?.flatten();
+        let found = match (judged.and_then(|(reason, _)| reason), row) {
+            (Some(reason), _) => Some(Reason { filter: format!("{}{NOT_TAKEN_IN}", reason.filter), ..reason }),
+            (None, Some(row)) => self.owner_kept_out(connection, registry, table, row)?,
+            (None, None) => None,
+        };
+        let known = reason(connection, table.number, key)?;
+        let was_kept_out = known.as_ref().is_some_and(Reason::is_of_others);
+        // What stands here under this key is another matter, and judged by itself.
+        if known != found && (known.is_none() || was_kept_out) && table.read(connection, &key_values(key)?)?.is_none() {
+            remember(connection, table.number, key, found.as_ref())?;
+        }
+        Ok(found.is_some() || row.is_none() && was_kept_out)
+    }
+
+    /// Puts NULL where a row that came names one that the filters keep from travelling: that one is not here.
+    pub fn cut_references(
+        &mut self,
+        connection: &Connection,
+        table: &Table,
+        image: &mut [(usize, Value)],
+    ) -> Result<()> {
+        let may_cut = |judging: &Judging| !judging.coverage.null_when_held_back(&table.schema.name).is_empty();
+        if !self.judging.as_ref().is_some_and(may_cut) {
+            return Ok(());
+        }
+        let mut row = vec![Value::Null; table.schema.columns.len()];
+        for (position, value) in image.iter() {
+            row[*position] = value.clone();
+        }
+        let nulls = self.verdict(connection, table, &row)?.nulls;
+        for (position, value) in image.iter_mut().filter(|(position, _)| nulls.contains(position)) {
+            tracing::debug!(table = %table.schema.name, position, "a reference to a row outside the scope is shown as NULL");
+            *value = Value::Null;
+        }
+        Ok(())
+    }
+
+    fn owner_kept_out(
+        &self,
+        connection: &Connection,
+        registry: &Registry,
+        table: &Table,
+        row: &[Value],
+    ) -> Result<Option<Reason>> {
+        let Some(judging) = &self.judging else { return Ok(None) };
+        for edge in judging.coverage.owners_of(&table.schema.name) {
+            let (Some(parent), Some(values)) = (registry.tracked_by_name(&edge.parent), edge.reference(row)) else {
+                continue;
+            };
+            if parent.schema.key != edge.parent_positions {
+                continue;
+            }
+            let found = reason(connection, parent.number, &Key::of(&values))?;
+            if let Some(found) = found.filter(Reason::is_of_others) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a row is known to be kept here.
+    pub fn is_held_back(&self, connection: &Connection, table: TableNumber, key: &Key) -> Result<bool> {
+        is_held_back(connection, table, key)
+    }
+
+    fn judge_image(
+        &mut self,
+        connection: &Connection,
+        table: &Table,
+        row: &[Value],
+    ) -> Result<Option<(Option<Reason>, Judgement)>> {
+        let Some(judging) = &mut self.judging else { return Ok(None) };
+        let mut lookup = Lookup { connection, schemas: &judging.schemas };
+        let verdict = judging.judge.verdict(&table.schema.name, row, &mut lookup)?;
+        Ok(Some(match verdict {
+            Verdict::Travels { nulls } => (None, Judgement { nulls, ..Judgement::default() }),
+            Verdict::HeldBack(root) => {
+                let filter = judging.coverage.filter(root.filter).name.clone();
+                (
+                    Some(Reason { filter, root: root.key.to_display() }),
+                    Judgement { held_back: true, ..Judgement::default() },
+                )
+            }
+            Verdict::TableStays => {
+                let reason = Reason { filter: "table".to_owned(), root: table.schema.name.to_string() };
+                (Some(reason), Judgement { held_back: true, ..Judgement::default() })
+            }
+        }))
+    }
+}
+
+/// Whether a row is known to be kept here.
+pub fn is_held_back(connection: &Connection, table: TableNumber, key: &Key) -> Result<bool> {
+    Ok(reason(connection, table, key)?.is_some())
+}
+
+/// How many rows of a table are kept here.
+pub fn count_held_back(connection: &Connection, table: TableNumber) -> Result<i64> {
+    let mut statement = connection.prepare_cached("SELECT count(*) FROM rowmesh_held_back WHERE t = ?1")?;
+    Ok(statement.query_row([table.0], |row| row.get(0))?)
+}
+
+/// Why a row is kept here.
+#[derive(Clone, PartialEq, Eq)]
+struct Reason {
+    filter: String,
+    root: String,
+}
+
+/// What the name of a filter ends with where the row is another node's and was not taken in.
+const NOT_TAKEN_IN: &str = ", not taken in";
+
+impl Reason {
+    fn is_of_others(&self) -> bool {
+        self.filter.ends_with(NOT_TAKEN_IN)
+    }
+}
+
+fn key_values(key: &Key) -> Result<Vec<Value>> {
+    key.values().map_err(|source| Error::damaged("a key from a peer", source))
+}
+
+fn reason(connection: &Connection, table: TableNumber, key: &Key) -> Result<Option<Reason>> {
+    let mut statement =
+        connection.prepare_cached("SELECT filter, root FROM rowmesh_held_back WHERE t = ?1 AND key = ?2")?;
+    let read = |row: &rusqlite::Row<'_>| Ok(Reason { filter: row.get(0)?, root: row.get(1)? });
+    Ok(statement.query_row(params![table.0, key.0], read).optional()?)
+}
+
+fn remember(connection: &Connection, table: TableNumber, key: &Key, reason: Option<&Reason>) -> Result<()> {
+    match reason {
+        Some(reason) => connection
+            .prepare_cached("INSERT OR REPLACE INTO rowmesh_held_back (t, key, filter, root) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![table.0, key.0, reason.filter, reason.root])?,
+        None => connection
+            .prepare_cached("DELETE FROM rowmesh_held_back WHERE t = ?1 AND key = ?2")?
+            .execute(params![table.0, key.0])?,
+    };
+    Ok(())
+}
+
+/// Looks rows up in the transaction in which they are judged, by the application's own indexes.
+struct Lookup<'a> {
+    connection: &'a Connection,
+    schemas: &'a HashMap<TableName, TableSchema>,
+}
+
+impl Lookup<'_> {
+    fn rows(
+        &self,
+        table: &TableName,
+        columns: &[&ColumnName],
+        values: &[Value],
+        limit: i64,
+    ) -> Result<Vec<Vec<Value>>> {
+        let Some(schema) = self.schemas.get(table) else { return Ok(Vec::new()) };
+        let names: Vec<String> = schema.columns.iter().map(|column| quote(&column.name)).collect();
+        let conditions: Vec<String> =
+            columns.iter().enumerate().map(|(n, column)| format!("{} = ?{}", quote(column), n + 1)).collect();
+        let (names, conditions) = (names.join(", "), conditions.join(" AND "));
+        let sql = format!("SELECT {names} FROM main.{} WHERE {conditions} LIMIT {limit}", quote(table));
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        bind_values(&mut statement, 1, values)?;
+        let mut rows = statement.raw_query();
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(read_values(row, 0, schema.columns.len())?);
+        }
+        Ok(found)
+    }
+}
+
+impl Rows for Lookup<'_> {
+    type Error = Error;
+
+    fn parent(&mut self, edge: &Edge, values: &[Value]) -> Result<Option<Vec<Value>>> {
+        let columns: Vec<&ColumnName> = edge.parent_columns.iter().collect();
+        Ok(self.rows(&edge.parent, &columns, values, 1)?.pop())
+    }
+
+    fn children(&mut self, edge: &Edge, values: &[Value]) -> Result<Vec<Vec<Value>>> {
+        let Some(schema) = self.schemas.get(&edge.child) else { return Ok(Vec::new()) };
+        let columns: Vec<&ColumnName> = edge.columns.iter().map(|position| &schema.columns[*position].name).collect();
+        self.rows(&edge.child, &columns, values, -1)
+    }
+}

@@ -1,0 +1,435 @@
+//! The sealer: turns dirty keys into one signed changeset by comparing rows as they are with what was last shown. Reads the truth, never
+//! the order in which triggers fired. Runs inside a transaction that `store` began.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use rowmesh_core::changeset::{Changeset, Header, event_salt};
+use rowmesh_core::clock::{Lamport, WallTime};
+use rowmesh_core::event::{Birth, Event, Operation, TableShape};
+use rowmesh_core::ident::Dot;
+use rowmesh_core::limits;
+use rowmesh_core::row_state::{Arrival, RowState, Shown};
+use rowmesh_core::value::{Key, Value};
+use rusqlite::Connection;
+
+use crate::capture::NotedOperation;
+use crate::claims;
+use crate::fault::Result;
+use crate::log;
+use crate::registry::{Registry, Table, TableNumber};
+use crate::row_states;
+use crate::values::read_values;
+use crate::work::{News, Work, is_default, remember_shown, shown_row};
+
+/// The purpose that event salts are derived for.
+pub const SALT_PURPOSE: &str = "rowmesh 2026 event salt";
+
+/// Keys that wait to be looked at: all that one reading of the notes found, in an order that keeps foreign keys whole when it is cut.
+#[derive(Default)]
+pub struct Round {
+    waiting: VecDeque<Pending>,
+    part: u32,
+    /// Tables in which rows may have gone without any note: a REPLACE took their unique values and has moved on since.
+    suspects: BTreeSet<TableNumber>,
+}
+
+/// One key to look at.
+#[derive(Debug)]
+pub struct Pending {
+    table: TableNumber,
+    values: Vec<Value>,
+    key: Key,
+    notes: Vec<i64>,
+    /// Something says that the row may be gone: a noted delete, or a row that took its unique value.
+    may_be_gone: bool,
+    at: WallTime,
+}
+
+/// What sealing one part made.
+pub struct SealedPart {
+    /// The changeset; none if no row really differed.
+    pub changeset: Option<Changeset>,
+    /// Whether keys are left for the next part.
+    pub more: bool,
+    /// Whether notes were looked at and are gone now.
+    pub spent: bool,
+}
+
+impl Round {
+    /// Forgets what was planned: after a rollback the notes are read anew.
+    pub fn clear(&mut self) {
+        *self = Round::default();
+    }
+
+    /// Whether nothing is planned.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+/// Seals one part of a round; begins a new round if none is under way.
+pub fn seal_part(work: &mut Work<'_>, round: &mut Round) -> Result<SealedPart> {
+    if round.is_empty() {
+        plan(work.connection, work.registry, round)?;
+    }
+    let mut draft = Draft::new(work)?;
+    let mut spent: Vec<i64> = Vec::new();
+    while !draft.is_full() {
+        let Some(pending) = round.waiting.pop_front() else { break };
+        spent.extend(&pending.notes);
+        draft.look(work, pending)?;
+    }
+    round.suspects.append(&mut draft.suspects);
+    if round.is_empty() {
+        for table in std::mem::take(&mut round.suspects) {
+            draft.look_for_missing(work, table)?;
+        }
+    }
+    delete_notes(work.connection, &spent)?;
+    let changeset = draft.finish(work, round)?;
+    Ok(SealedPart { changeset, more: !round.is_empty(), spent: !spent.is_empty() })
+}
+
+/// Reads the notes and orders the keys: what may stand parents first, then what may be gone children first.
+fn plan(connection: &Connection, registry: &Registry, round: &mut Round) -> Result<()> {
+    let mut found: HashMap<(TableNumber, Key), Pending> = HashMap::new();
+    let mut statement = connection.prepare_cached(
+        "SELECT id, t, op, at, k1, k2, k3, k4, k5, k6, k7, k8 FROM rowmesh_dirty ORDER BY id LIMIT ?1",
+    )?;
+    let mut rows = statement.query([limits::ROUND_KEYS_MAX as i64])?;
+    let mut unknown = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (id, number) = (row.get(0)?, TableNumber(row.get(1)?));
+        let Some(table) = registry.tracked(number) else {
+            unknown.push(id);
+            continue;
+        };
+        let values = read_values(row, 4, table.schema.key.len())?;
+        let key = Key::of(&values);
+        let gone = NotedOperation::from_number(row.get(2)?).may_remove();
+        let at = WallTime(row.get::<_, i64>(3)?.max(0) as u64);
+        let new = || Pending { table: number, values, key: key.clone(), notes: Vec::new(), may_be_gone: false, at };
+        let pending = found.entry((number, key.clone())).or_insert_with(new);
+        pending.notes.push(id);
+        pending.may_be_gone |= gone;
+        pending.at = pending.at.max(at);
+    }
+    delete_notes(connection, &unknown)?;
+    for pending in found.values() {
+        let Some(table) = registry.tracked(pending.table) else { continue };
+        // Noted once, the row as it stands is all that it was in this round; noted more often, it may have been more.
+        let moved_on = pending.notes.len() > 1 && !table.schema.uniques.is_empty();
+        if moved_on || claims::has_untold(table) {
+            round.suspects.insert(pending.table);
+        }
+    }
+    let rank = |pending: &Pending| registry.tracked(pending.table).map_or(0, |table| table.rank as i64);
+    let mut waiting: Vec<Pending> = found.into_values().collect();
+    waiting.sort_by_cached_key(|pending| {
+        let rank = rank(pending);
+        (pending.may_be_gone, if pending.may_be_gone { -rank } else { rank }, pending.notes.first().copied())
+    });
+    round.part = 0;
+    round.waiting = waiting.into();
+    Ok(())
+}
+
+fn delete_notes(connection: &Connection, ids: &[i64]) -> Result<()> {
+    let mut statement = connection.prepare_cached("DELETE FROM rowmesh_dirty WHERE id = ?1")?;
+    for id in ids {
+        statement.execute([id])?;
+    }
+    Ok(())
+}
+
+/// The changeset in the making.
+struct Draft {
+    dot: Dot,
+    salt_secret: [u8; 32],
+    shapes: Vec<TableShape>,
+    shape_of: HashMap<TableNumber, u16>,
+    events: Vec<Event>,
+    rows: Vec<SealedRow>,
+    looked: HashSet<(TableNumber, Key)>,
+    suspects: BTreeSet<TableNumber>,
+    bytes: usize,
+}
+
+/// A row beside its event.
+struct SealedRow {
+    table: Arc<Table>,
+    key: Key,
+    state: RowState,
+    before: Option<Vec<Value>>,
+    after: Option<Vec<Value>>,
+}
+
+impl Draft {
+    fn new(work: &Work<'_>) -> Result<Draft> {
+        let seq = work.origins.get(&work.own).map_or_else(Default::default, |known| known.seq);
+        Ok(Draft {
+            dot: Dot { origin: work.own, seq: seq.next() },
+            salt_secret: work.standing()?.signer.derive(SALT_PURPOSE),
+            shapes: Vec::new(),
+            shape_of: HashMap::new(),
+            events: Vec::new(),
+            rows: Vec::new(),
+            looked: HashSet::new(),
+            suspects: BTreeSet::new(),
+            bytes: 0,
+        })
+    }
+
+    fn is_full(&self) -> bool {
+        self.events.len() >= limits::UNIT_ROWS_SQLITE || self.bytes >= limits::CHANGESET_BYTES_TARGET
+    }
+
+    /// Looks at a row, and at those that it pushed aside or draws along: they belong into the same changeset.
+    fn look(&mut self, work: &mut Work<'_>, first: Pending) -> Result<()> {
+        let mut queue = VecDeque::from([first]);
+        while let Some(pending) = queue.pop_front() {
+            if self.looked.insert((pending.table, pending.key.clone())) {
+                queue.extend(self.look_at_row(work, &pending)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_row(&mut self, work: &mut Work<'_>, pending: &Pending) -> Result<Vec<Pending>> {
+        let Some(table) = work.registry.tracked(pending.table).cloned() else { return Ok(Vec::new()) };
+        let row = table.read(work.connection, &pending.values)?.filter(|row| table.key_of(row) == pending.key);
+        let state = row_states::load(work.connection, work.origins, pending.table, &pending.key)?;
+        let moved = work.membership.judge(work.connection, work.registry, &table, &pending.key, row.as_deref())?;
+        let mut others = Vec::new();
+        if moved.changed {
+            others.extend(self.dependants(work, &table, pending, row.as_deref(), &state)?);
+        }
+        let travelling = row.as_ref().filter(|_| !moved.held_back).map(|row| moved.travelling(row));
+        match (travelling, state.is_shown()) {
+            (None, true) if pending.may_be_gone || moved.held_back => {
+                self.delete(work, &table, pending, state, moved.held_back);
+            }
+            // Written, and gone though nobody noted a delete: only a REPLACE does that, or a trigger that was missing.
+            (None, _) => {
+                if row.is_none() && !pending.may_be_gone {
+                    self.suspects.insert(table.number);
+                    // Undecided: whoever took its unique value may still be looked at in this round, and then tell.
+                    self.looked.remove(&(table.number, pending.key.clone()));
+                }
+            }
+            (Some(row), shown) => {
+                others.extend(self.pushed_aside(work, &table, pending, &row)?);
+                if shown {
+                    self.update(work, &table, pending, state, &row);
+                } else {
+                    self.insert(work, &table, pending, state, &row);
+                }
+            }
+        }
+        Ok(others)
+    }
+
+    /// Where fewer rows stand than are remembered, finds those that are missing. Counting reads the table's smallest index, so it is
+    /// done only after statements that can have hidden something.
+    fn look_for_missing(&mut self, work: &mut Work<'_>, number: TableNumber) -> Result<()> {
+        let Some(table) = work.registry.tracked(number).cloned() else { return Ok(()) };
+        if table.schema.uniques.is_empty() {
+            return Ok(());
+        }
+        let stand = table.count(work.connection)? as i64 - crate::scope::count_held_back(work.connection, number)?;
+        let drafted = self.rows.iter().filter(|row| row.table.number == number);
+        let change: i64 = drafted.map(|row| i64::from(row.after.is_some()) - i64::from(row.before.is_some())).sum();
+        if row_states::shown_rows(work, number)? + change == stand {
+            return Ok(());
+        }
+        for key in row_states::keys_shown(work.connection, work.origins, number)? {
+            let values =
+                key.values().map_err(|source| crate::fault::Error::damaged("a key in rowmesh_row_states", source))?;
+            let known = self.looked.contains(&(number, key.clone()))
+                || crate::parked::is_parked(work.connection, number, &key)?;
+            if !known && table.read(work.connection, &values)?.is_none() {
+                self.look(
+                    work,
+                    Pending { table: number, values, key, notes: Vec::new(), may_be_gone: true, at: work.now },
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that held a unique value which this one took: a REPLACE removed them, or they moved on.
+    fn pushed_aside(&self, work: &Work<'_>, table: &Table, pending: &Pending, row: &[Value]) -> Result<Vec<Pending>> {
+        let holders = claims::holders(work.connection, table, &pending.key, row)?;
+        holders.into_iter().map(|key| follow(pending, table.number, key)).collect()
+    }
+
+    /// Rows whose membership in the scope may have changed with this one's.
+    fn dependants(
+        &self,
+        work: &mut Work<'_>,
+        table: &Table,
+        pending: &Pending,
+        row: Option<&[Value]>,
+        state: &RowState,
+    ) -> Result<Vec<Pending>> {
+        let before = shown_row(table, state);
+        let mut keys = Vec::new();
+        for image in [row, before.as_deref()].into_iter().flatten() {
+            keys.extend(work.membership.dependants(work.connection, work.registry, table, image)?);
+        }
+        keys.into_iter().map(|(number, key)| follow(pending, number, key)).collect()
+    }
+
+    fn insert(&mut self, work: &Work<'_>, table: &Arc<Table>, pending: &Pending, state: RowState, row: &[Value]) {
+        let written = row.iter().cloned().enumerate().map(|(column, value)| (column as u16, value)).collect();
+        self.push(work, table, pending, state, Operation::Insert, written, Some(row.to_vec()));
+    }
+
+    fn update(&mut self, work: &Work<'_>, table: &Arc<Table>, pending: &Pending, state: RowState, row: &[Value]) {
+        let differs = |position: usize, value: &Value| match state.shown_value(table.columns[position]) {
+            Some(shown) => shown != value,
+            // A column that no event ever wrote: new here since a migration. Its default is nobody's write.
+            None => !is_default(&table.schema, position, value),
+        };
+        let written: Vec<(u16, Value)> = (row.iter().enumerate())
+            .filter(|(position, value)| differs(*position, value))
+            .map(|(position, value)| (position as u16, value.clone()))
+            .collect();
+        if !written.is_empty() {
+            self.push(work, table, pending, state, Operation::Update, written, Some(row.to_vec()));
+        }
+    }
+
+    fn delete(&mut self, work: &Work<'_>, table: &Arc<Table>, pending: &Pending, state: RowState, leaves: bool) {
+        self.push(work, table, pending, state, Operation::Delete, Vec::new(), None);
+        if leaves && let Some(event) = self.events.last_mut() {
+            event.extras.push((rowmesh_core::event::EXTRA_LEAVES_SCOPE, Vec::new()));
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn push(
+        &mut self,
+        work: &Work<'_>,
+        table: &Arc<Table>,
+        pending: &Pending,
+        state: RowState,
+        operation: Operation,
+        written: Vec<(u16, Value)>,
+        after: Option<Vec<Value>>,
+    ) {
+        let before = shown_row(table, &state);
+        // The capture time says when the user acted; it may not lie in our future, nor at or below what the row already knows.
+        let captured = Lamport::at(pending.at.min(work.now));
+        let lamport = captured.max(state.lamport_max().next());
+        let birth = match (operation, state.birth) {
+            (Operation::Update | Operation::Delete, Some(birth)) => Birth::At(birth.dot),
+            _ => Birth::Here,
+        };
+        let event = Event {
+            table: self.shape_number(table),
+            operation,
+            lamport,
+            birth,
+            before: before.clone().unwrap_or_default(),
+            written,
+            salt: event_salt(&self.salt_secret, self.dot, self.events.len()),
+            extras: Vec::new(),
+        };
+        self.bytes += event.weight();
+        self.events.push(event);
+        self.rows.push(SealedRow { table: table.clone(), key: pending.key.clone(), state, before, after });
+    }
+
+    fn shape_number(&mut self, table: &Table) -> u16 {
+        *self.shape_of.entry(table.number).or_insert_with(|| {
+            self.shapes.push(table.shape.clone());
+            self.shapes.len() as u16 - 1
+        })
+    }
+
+    /// Signs, and takes the events into row states, log and version vector.
+    fn finish(self, work: &mut Work<'_>, round: &mut Round) -> Result<Option<Changeset>> {
+        if self.events.is_empty() {
+            return Ok(None);
+        }
+        round.part += 1;
+        let left = round.waiting.len().div_ceil(limits::UNIT_ROWS_SQLITE) as u32;
+        let header = Header {
+            mesh: work.standing()?.mesh,
+            dot: self.dot,
+            previous: work.origins.get(&work.own).map_or_else(Default::default, |known| known.hash),
+            epoch: work.standing()?.epoch,
+            roster: work.standing()?.roster,
+            context: work.context()?,
+            part: round.part,
+            parts: round.part + left,
+            sealed_at: work.now,
+            lamport_max: self.events.iter().map(|event| event.lamport).max().unwrap_or_default(),
+        };
+        let changeset = Changeset::seal(header, self.shapes, self.events, &*work.standing()?.signer);
+        let rows: Vec<(TableNumber, Key)> = self.rows.iter().map(|row| (row.table.number, row.key.clone())).collect();
+        log::append(work.connection, work.origins, &changeset, &rows, work.now)?;
+        for (event, row) in changeset.events().iter().zip(self.rows) {
+            take_own(work, &changeset, event, row)?;
+        }
+        Ok(Some(changeset))
+    }
+}
+
+/// Takes an event of our own into its row's state. The table already stands as the event left it.
+fn take_own(work: &mut Work<'_>, changeset: &Changeset, event: &Event, row: SealedRow) -> Result<()> {
+    let SealedRow { table, key, mut state, before, after } = row;
+    let context = &changeset.header().context;
+    let arrival =
+        Arrival { event, dot: changeset.dot(), context, table: &table.schema.name, key: &key, columns: &table.columns };
+    let (contested, lived) = (state.is_contested(), !state.live.is_empty());
+    let merged = state.merge(&arrival);
+    match &after {
+        Some(after) => remember_shown(&table, &mut state, after),
+        None => state.shown = Shown::Absent,
+    }
+    claims::replace(work.connection, &table, &key, before.as_deref(), after.as_deref())?;
+    if merged.concurrent || contested || state.is_contested() {
+        work.remember_rows(table.number, &key, &mut state)?;
+        work.refresh_ledger(table.number, &key, News::of(changeset.dot(), lived, !state.live.is_empty()))?;
+    }
+    row_states::save(work, table.number, &key, &state, before.is_some())
+}
+
+/// Another row to look at because of this one.
+fn follow(cause: &Pending, table: TableNumber, key: Key) -> Result<Pending> {
+    let values = key.values().map_err(|source| crate::fault::Error::damaged("a key in rowmesh_claims", source))?;
+    Ok(Pending { table, values, key, notes: Vec::new(), may_be_gone: true, at: cause.at })
+}
+
+/// Notes a key as the triggers would, for reconcile and for rows found unnoticed.
+pub fn note(connection: &Connection, table: TableNumber, key: &[Value], now: WallTime) -> Result<()> {
+    let mut statement = connection
+        .prepare_cached("INSERT INTO rowmesh_dirty (t, op, at, k1, k2, k3, k4, k5, k6, k7, k8) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?;
+    for parameter in 4..=11 {
+        statement.raw_bind_parameter(parameter, rusqlite::types::Null)?;
+    }
+    statement.raw_bind_parameter(1, table.0)?;
+    statement.raw_bind_parameter(2, NotedOperation::Delete.number())?;
+    statement.raw_bind_parameter(3, now.0 as i64)?;
+    crate::values::bind_values(&mut statement, 4, key)?;
+    statement.raw_execute()?;
+    Ok(())
+}
+
+/// Whether a key is noted and waits to be sealed.
+pub fn is_noted(connection: &Connection, table: TableNumber, key: &[Value]) -> Result<bool> {
+    let conditions: String = (1..=key.len()).map(|n| format!(" AND k{n} IS ?{}", n + 1)).collect();
+    let sql = format!("SELECT 1 FROM rowmesh_dirty WHERE t = ?1{conditions} LIMIT 1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    statement.raw_bind_parameter(1, table.0)?;
+    crate::values::bind_values(&mut statement, 2, key)?;
+    Ok(statement.raw_query().next()?.is_some())
+}
+
+/// Whether any key is noted.
+pub fn any_noted(connection: &Connection) -> Result<bool> {
+    Ok(connection.prepare_cached("SELECT 1 FROM rowmesh_dirty LIMIT 1")?.exists([])?)
+}

@@ -1,0 +1,55 @@
+//! Exact conversion between SQLite's values and ours, both ways. Judges nothing and changes nothing.
+
+use rowmesh_core::value::{Key, Value};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Row, Statement, ToSql};
+
+/// A value on its way into a statement.
+pub struct Bound<'a>(pub &'a Value);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Boolean(truth) => ValueRef::Integer(i64::from(*truth)),
+            Value::Integer(number) => ValueRef::Integer(*number),
+            Value::Real(number) => ValueRef::Real(*number),
+            Value::Text(bytes) => ValueRef::Text(bytes),
+            Value::Blob(bytes) => ValueRef::Blob(bytes),
+            Value::Decimal(text) | Value::Typed(_, text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
+}
+
+/// What a column of a result holds.
+pub fn from_sqlite(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Real(number) => Value::Real(number),
+        ValueRef::Text(bytes) => Value::Text(bytes.to_vec()),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+    }
+}
+
+/// Columns `from..from + count` of a result row.
+pub fn read_values(row: &Row<'_>, from: usize, count: usize) -> rusqlite::Result<Vec<Value>> {
+    (from..from + count).map(|column| row.get_ref(column).map(from_sqlite)).collect()
+}
+
+/// Binds values to consecutive parameters from `first` (counted from 1).
+pub fn bind_values<'v>(
+    statement: &mut Statement<'_>,
+    first: usize,
+    values: impl IntoIterator<Item = &'v Value>,
+) -> rusqlite::Result<()> {
+    for (offset, value) in values.into_iter().enumerate() {
+        statement.raw_bind_parameter(first + offset, Bound(value))?;
+    }
+    Ok(())
+}
+
+/// A key from a result column that holds key bytes.
+pub fn read_key(row: &Row<'_>, column: usize) -> rusqlite::Result<Key> {
+    Ok(Key(row.get_ref(column)?.as_blob()?.to_vec()))
+}

@@ -1,0 +1,186 @@
+//! One transaction of ours and all that it needs at hand. Begins and ends no transaction: `store` does.
+
+use std::collections::HashMap;
+
+use rowmesh_core::clock::WallTime;
+use rowmesh_core::event::{Context, EventId};
+use rowmesh_core::ident::{Dot, Origin, Seq};
+use rowmesh_core::ledger::{self, RowEvent};
+use rowmesh_core::limits;
+use rowmesh_core::row_state::{ColumnIx, OriginTable, RowState, Shown};
+use rowmesh_core::schema::TableSchema;
+use rowmesh_core::store::{Standing, StoreError};
+use rowmesh_core::value::{Key, Value};
+use rusqlite::Connection;
+
+use crate::fault::{Error, Result};
+use crate::ledger_rows;
+use crate::log::{self, Decoded};
+use crate::origins::Origins;
+use crate::registry::{Registry, Table, TableNumber};
+use crate::scope::Membership;
+use crate::values::read_key;
+
+/// A transaction in progress.
+pub struct Work<'a> {
+    /// The daemon's connection, inside a transaction.
+    pub connection: &'a Connection,
+    /// Origins and with them the version vector.
+    pub origins: &'a mut Origins,
+    /// Tables and columns.
+    pub registry: &'a mut Registry,
+    /// Mesh, key, policies, scope.
+    pub standing: Option<&'a Standing>,
+    /// Which rows the filters hold back.
+    pub membership: &'a mut Membership,
+    /// This database's origin.
+    pub own: Origin,
+    /// This machine's clock.
+    pub now: WallTime,
+    /// Changesets decoded lately.
+    pub decoded: &'a mut Decoded,
+    /// Whether anything is parked, as far as is known.
+    pub has_parked: bool,
+    /// By table, how many rows more are shown than at the transaction's beginning.
+    pub shown: HashMap<TableNumber, i64>,
+    /// Ledger entries that this transaction added.
+    pub conflicts: u64,
+}
+
+impl<'a> Work<'a> {
+    /// Mesh, key, policies, scope.
+    ///
+    /// # Errors
+    /// If the roster has not been read yet.
+    pub fn standing(&self) -> Result<&'a Standing> {
+        self.standing.ok_or_else(|| Error::inconsistent("a transaction before the roster was known"))
+    }
+
+    /// What this node knows now, less what it holds parked: the context of what it seals.
+    pub fn context(&self) -> Result<Context> {
+        Ok(Context { vector: self.origins.vector(), parked: std::sync::Arc::new(self.parked_events()?) })
+    }
+
+    /// Brings the ledger's entries of one row up to date with its events. `news` tells what can have changed them.
+    pub fn refresh_ledger(&mut self, table: TableNumber, key: &Key, news: News) -> Result<()> {
+        let name =
+            self.registry.name(table).cloned().ok_or_else(|| Error::inconsistent("a row of a table without a name"))?;
+        let events = log::events_of_row(self.connection, self.decoded, table, key)?;
+        let policies = &self.standing()?.policies;
+        let entries = match news {
+            News::Everything => ledger::entries(&name, key, &events, policies),
+            News::Event(dot) => {
+                let open = ledger_rows::open_losers(self.connection, self.origins, &name, key)?;
+                let new = events.iter().find(|event| event.stamp.dot == dot);
+                // A new event can beat or lose against what it has not seen, and settle what was open.
+                let is_touched = |event: &RowEvent| {
+                    event.stamp.dot == dot
+                        || open.contains(&event.stamp.dot)
+                        || new.is_some_and(|new| !new.context.sees(&event.stamp.dot, &name, key))
+                };
+                ledger::entries_of(&name, key, &events, policies, is_touched)
+            }
+        };
+        self.conflicts += ledger_rows::save(self.connection, self.origins, &entries, self.now)?;
+        Ok(())
+    }
+
+    /// Finds in the log the whole rows that writes standing side by side left, where the state lacks them.
+    pub fn remember_rows(&mut self, table: TableNumber, key: &Key, state: &mut RowState) -> Result<()> {
+        for stamp in state.rows_not_remembered() {
+            let Some(changeset) = log::changeset(self.connection, self.origins, &stamp.dot)? else { continue };
+            let name = self.registry.name(table).cloned();
+            let of_row = |event: &&rowmesh_core::event::Event| {
+                let shape = changeset.shape(event);
+                Some(&shape.name) == name.as_ref() && event.key(shape) == *key
+            };
+            let Some(event) = changeset.events().iter().find(of_row) else { continue };
+            let Some(after) = event.after() else { continue };
+            let mut image = Vec::with_capacity(after.len());
+            for (column, value) in changeset.shape(event).columns.iter().zip(after) {
+                image.push((self.registry.column_number(self.connection, table, column)?, value));
+            }
+            image.sort_by_key(|(column, _)| *column);
+            state.remember_row(stamp, image);
+        }
+        Ok(())
+    }
+
+    fn parked_events(&self) -> Result<Vec<EventId>> {
+        let mut statement = self.connection.prepare_cached("SELECT t, key, o, seq FROM rowmesh_parked")?;
+        let mut rows = statement.query([])?;
+        let mut parked = Vec::new();
+        while let Some(row) = rows.next()? {
+            let table = self.registry.name(TableNumber(row.get(0)?)).cloned();
+            let origin = self.origins.origin(row.get(2)?);
+            let (Some(table), Some(origin)) = (table, origin) else {
+                return Err(Error::inconsistent("a parked event of an unknown table or origin"));
+            };
+            let dot = Dot { origin, seq: Seq(row.get::<_, i64>(3)? as u64) };
+            parked.push(EventId { dot, table, key: read_key(row, 1)? });
+        }
+        // What a changeset does not name as parked it claims to have seen: with more than it can name nothing may be sealed.
+        if parked.len() > limits::PARKED_NAMED_MAX {
+            let message = format!("{} events wait to be shown: sealing waits until they are fewer", parked.len());
+            return Err(StoreError::needs_person("RM5105", message, "rowmesh status tells what they wait for").into());
+        }
+        parked.sort();
+        Ok(parked)
+    }
+}
+
+/// What can have changed the ledger's entries of a row.
+#[derive(Debug, Clone, Copy)]
+pub enum News {
+    /// One event of this changeset.
+    Event(Dot),
+    /// The row came to life or died, or it is not known what happened.
+    Everything,
+}
+
+impl News {
+    /// What an event means for a row that lived, or did not, and lives now, or does not.
+    pub fn of(dot: Dot, lived: bool, lives: bool) -> News {
+        if lived == lives { News::Event(dot) } else { News::Everything }
+    }
+}
+
+/// The row that a state says is shown, in the order of the table; columns that nobody wrote have the table's default.
+pub fn shown_row(table: &Table, state: &RowState) -> Option<Vec<Value>> {
+    state.is_shown().then(|| {
+        let columns = table.columns.iter().zip(&table.schema.columns);
+        columns
+            .map(|(number, column)| {
+                let unwritten = || column.default.clone().unwrap_or(Value::Null);
+                state.shown_value(*number).cloned().unwrap_or_else(unwritten)
+            })
+            .collect()
+    })
+}
+
+/// Remembers that this row stands in the table: as the one maximal write of each column where that is so, else as its own image.
+pub fn remember_shown(table: &Table, state: &mut RowState, row: &[Value]) {
+    let as_written = state.registers.iter().enumerate().all(|(number, register)| {
+        let Some(position) = table.position(ColumnIx(number as u16)) else { return register.writes().len() <= 1 };
+        match register.writes() {
+            [] => is_default(&table.schema, position, &row[position]),
+            [written] => written.value == row[position],
+            _ => false,
+        }
+    });
+    state.shown = if as_written {
+        Shown::AsWritten
+    } else {
+        let mut image: Vec<_> = table.columns.iter().copied().zip(row.iter().cloned()).collect();
+        image.sort_by_key(|(column, _)| *column);
+        Shown::Image(image)
+    };
+}
+
+/// Whether a value is what a row gets that does not name the column.
+pub fn is_default(schema: &TableSchema, position: usize, value: &Value) -> bool {
+    match &schema.columns[position].default {
+        Some(default) => default == value,
+        None => value.is_null(),
+    }
+}

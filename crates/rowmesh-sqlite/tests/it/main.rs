@@ -1,0 +1,4 @@
+//! Tests of the store against real SQLite files.
+
+mod mesh;
+mod travel;

@@ -1,0 +1,361 @@
+//! What the command line and the dashboard may ask a running node, and what it answers: plain data, one JSON document a line over the
+//! node's socket. Fields may be added; readers ignore what they do not know. No behaviour is here.
+
+use serde::{Deserialize, Serialize};
+
+/// One question. Answered by one [`Answer`], or by a stream of them where it says so.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Question {
+    /// Is everything everywhere? Answered by [`Answer::Status`].
+    Status,
+    /// All members and how they fare. Answered by [`Answer::Peers`].
+    Peers,
+    /// All tables. Answered by [`Answer::Tables`].
+    Tables {
+        /// Count rows too, which takes a scan.
+        count: bool,
+    },
+    /// Changes in and out, newest first. Answered by [`Answer::Log`].
+    Log(LogQuestion),
+    /// The ledger. Answered by [`Answer::Conflicts`].
+    Conflicts {
+        /// Settled ones too.
+        all: bool,
+        /// At most so many.
+        limit: usize,
+    },
+    /// One entry by its id or a unique prefix. Answered by [`Answer::Conflict`].
+    Conflict {
+        /// The id.
+        id: String,
+    },
+    /// A new invite. Answered by [`Answer::Invite`].
+    Invite {
+        /// Milliseconds that it lasts.
+        ttl_ms: u64,
+        /// How many nodes may use it.
+        uses: u32,
+        /// `peer`, `observer` …
+        role: String,
+        /// Addresses to put into it instead of those that were found.
+        addresses: Vec<String>,
+    },
+    /// Exchange now. Answered by [`Answer::Synced`] once it is done or the time is over.
+    Sync {
+        /// Only with this peer (name or id prefix).
+        peer: Option<String>,
+        /// Wait until all reachable peers have everything.
+        wait: bool,
+        /// Milliseconds to wait at most.
+        timeout_ms: u64,
+    },
+    /// Stop exchanging; capture goes on. Answered by [`Answer::Done`].
+    Pause {
+        /// Only with this peer.
+        peer: Option<String>,
+        /// Resume by itself after so many milliseconds.
+        for_ms: Option<u64>,
+    },
+    /// Go on exchanging. Answered by [`Answer::Done`].
+    Resume {
+        /// Only with this peer.
+        peer: Option<String>,
+    },
+    /// Checks that only the running node can make. Answered by [`Answer::Checks`].
+    Doctor {
+        /// Mend what can be mended.
+        fix: bool,
+    },
+    /// Finish what is under way and end. Answered by [`Answer::Done`].
+    Stop,
+}
+
+/// Which changes to list.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LogQuestion {
+    /// Only this table.
+    pub table: Option<String>,
+    /// Only rows whose key reads so.
+    pub key: Option<String>,
+    /// Only changes made at this peer (name or id prefix).
+    pub peer: Option<String>,
+    /// Only changes taken in since, milliseconds since 1970.
+    pub since: Option<u64>,
+    /// Only changes after this one, for following.
+    pub after_id: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant)]
+pub enum Answer {
+    /// To [`Question::Status`].
+    Status(Status),
+    /// To [`Question::Peers`].
+    Peers {
+        /// All members but this one.
+        peers: Vec<Peer>,
+    },
+    /// To [`Question::Tables`].
+    Tables {
+        /// All tables of the database.
+        tables: Vec<Table>,
+        /// What filters keep here.
+        held_back: Vec<HeldBack>,
+    },
+    /// To [`Question::Log`].
+    Log {
+        /// The changes, newest first.
+        changes: Vec<Change>,
+    },
+    /// To [`Question::Conflicts`].
+    Conflicts {
+        /// The entries, newest first.
+        conflicts: Vec<Conflict>,
+    },
+    /// To [`Question::Conflict`].
+    Conflict(Conflict),
+    /// To [`Question::Invite`].
+    Invite {
+        /// The line to paste.
+        line: String,
+        /// When it ends, milliseconds since 1970.
+        expires_at: u64,
+    },
+    /// To [`Question::Sync`].
+    Synced {
+        /// Whether every peer asked for has everything and we lack nothing of it.
+        complete: bool,
+        /// The peers as they are now.
+        peers: Vec<Peer>,
+    },
+    /// To [`Question::Doctor`].
+    Checks {
+        /// One by one.
+        checks: Vec<Check>,
+    },
+    /// It is done.
+    Done,
+    /// It could not be done.
+    Failed(Failure),
+}
+
+/// An error as people and programs see it, everywhere the same.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// `RM` and four digits.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// Where: database, file, peer; may be empty.
+    #[serde(default)]
+    pub location: String,
+    /// Why, as far as is known: what the layer below said; may be empty.
+    #[serde(default)]
+    pub cause: String,
+    /// What to do.
+    #[serde(default)]
+    pub hints: Vec<Hint>,
+}
+
+/// One thing to do about a failure.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hint {
+    /// In words.
+    pub text: String,
+    /// What to type; may be empty.
+    #[serde(default)]
+    pub command: String,
+}
+
+/// Is everything everywhere?
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// This node's name.
+    pub name: String,
+    /// This node's id, short.
+    pub node: String,
+    /// The mesh's name.
+    pub mesh: String,
+    /// Version of the program.
+    pub version: String,
+    /// Milliseconds since the daemon started.
+    pub up_ms: u64,
+    /// The database in words.
+    pub database: String,
+    /// Tables that sync.
+    pub tables_synced: u64,
+    /// Tables that do not.
+    pub tables_excluded: u64,
+    /// Whether capture is in place everywhere.
+    pub capturing: bool,
+    /// Milliseconds since the last change was sealed or applied; none if there was none since the start.
+    pub last_change_ms: Option<u64>,
+    /// Keys noted and not yet sealed.
+    pub dirty: bool,
+    /// Changesets in the log.
+    pub changesets: u64,
+    /// Events that cannot be shown yet.
+    pub parked: u64,
+    /// Open ledger entries.
+    pub conflicts_open: u64,
+    /// Whether exchange is paused.
+    pub paused: bool,
+    /// Largest difference to a peer's clock seen, milliseconds.
+    pub clock_offset_ms: i64,
+    /// Where the node listens.
+    pub listen: Vec<String>,
+    /// State of an initial load under way, in words; empty if none.
+    pub loading: String,
+    /// The peers.
+    pub peers: Vec<Peer>,
+    /// What needs a person, each with the command that helps. Empty means healthy.
+    pub attention: Vec<Hint>,
+}
+
+/// Another node, seen from here.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// Its id, short.
+    pub node: String,
+    /// Its role.
+    pub role: String,
+    /// `live`, `offline`, `paused`, `never seen`.
+    pub state: String,
+    /// Where it was last reached, or its addresses.
+    pub address: String,
+    /// Changesets that it lacks of what we have, as far as we know.
+    pub they_lack: u64,
+    /// Changesets that we lack of what it said it has.
+    pub we_lack: u64,
+    /// Milliseconds between commit there and arrival here of the last change; none if unknown.
+    pub lag_ms: Option<u64>,
+    /// Milliseconds since 1970 when it was last reached; none if never.
+    pub last_seen: Option<u64>,
+    /// Whether it can be dialled from here.
+    pub dialled: bool,
+    /// Its clock less ours, milliseconds.
+    pub clock_offset_ms: Option<i64>,
+    /// `same`, `differs`, or empty if unknown.
+    pub schema: String,
+    /// Last failure, if the last attempt failed.
+    pub error: Option<Failure>,
+}
+
+/// One table.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Whether it syncs.
+    pub synced: bool,
+    /// Why not, or what is wrong.
+    pub reason: String,
+    /// What to type about it.
+    pub remedy: String,
+    /// Its key.
+    pub key: Vec<String>,
+    /// Its rows, if counted.
+    pub rows: Option<u64>,
+    /// Whether capture is in place.
+    pub captured: bool,
+    /// Events parked.
+    pub parked: u64,
+    /// Rows that a filter keeps here.
+    pub held_back: u64,
+}
+
+/// Rows that a filter keeps here because of one root row.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeldBack {
+    /// The filter.
+    pub filter: String,
+    /// The root row's key.
+    pub root: String,
+    /// Rows held back with it, itself included.
+    pub rows: u64,
+}
+
+/// One change.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Number in this node's log.
+    pub id: u64,
+    /// When this node took it in, milliseconds since 1970.
+    pub at: u64,
+    /// Name of the node that made it.
+    pub node: String,
+    /// The changeset's number there.
+    pub seq: u64,
+    /// INSERT, UPDATE or DELETE.
+    pub operation: String,
+    /// The table.
+    pub table: String,
+    /// The row.
+    pub key: String,
+    /// Row before.
+    pub before: Option<serde_json::Value>,
+    /// Row after.
+    pub after: Option<serde_json::Value>,
+    /// `sealed`, `applied` or `parked`.
+    pub state: String,
+}
+
+/// One losing write.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// Its id, equal on all nodes.
+    pub id: String,
+    /// The table.
+    pub table: String,
+    /// The row.
+    pub key: String,
+    /// The column; none if the row as a whole.
+    pub column: Option<String>,
+    /// `UPDATE_UPDATE` …
+    pub conflict_type: String,
+    /// `LAST_WRITER_WINS` …
+    pub strategy: String,
+    /// `open` or `superseded`.
+    pub state: String,
+    /// When this node noticed, milliseconds since 1970.
+    pub detected_at: u64,
+    /// The write that is not shown.
+    pub losing: ConflictSide,
+    /// The write that is.
+    pub winning: ConflictSide,
+    /// The value before, where known.
+    pub common: Option<serde_json::Value>,
+    /// The whole row as it stands now; only in [`Answer::Conflict`].
+    pub row: Option<serde_json::Value>,
+}
+
+/// One side of a conflict.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConflictSide {
+    /// Name of the node.
+    pub node: String,
+    /// When, milliseconds since 1970, by that node's clock.
+    pub at: u64,
+    /// What it wrote; none for a delete.
+    pub value: Option<serde_json::Value>,
+}
+
+/// One check of the doctor.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// `ok`, `warning` or `error`.
+    pub verdict: String,
+    /// What was found.
+    pub text: String,
+    /// The code, where something is wrong.
+    pub code: String,
+    /// What to type.
+    pub command: String,
+}

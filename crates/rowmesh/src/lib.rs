@@ -1,0 +1,34 @@
+//! The embeddable Rowmesh node: identity, HTTPS between nodes, scheduling. Prints nothing and reads no home directory:
+//! where data lies is said by the caller.
+
+mod answers;
+pub mod clock;
+pub mod control;
+mod daemon;
+mod exchanger;
+pub mod failure;
+mod files;
+mod high_water;
+pub mod identity;
+mod intake;
+mod invites;
+mod joining;
+mod lock;
+mod members;
+mod node;
+pub mod options;
+mod partitions;
+mod peers;
+mod random;
+mod recorder;
+mod responder;
+pub mod setup;
+mod shared;
+mod snapshots;
+mod store_thread;
+pub mod transport;
+
+pub use failure::Failure;
+pub use node::{Joined, Node, RunningNode};
+pub use options::NodeOptions;
+pub use snapshots::Progress;

@@ -1,0 +1,132 @@
+//! What is told and done about a database without a node running on it: the plan before attaching, and taking everything out again.
+//! Attaching itself is [`crate::Node::open`]'s.
+
+use rowmesh_core::store::StoreError;
+use rowmesh_sqlite::attach;
+use rowmesh_sqlite::connection::{Location, open_daemon};
+use rowmesh_sqlite::store::SqliteStore;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::lock::Lock;
+use crate::node::sqlite;
+use crate::options::NodeOptions;
+
+/// What attaching to a database would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The database.
+    pub database: String,
+    /// Its size in bytes. Row states and log take about as much again.
+    pub database_bytes: u64,
+    /// Whether capture is in place already.
+    pub attached: bool,
+    /// Tables that will sync, by name.
+    pub sync: Vec<PlannedTable>,
+    /// Tables that will not, by name.
+    pub skip: Vec<SkippedTable>,
+    /// Triggers that will be added.
+    pub triggers_added: u64,
+    /// Tables of ours that will be added; their names begin with `rowmesh_`.
+    pub tables_added: u64,
+    /// What is worth knowing before, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// A table that will sync.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PlannedTable {
+    /// Its name.
+    pub table: String,
+    /// Its key columns.
+    pub key: Vec<String>,
+}
+
+/// A table that will not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SkippedTable {
+    /// Its name.
+    pub table: String,
+    /// The code of the reason; empty where it is left out by wish.
+    pub code: String,
+    /// Why.
+    pub reason: String,
+    /// What to type about it; may be empty.
+    pub remedy: String,
+}
+
+/// What of ours stands in a database.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Installed {
+    /// Triggers, by name.
+    pub triggers: Vec<String>,
+    /// Tables and views, by name.
+    pub tables: Vec<String>,
+}
+
+/// Looks at the database that the options name. Changes nothing.
+///
+/// # Errors
+/// If the database cannot be opened or read.
+pub fn plan(options: &NodeOptions) -> Result<Plan, Failure> {
+    let location = sqlite::location(&options.database)?;
+    let plan = SqliteStore::plan(&location, &sqlite::attach_options(options))?;
+    let attached = !installed_at(&location)?.triggers.is_empty();
+    let planned = |table: attach::PlannedTable| PlannedTable {
+        table: table.schema.name.to_string(),
+        key: table.schema.key_names().map(ToString::to_string).collect(),
+    };
+    let remarks = plan.remarks.iter().map(|remark| format!("{}: {}", remark.table, remark.text));
+    let triggers = plan.triggers.iter().map(|t| format!("trigger {} on {}: {}", t.name, t.table, t.treatment.reason()));
+    let unindexed = plan.unindexed.iter().map(|key| {
+        format!("{}.{} refers to other rows without an index: {}", key.table, key.columns.join(", "), key.remedy)
+    });
+    Ok(Plan {
+        database: location.to_string(),
+        database_bytes: plan.database_bytes,
+        attached,
+        notes: remarks.chain(unindexed).chain(triggers).chain(plan.advice.iter().cloned()).collect(),
+        sync: plan.tracked.into_iter().map(planned).collect(),
+        skip: plan
+            .skipped
+            .into_iter()
+            .map(|table| SkippedTable {
+                table: table.name.to_string(),
+                code: table.code.to_owned(),
+                reason: table.reason,
+                remedy: table.remedy,
+            })
+            .collect(),
+        triggers_added: plan.triggers_added as u64,
+        tables_added: plan.tables_added as u64,
+    })
+}
+
+/// What of ours stands in the database that the options name. Changes nothing.
+///
+/// # Errors
+/// If the database cannot be opened or read.
+pub fn installed(options: &NodeOptions) -> Result<Installed, Failure> {
+    installed_at(&sqlite::location(&options.database)?)
+}
+
+/// Takes everything of ours out of the database that the options name, in one transaction, and says what it was.
+///
+/// # Errors
+/// If a daemon works on it, or it cannot be written. Nothing is taken out then.
+pub fn uninstall(options: &NodeOptions) -> Result<Installed, Failure> {
+    let location = sqlite::location(&options.database)?;
+    let _lock = location.path().map(Lock::database).transpose()?;
+    let installed = installed_at(&location)?;
+    let mut connection = open_daemon(&location).map_err(StoreError::from)?;
+    attach::detach(&mut connection).map_err(StoreError::from)?;
+    Ok(installed)
+}
+
+fn installed_at(location: &Location) -> Result<Installed, Failure> {
+    let connection = open_daemon(location).map_err(StoreError::from)?;
+    let objects = attach::installed(&connection).map_err(StoreError::from)?;
+    let (triggers, tables) = objects.into_iter().partition::<Vec<_>, _>(|(kind, _)| kind == "trigger");
+    let names = |objects: Vec<(String, String)>| objects.into_iter().map(|(_, name)| name).collect();
+    Ok(Installed { triggers: names(triggers), tables: names(tables) })
+}

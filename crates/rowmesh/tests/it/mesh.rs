@@ -1,0 +1,188 @@
+//! Nodes that belong to one mesh: changes and members spread, whoever can reach whom, and nothing is written when nothing happens.
+
+use std::time::{Duration, Instant};
+
+use rowmesh::control::api::{Answer, Question};
+
+use crate::cluster::{TestNode, converge, eventually, status_shows};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_becomes_visible_on_the_peer_without_waiting_for_the_interval() {
+    let till = TestNode::founder("till").await;
+    let office = TestNode::joiner("office", &till).await;
+    till.sees(1).await;
+    office.sees(1).await;
+    let begun = Instant::now();
+    till.database.write("1", "gum");
+    eventually("the row is at the office", || office.database.read("1").as_deref() == Some("gum")).await;
+    // The interval is half a minute: only a nudge is this fast.
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    office.database.write("2", "tea");
+    eventually("the row is at the till", || till.database.read("2").as_deref() == Some("tea")).await;
+    converge(&[&till, &office]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_from_before_the_joining_come_with_the_copy() {
+    let till = TestNode::founder("till").await;
+    for nth in 0..50 {
+        till.database.write(&nth.to_string(), "old");
+    }
+    let office = TestNode::joiner("office", &till).await;
+    assert_eq!(office.database.lock().loads, 1);
+    till.database.write("new", "one");
+    converge(&[&till, &office]).await;
+    assert_eq!(office.database.rows().len(), 51);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_third_node_that_joined_through_the_second_is_known_to_the_first() {
+    let till = TestNode::founder("till").await;
+    let office = TestNode::joiner("office", &till).await;
+    let depot = TestNode::joiner("depot", &office).await;
+    till.sees(2).await;
+    depot.sees(2).await;
+    let names =
+        |status: rowmesh::control::api::Status| status.peers.into_iter().map(|peer| peer.name).collect::<Vec<_>>();
+    let mut known = names(till.status().await);
+    known.sort();
+    assert_eq!(known, ["depot", "office"]);
+    depot.database.write("1", "from the depot");
+    till.database.write("2", "from the till");
+    converge(&[&till, &office, &depot]).await;
+    assert_eq!(till.database.read("1").as_deref(), Some("from the depot"));
+    let nodes = till.database.lock().nodes.len();
+    assert_eq!(nodes, 3, "sync_nodes names all members");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_writes_of_one_row_end_equal_everywhere() {
+    let till = TestNode::founder("till").await;
+    let office = TestNode::joiner("office", &till).await;
+    let depot = TestNode::joiner("depot", &till).await;
+    for round in 0..20 {
+        till.database.write("hot", &format!("till {round}"));
+        office.database.write("hot", &format!("office {round}"));
+        depot.database.write("hot", &format!("depot {round}"));
+        depot.database.write(&format!("own {round}"), "depot");
+    }
+    converge(&[&till, &office, &depot]).await;
+    assert_eq!(till.database.rows().len(), 21);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn j10_a_node_that_nobody_can_call_hears_of_changes_at_once() {
+    let till = TestNode::founder("till").await;
+    let kiosk = TestNode::with("kiosk", |options| options.listen = None).joins(&till).await;
+    kiosk.sees(1).await;
+    till.sees(1).await;
+    let begun = Instant::now();
+    till.database.write("1", "gum");
+    eventually("the row is at the kiosk", || kiosk.database.read("1").is_some()).await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    kiosk.database.write("2", "tea");
+    eventually("the row is at the till", || till.database.read("2").is_some()).await;
+    let shows_even = |status: &rowmesh::control::api::Status| status.peers[0].they_lack + status.peers[0].we_lack == 0;
+    let status = status_shows(&till, "the kiosk has everything", shows_even).await;
+    assert!(!status.peers[0].dialled);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_pass_through_a_node_between_two_that_cannot_reach_each_other() {
+    let hub = TestNode::founder("hub").await;
+    let left = TestNode::with("left", |options| options.listen = None).joins(&hub).await;
+    let right = TestNode::with("right", |options| options.listen = None).joins(&hub).await;
+    left.database.write("1", "left");
+    right.database.write("2", "right");
+    converge(&[&hub, &left, &right]).await;
+    assert_eq!(right.database.read("1").as_deref(), Some("left"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_pair_writes_nothing() {
+    let short = |options: &mut rowmesh::NodeOptions| options.interval = Duration::from_millis(100);
+    let till = TestNode::with("till", short).founds().await;
+    let office = TestNode::with("office", short).joins(&till).await;
+    till.database.write("1", "gum");
+    converge(&[&till, &office]).await;
+    // Acknowledgements and records of what has moved are still on their way; then nothing may follow.
+    let written = || till.database.lock().writes + office.database.lock().writes;
+    let exchanges = |status: rowmesh::control::api::Status| status.peers[0].last_seen.unwrap_or(0);
+    let mut quiet_since = (written(), 0);
+    let mut last_exchange = 0;
+    eventually_quiet(&till, |seen| {
+        let now = written();
+        if now != quiet_since.0 {
+            quiet_since = (now, 0);
+        } else if exchanges(seen.clone()) != last_exchange {
+            quiet_since.1 += 1;
+        }
+        last_exchange = exchanges(seen);
+        quiet_since.1 >= 20
+    })
+    .await;
+    let sessions = till.database.lock().sessions.len() + office.database.lock().sessions.len();
+    assert!((1..=6).contains(&sessions), "{sessions} rows for one change and one joining");
+}
+
+async fn eventually_quiet(node: &TestNode, mut judge: impl FnMut(rowmesh::control::api::Status) -> bool) {
+    let deadline = Instant::now() + crate::cluster::FOREVER;
+    while !judge(node.status().await) {
+        assert!(Instant::now() < deadline, "an idle pair goes on writing");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_stops_exchange_and_never_capture() {
+    let till = TestNode::founder("till").await;
+    let office = TestNode::joiner("office", &till).await;
+    till.sees(1).await;
+    till.ask(Question::Pause { peer: None, for_ms: None }).await.unwrap();
+    let before = till.database.vector().total();
+    till.database.write("1", "gum");
+    eventually("the change is sealed", || till.database.vector().total() > before).await;
+    let synced = till.ask(Question::Sync { peer: None, wait: false, timeout_ms: 1_000 }).await.unwrap();
+    assert!(matches!(synced, Answer::Synced { complete: false, .. }), "{synced:?}");
+    assert_eq!(office.database.read("1"), None);
+    let status = till.status().await;
+    assert!(status.paused && status.peers[0].state == "paused");
+    till.ask(Question::Resume { peer: None }).await.unwrap();
+    converge(&[&till, &office]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sync_answers_when_everybody_has_everything() {
+    let till = TestNode::with("till", |options| options.nudge = false).founds().await;
+    let office = TestNode::with("office", |options| options.nudge = false).joins(&till).await;
+    till.sees(1).await;
+    till.database.write("1", "gum");
+    office.database.write("2", "tea");
+    // What the other side has not sealed yet cannot be asked for.
+    eventually("the office has sealed", || office.database.lock().writes > 0 && office.database.vector().total() > 0)
+        .await;
+    let synced =
+        till.ask(Question::Sync { peer: Some("office".into()), wait: true, timeout_ms: 20_000 }).await.unwrap();
+    let Answer::Synced { complete, peers } = synced else { panic!("{synced:?}") };
+    assert!(complete, "{peers:?}");
+    assert_eq!((peers[0].they_lack, peers[0].we_lack), (0, 0));
+    assert_eq!(till.database.rows(), office.database.rows());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c4_changes_from_a_clock_that_is_ahead_are_held_and_status_says_so() {
+    let till = TestNode::founder("till").await;
+    let office = TestNode::joiner("office", &till).await;
+    till.sees(1).await;
+    office.clock_ahead.store(7 * 60 * 1_000, std::sync::atomic::Ordering::Relaxed);
+    office.database.write("1", "from the future");
+    let names_clock =
+        |status: &rowmesh::control::api::Status| status.attention.iter().any(|hint| hint.text.contains("RM4301"));
+    let status = status_shows(&till, "the till says whose clock is wrong", names_clock).await;
+    assert!(status.attention.iter().any(|hint| hint.text.contains("office")), "{:?}", status.attention);
+    status_shows(&office, "the office is told too", names_clock).await;
+    assert_eq!(till.database.read("1"), None);
+    till.clock_ahead.store(7 * 60 * 1_000, std::sync::atomic::Ordering::Relaxed);
+    till.ask(Question::Sync { peer: None, wait: false, timeout_ms: 10_000 }).await.unwrap();
+    eventually("the change is taken in once the clocks agree", || till.database.read("1").is_some()).await;
+}

@@ -1,0 +1,259 @@
+//! Whole nodes over real SQLite files, written to by an application that knows nothing of Rowmesh: the path of a change from end to end.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rowmesh::control::api::{Answer, Question};
+use rowmesh::failure::code;
+use rowmesh::{Node, NodeOptions, RunningNode};
+use rusqlite::Connection;
+
+use crate::cluster::{FOREVER, eventually, free_port};
+
+struct Shop {
+    options: NodeOptions,
+    application: Connection,
+    running: Option<RunningNode>,
+    folder: tempfile::TempDir,
+}
+
+const SCHEMA: &str = "
+    CREATE TABLE products (id TEXT PRIMARY KEY, name TEXT NOT NULL, price REAL, stock INTEGER NOT NULL DEFAULT 0);
+    CREATE TABLE orders (id TEXT PRIMARY KEY, product TEXT NOT NULL REFERENCES products (id) ON DELETE CASCADE, pieces INTEGER);";
+
+impl Shop {
+    fn new(name: &str) -> Shop {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("shop.db");
+        let application = Connection::open(&file).unwrap();
+        application.pragma_update(None, "journal_mode", "wal").unwrap();
+        application.pragma_update(None, "foreign_keys", true).unwrap();
+        application.busy_timeout(Duration::from_secs(5)).unwrap();
+        application.execute_batch(SCHEMA).unwrap();
+        let mut options = NodeOptions::new(folder.path().join("data"), file.to_str().unwrap());
+        options.name = name.to_owned();
+        options.listen = Some(format!("127.0.0.1:{}", free_port()));
+        Shop { options, application, running: None, folder }
+    }
+
+    async fn founder(name: &str) -> Shop {
+        let mut shop = Shop::new(name);
+        for nth in 0..20 {
+            shop.run(&format!("INSERT INTO products VALUES ('old {nth}', 'stood here before', 1.5, {nth})"));
+        }
+        let node = Node::open(shop.options.clone()).unwrap();
+        node.found_mesh("shop").await.unwrap();
+        shop.running = Some(node.start().await.unwrap());
+        shop
+    }
+
+    async fn joiner(name: &str, sponsor: &Shop) -> Shop {
+        let question = Question::Invite { ttl_ms: 60_000, uses: 1, role: "peer".into(), addresses: vec![] };
+        let Answer::Invite { line, .. } = sponsor.running.as_ref().unwrap().ask(question).await.unwrap() else {
+            panic!("an invite is due")
+        };
+        let mut shop = Shop::new(name);
+        let node = Node::open(shop.options.clone()).unwrap();
+        node.join(&line, |_| {}).await.unwrap();
+        shop.running = Some(node.start().await.unwrap());
+        shop
+    }
+
+    async fn restart(&mut self) {
+        self.running.take().unwrap().stop().await;
+        let node = Node::open(self.options.clone()).unwrap();
+        self.running = Some(node.start().await.unwrap());
+    }
+
+    fn run(&self, sql: &str) {
+        self.application.execute_batch(sql).unwrap();
+    }
+
+    fn rows(&self) -> Vec<String> {
+        let mut rows = Vec::new();
+        for sql in [
+            "SELECT id, name, price, stock FROM products ORDER BY id",
+            "SELECT id, product, pieces, 0 FROM orders ORDER BY id",
+        ] {
+            let mut statement = self.application.prepare(sql).unwrap();
+            let texts = statement.query_map([], |row| {
+                let part = |nth| row.get::<_, rusqlite::types::Value>(nth).map(|value| format!("{value:?}"));
+                Ok([part(0)?, part(1)?, part(2)?, part(3)?].join(" "))
+            });
+            rows.extend(texts.unwrap().map(Result::unwrap));
+        }
+        rows
+    }
+
+    fn has(&self, table: &str, id: &str) -> bool {
+        let sql = format!("SELECT 1 FROM {table} WHERE id = ?1");
+        self.application.prepare(&sql).unwrap().exists([id]).unwrap()
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("shop.db")
+    }
+}
+
+async fn converge(shops: &[&Shop]) {
+    eventually("all databases hold the same rows", || shops.windows(2).all(|pair| pair[0].rows() == pair[1].rows()))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_three_databases_become_one() {
+    let till = Shop::founder("till").await;
+    let office = Shop::joiner("office", &till).await;
+    let depot = Shop::joiner("depot", &office).await;
+    converge(&[&till, &office, &depot]).await;
+    assert_eq!(depot.rows().len(), 20);
+    till.run("INSERT INTO products VALUES ('gum', 'Gum', 0.5, 100)");
+    eventually("gum is everywhere", || depot.has("products", "gum") && office.has("products", "gum")).await;
+    depot.run(
+        "BEGIN; INSERT INTO orders VALUES ('o1', 'gum', 3); UPDATE products SET stock = 97 WHERE id = 'gum'; COMMIT",
+    );
+    office.run("UPDATE products SET name = 'Chewing gum' WHERE id = 'gum'");
+    office.run("DELETE FROM products WHERE id = 'old 3'");
+    eventually("the order is at the till", || till.has("orders", "o1")).await;
+    eventually("the delete is at the till", || !till.has("products", "old 3")).await;
+    converge(&[&till, &office, &depot]).await;
+    let gum = "Text(\"gum\") Text(\"Chewing gum\") Real(0.5) Integer(97)";
+    assert!(till.rows().iter().any(|row| row == gum), "both columns survive: {:#?}", till.rows());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn h1_databases_that_are_written_while_their_daemons_are_away_catch_up() {
+    let mut till = Shop::founder("till").await;
+    let mut office = Shop::joiner("office", &till).await;
+    for round in 0..3 {
+        office.running.take().unwrap().stop().await;
+        office.run(&format!("INSERT INTO products VALUES ('away {round}', 'written without a daemon', 2, 0)"));
+        till.run(&format!("INSERT INTO orders VALUES ('o{round}', 'old 1', {round})"));
+        let node = Node::open(office.options.clone()).unwrap();
+        office.running = Some(node.start().await.unwrap());
+        till.restart().await;
+    }
+    converge(&[&till, &office]).await;
+    assert_eq!(till.rows().len(), 26);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g1_a_join_while_the_application_writes_loses_nothing() {
+    let till = Shop::founder("till").await;
+    let writer = {
+        let file = till.file();
+        tokio::task::spawn_blocking(move || {
+            let application = Connection::open(file).unwrap();
+            application.busy_timeout(Duration::from_secs(10)).unwrap();
+            for nth in 0..300 {
+                let sql = "INSERT INTO products VALUES (?1, 'written during the join', 1, 0)";
+                application.execute(sql, [format!("new {nth}")]).unwrap();
+            }
+        })
+    };
+    let office = Shop::joiner("office", &till).await;
+    writer.await.unwrap();
+    eventually("all of it is there", || office.rows().len() == 320).await;
+    converge(&[&till, &office]).await;
+}
+
+#[tokio::test]
+async fn c2_two_daemons_on_one_database_are_told_apart() {
+    let till = Shop::founder("till").await;
+    let mut options = till.options.clone();
+    options.data = till.folder.path().join("other-data");
+    let refused = Node::open(options.clone()).unwrap_err();
+    assert_eq!(refused.code, code::TWO_DAEMONS, "{refused}");
+    assert!(refused.message.contains(&std::process::id().to_string()), "{refused}");
+    till.running.unwrap().stop().await;
+    let refused = Node::open(options).unwrap_err();
+    assert_eq!(refused.code, code::OTHER_NODES_DATABASE, "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_pair_leaves_its_database_files_alone() {
+    let mut till = Shop::founder("till").await;
+    let mut office = Shop::joiner("office", &till).await;
+    for shop in [&mut till, &mut office] {
+        shop.options.interval = Duration::from_millis(150);
+        shop.restart().await;
+    }
+    till.run("INSERT INTO products VALUES ('gum', 'Gum', 0.5, 100)");
+    converge(&[&till, &office]).await;
+    // SQLite counts the commits of other connections; its own reading does not count.
+    let commits =
+        |shop: &Shop| shop.application.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0)).unwrap();
+    let seen = async |shop: &Shop| shop.running.as_ref().unwrap().status().await.unwrap().peers[0].last_seen;
+    let mut quiet = 0;
+    let deadline = Instant::now() + FOREVER;
+    while quiet < 10 {
+        assert!(Instant::now() < deadline, "an idle pair goes on writing");
+        let before = (commits(&till), commits(&office));
+        let seen_before = seen(&till).await;
+        while seen(&till).await == seen_before {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        quiet = if before == (commits(&till), commits(&office)) { quiet + 1 } else { 0 };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_answers_for_what_it_is() {
+    let till = Shop::founder("till").await;
+    let office = Shop::joiner("office", &till).await;
+    till.run("INSERT INTO products VALUES ('gum', 'Gum', 0.5, 100)");
+    eventually("gum is at the office", || office.has("products", "gum")).await;
+    let status = office.running.as_ref().unwrap().status().await.unwrap();
+    assert_eq!((status.tables_synced, status.mesh.as_str()), (2, "shop"));
+    assert!(status.database.contains("SQLite"), "{}", status.database);
+    assert!(status.capturing && status.attention.is_empty(), "{:?}", status.attention);
+    let sessions: i64 =
+        office.application.query_row("SELECT count(*) FROM rowmesh_sync_sessions", [], |row| row.get(0)).unwrap();
+    assert!((1..10).contains(&sessions), "{sessions}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zz_measure() {
+    let till = Shop::founder("till").await;
+    let office = Shop::joiner("office", &till).await;
+    eventually("even", || till.rows() == office.rows()).await;
+    let mut times = Vec::new();
+    for nth in 0..150 {
+        let id = format!("m{nth}");
+        let begun = Instant::now();
+        till.run(&format!("INSERT INTO products VALUES ('{id}', 'Gum', 0.5, 100)"));
+        while !office.has("products", &id) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        times.push(begun.elapsed());
+        tokio::time::sleep(Duration::from_millis(37)).await;
+    }
+    times.sort();
+    eprintln!("latency p50 {:?} p90 {:?} p99 {:?} max {:?}", times[75], times[135], times[148], times[149]);
+    let cpu = || {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let parts: Vec<u64> =
+            stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2).map(|p| p.parse().unwrap()).collect();
+        parts[0] + parts[1]
+    };
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let before = cpu();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    eprintln!("idle pair: {} ticks of 10 ms in 20 s", cpu() - before);
+    let begun = Instant::now();
+    till.run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) INSERT INTO products SELECT 'bulk ' || i, 'bulk', i, i FROM n");
+    eprintln!("100,000 rows inserted in {:?}", begun.elapsed());
+    let begun = Instant::now();
+    let count = |shop: &Shop| {
+        shop.application
+            .query_row("SELECT count(*) FROM products WHERE name = 'bulk'", [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    while count(&office) < 100_000 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if begun.elapsed().as_millis() % 1000 < 25 {
+            eprintln!("{:?} {}", begun.elapsed(), count(&office));
+        }
+    }
+    eprintln!("100,000 rows through in {:?}", begun.elapsed());
+}

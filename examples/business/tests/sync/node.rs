@@ -1,0 +1,224 @@
+//! The application beside a store on a real file, several times, and changesets carried between them by hand.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use business::Seed;
+use rowmesh_core::changeset::{Changeset, Claimed};
+use rowmesh_core::clock::{VersionVector, WallTime};
+use rowmesh_core::exchange::LogRequest;
+use rowmesh_core::ident::{Digest, Incarnation, MeshId};
+use rowmesh_core::policy::{ColumnPolicy, Policies, PolicyHistory};
+use rowmesh_core::scope::{Filter, Scope};
+use rowmesh_core::sign::{SecretKey, Signer};
+use rowmesh_core::store::{Standing, Store, Taken};
+use rowmesh_sqlite::attach::AttachOptions;
+use rowmesh_sqlite::connection::Location;
+use rowmesh_sqlite::store::SqliteStore;
+use rusqlite::Connection;
+
+use crate::support;
+
+const MESH: MeshId = MeshId([7; 32]);
+/// No page of a test's log is larger, so that paging is part of every exchange.
+const PAGE_BYTES: u64 = 256 << 10;
+
+/// What the roster of a test's mesh says.
+#[derive(Clone, Default)]
+pub struct Rules {
+    scope: Arc<Scope>,
+    policies: Arc<PolicyHistory>,
+}
+
+/// One server of the application.
+pub struct Node {
+    pub app: Connection,
+    pub store: SqliteStore,
+    _folder: tempfile::TempDir,
+}
+
+impl Rules {
+    /// Everything travels, and `updated_at` takes the later value without a ledger entry, as attach proposes for such columns.
+    pub fn usual() -> Rules {
+        let conn = support::empty();
+        let sql = "SELECT m.name FROM sqlite_schema AS m, pragma_table_info(m.name) AS c WHERE m.type = 'table' AND c.name = 'updated_at'";
+        let mut policies = Policies::default();
+        for table in support::strings(&conn, sql) {
+            let table = policies.tables.entry(table.as_str().into()).or_default();
+            table.columns.insert("updated_at".into(), ColumnPolicy::Max);
+        }
+        Rules { policies: Arc::new(PolicyHistory::constant(policies)), ..Rules::default() }
+    }
+
+    /// The same, and demo rows stay at home.
+    pub fn without_demo_rows() -> Rules {
+        let filter = Filter::parse("demo", business::DEMO_ROOT, business::DEMO_SKIP, business::DEMO_FOLLOW).unwrap();
+        Rules { scope: Arc::new(Scope { filters: vec![filter], ..Scope::default() }), ..Rules::usual() }
+    }
+}
+
+impl Node {
+    /// A node without a row. Names are 1 to 9.
+    pub fn empty(name: u8, rules: &Rules) -> Node {
+        Node::made(name, rules, |_| {})
+    }
+
+    /// A node whose rows stood there before Rowmesh came.
+    pub fn filled(name: u8, rules: &Rules, seed: &Seed) -> Node {
+        Node::made(name, rules, |app| business::generate(app, seed).unwrap())
+    }
+
+    /// A node that came by a snapshot of another one.
+    pub fn joined(name: u8, rules: &Rules, from: &mut Node) -> Node {
+        let mut node = Node::empty(name, rules);
+        let parts = from.snapshot();
+        let [start, chunks @ .., end] = parts.as_slice() else { panic!("a snapshot has a start and an end") };
+        node.store.load_begin(start, now()).unwrap();
+        for chunk in chunks {
+            node.store.load_chunk(chunk, now()).unwrap();
+        }
+        node.store.load_finish(end, now()).unwrap();
+        node
+    }
+
+    fn made(name: u8, rules: &Rules, fill: impl FnOnce(&Connection)) -> Node {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("business.db");
+        let app = open_app(&path);
+        business::create(&app).unwrap();
+        fill(&app);
+        Node { app, store: open_store(path, name, rules), _folder: folder }
+    }
+
+    /// Runs statements as the application.
+    pub fn run(&self, sql: &str) {
+        self.app.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// Seals until nothing is dirty; returns how many events were made.
+    pub fn seal(&mut self) -> u64 {
+        let mut events = 0;
+        loop {
+            let sealed = self.store.seal(now()).unwrap();
+            events += sealed.events;
+            if !sealed.more {
+                return events;
+            }
+        }
+    }
+
+    /// Everything in the log that this vector does not cover, as it leaves the node.
+    pub fn log_after(&mut self, vector: &VersionVector) -> Vec<Changeset> {
+        let mut vector = vector.clone();
+        let mut changesets: Vec<Changeset> = Vec::new();
+        loop {
+            let page = self.store.read_log(&LogRequest::new(vector.clone(), [], PAGE_BYTES)).unwrap();
+            changesets.extend(page.changesets.iter().map(|bytes| verified(bytes)));
+            changesets.iter().for_each(|changeset| vector.raise(changeset.dot()));
+            if !page.more {
+                return changesets;
+            }
+        }
+    }
+
+    /// Takes everything that `from` has sealed and this node lacks.
+    pub fn pull(&mut self, from: &mut Node) -> Taken {
+        let changesets = from.log_after(&self.store.position().vector);
+        self.take(&changesets)
+    }
+
+    /// Takes these, all of them.
+    pub fn take(&mut self, changesets: &[Changeset]) -> Taken {
+        let mut total = Taken::default();
+        let mut rest = changesets;
+        while !rest.is_empty() {
+            let taken = self.store.take(now(), rest).unwrap();
+            assert!(taken.changesets > 0, "{} changesets were not taken", rest.len());
+            rest = &rest[taken.changesets..];
+            total.changesets += taken.changesets;
+            total.events += taken.events;
+            total.conflicts += taken.conflicts;
+            total.parked += taken.parked;
+        }
+        total
+    }
+
+    /// All parts of a snapshot as they leave the node: start, chunks, end.
+    pub fn snapshot(&mut self) -> Vec<Vec<u8>> {
+        let mut source = self.store.snapshot(&VersionVector::default()).unwrap();
+        let mut parts = vec![source.start()];
+        while let Some((chunk, _)) = source.next_chunk().unwrap() {
+            parts.push(chunk);
+        }
+        parts.push(source.end());
+        parts
+    }
+
+    /// The ledger, but for what is this node's own business: when it saw an entry, and how it numbers origins.
+    pub fn ledger(&self) -> Vec<String> {
+        let columns = support::strings(
+            &self.app,
+            "SELECT name FROM pragma_table_info('rowmesh_conflict_resolutions')
+              WHERE name NOT IN ('detected_at', 'losing_origin', 'winning_origin')",
+        );
+        let line = columns.iter().map(|name| format!("quote({name})")).collect::<Vec<_>>().join(" || '|' || ");
+        support::strings(&self.app, &format!("SELECT {line} FROM rowmesh_conflict_resolutions ORDER BY 1"))
+    }
+
+    /// Asserts what holds on every node at any time: constraints, search, nothing parked, and that what stands is what is remembered.
+    pub fn check_sound(&mut self) {
+        // A connection that has used a full-text table checks its index by what it remembers of it, so a fresh one looks.
+        support::assert_sound(&Connection::open(self.app.path().unwrap()).unwrap());
+        assert_eq!(self.store.parked().unwrap(), [], "nothing is parked");
+        assert_eq!(self.store.reconcile(None, now()).unwrap(), 0, "what stands is what is remembered");
+    }
+}
+
+/// Asserts that nodes hold the same rows and the same ledger.
+pub fn check_equal(nodes: &mut [Node]) {
+    let digests: Vec<_> = nodes.iter_mut().map(|node| node.store.content_digest().unwrap()).collect();
+    let ledgers: Vec<_> = nodes.iter().map(Node::ledger).collect();
+    for other in 1..nodes.len() {
+        assert_eq!(digests[0], digests[other], "contents of nodes 0 and {other}");
+        assert_eq!(ledgers[0], ledgers[other], "ledgers of nodes 0 and {other}");
+    }
+}
+
+pub fn now() -> WallTime {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    WallTime(since.as_millis() as u64)
+}
+
+/// A changeset as it travels: decoded and verified against the key of the node that sealed it.
+fn verified(bytes: &[u8]) -> Changeset {
+    let claimed = Claimed::decode(bytes).unwrap();
+    let node = claimed.header().dot.origin.node;
+    let key = (1..=9).map(|name| SecretKey::from_seed([name; 32]).public_key()).find(|key| key.node_id() == node);
+    claimed.verify(&MESH, &key.expect("a test node sealed it")).unwrap()
+}
+
+fn open_app(path: &Path) -> Connection {
+    let app = Connection::open(path).unwrap();
+    app.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000",
+    )
+    .unwrap();
+    app
+}
+
+fn open_store(path: PathBuf, name: u8, rules: &Rules) -> SqliteStore {
+    let key = Arc::new(SecretKey::from_seed([name; 32]));
+    let incarnation = Incarnation { count: 1, nonce: 1 };
+    let mut store =
+        SqliteStore::open(&Location::File(path), &AttachOptions::default(), key.node_id(), incarnation).unwrap();
+    let standing = Standing {
+        mesh: MESH,
+        signer: key,
+        epoch: 1,
+        roster: Digest::default(),
+        policies: rules.policies.clone(),
+        scope: rules.scope.clone(),
+    };
+    store.set_standing(standing, now()).unwrap();
+    store
+}

@@ -79,7 +79,10 @@ pub fn unexpected(answer: &Answer) -> Failure {
 fn ask_within(place: &Place, question: &Question, limit: Duration) -> Outcome<Answer> {
     let (sender, answer) = mpsc::channel();
     let (socket, question) = (place.socket.clone(), question.clone());
-    std::thread::spawn(move || sender.send(client::ask(&socket, &question)));
+    std::thread::spawn(move || {
+        // Nobody listens any more where it took too long.
+        let _ = sender.send(client::ask(&socket, &question));
+    });
     answer.recv_timeout(limit).unwrap_or_else(|_| {
         Err(failure("RM4001", format!("the daemon did not answer within {}", show_duration(limit)))
             .at(place.socket.display().to_string())

@@ -30,6 +30,9 @@ pub struct TableShape {
     pub key: Vec<u16>,
 }
 
+/// Numbered fields of later versions, ascending.
+pub type Extras = Vec<(u64, Vec<u8>)>;
+
 /// Number of the extra field that says of a delete: the row still stands at its origin, it left the scope. Empty.
 pub const EXTRA_LEAVES_SCOPE: u64 = 1;
 
@@ -51,7 +54,7 @@ pub struct Event {
     /// Makes the event's hash say nothing about its content to those who may not have it.
     pub salt: [u8; 16],
     /// Numbered fields of later versions, ascending, kept and forwarded as they are: references by identity, claims known to lose.
-    pub extras: Vec<(u64, Vec<u8>)>,
+    pub extras: Extras,
 }
 
 /// Which insert made the row that an event is about.
@@ -239,9 +242,9 @@ fn decode_written(input: &mut Reader<'_>, shape: &TableShape) -> Result<Vec<(u16
     if written.is_empty() { Err(Malformed::Invalid("written columns")) } else { Ok(written) }
 }
 
-fn decode_extras(input: &mut Reader<'_>) -> Result<Vec<(u64, Vec<u8>)>, Malformed> {
+fn decode_extras(input: &mut Reader<'_>) -> Result<Extras, Malformed> {
     let count = input.count("extra fields", limits::EXTRAS_MAX)?;
-    let mut extras: Vec<(u64, Vec<u8>)> = Vec::with_capacity(count);
+    let mut extras: Extras = Vec::with_capacity(count);
     for _ in 0..count {
         let number = input.number("extra field")?;
         if extras.last().is_some_and(|(last, _)| *last >= number) {

@@ -6,7 +6,7 @@ mod codec;
 pub use codec::{OriginTable, decode, encode};
 
 use crate::clock::Lamport;
-use crate::event::{Context, Event, Operation};
+use crate::event::{Context, Event, Extras, Operation};
 use crate::ident::{Dot, Origin, Seq};
 use crate::value::{Key, Value};
 
@@ -71,7 +71,7 @@ pub struct RowState {
     /// rows or groups of columns. By stamp; empty until [`RowState::remember_row`] fills it in.
     pub witnesses: Vec<(Stamp, Vec<(ColumnIx, Value)>)>,
     /// The extra fields of maximal writes, where they have any: what rules across rows need of a write as long as it lives. By stamp.
-    pub extras: Vec<(Stamp, Vec<(u64, Vec<u8>)>)>,
+    pub extras: Vec<(Stamp, Extras)>,
     /// What stands in the table; set by whoever wrote there, not by `merge`.
     pub shown: Shown,
 }

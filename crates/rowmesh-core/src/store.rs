@@ -13,7 +13,7 @@ use crate::ledger::Entry;
 use crate::policy::PolicyHistory;
 use crate::scope::Scope;
 use crate::sign::Signer;
-use crate::value::{Key, TableName};
+use crate::value::{ColumnName, Key, TableName};
 
 /// Result of a store's call.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -466,6 +466,12 @@ pub trait Store: Send {
     /// # Errors
     /// If the database cannot be read.
     fn held_back(&mut self) -> StoreResult<Vec<(String, String, u64)>>;
+
+    /// Columns that change with nearly every update, by table: `updated_at` and optimistic-lock versions, told by their names. Whoever
+    /// founds a mesh proposes that the largest value stands, without a ledger entry.
+    fn touched_columns(&self) -> Vec<(TableName, Vec<ColumnName>)> {
+        Vec::new()
+    }
 
     /// Kind and version of the database, its name and mode, for people: `SQLite 3.50.2  shop.db, WAL mode`.
     fn describe(&self) -> String;

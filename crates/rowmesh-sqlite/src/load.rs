@@ -287,7 +287,7 @@ fn refuse_rows(work: &Work<'_>) -> Result<()> {
         return Ok(());
     }
     Err(StoreError::needs_person(
-        "RM5401",
+        "RM5504",
         format!("this database already holds rows: {}", full.join(", ")),
         "join with a database whose tables are empty; merging two filled databases is not possible in this version",
     )

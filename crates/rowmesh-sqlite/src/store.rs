@@ -14,7 +14,7 @@ use rowmesh_core::store::{
     ConflictView, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position, Sealed,
     SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreResult, TableStatus, Taken,
 };
-use rowmesh_core::value::{Key, TableName};
+use rowmesh_core::value::{ColumnName, Key, TableName};
 use rusqlite::Connection;
 
 use crate::attach::{self, AttachOptions, Followed, Plan};
@@ -100,6 +100,11 @@ impl SqliteStore {
         connection.set_prepared_statement_cache_capacity(4_096);
         let was_attached = attach::is_attached(&connection)?;
         let plan = attach::plan(&connection, options)?;
+        let is_new = plan.tracked.is_empty() && plan.skipped.is_empty() && !was_attached;
+        if is_new && location.path().is_some() {
+            // Nobody uses it yet, so nobody minds; and only WAL lets the application read while we write.
+            connection::switch_to_wal(&connection)?;
+        }
         let Followed { changes, plan, schema_version } = attach::attach(&mut connection, &plan)?;
         let mut store = SqliteStore {
             location: location.clone(),
@@ -589,7 +594,7 @@ impl Store for SqliteStore {
     }
 
     fn load_chunk(&mut self, chunk: &[u8], now: WallTime) -> StoreResult<u64> {
-        let mut load = self.load.take().ok_or_else(|| StoreError::broken("RM9104", "a chunk came without a load"))?;
+        let mut load = self.load.take().ok_or_else(|| StoreError::broken("RM9105", "a chunk came without a load"))?;
         let rows = self.in_transaction(|work| {
             work.now = now;
             Ok(End::Commit(load.chunk(work, chunk)?))
@@ -599,7 +604,7 @@ impl Store for SqliteStore {
     }
 
     fn load_finish(&mut self, end: &[u8], now: WallTime) -> StoreResult<()> {
-        let load = self.load.take().ok_or_else(|| StoreError::broken("RM9104", "an end came without a load"))?;
+        let load = self.load.take().ok_or_else(|| StoreError::broken("RM9105", "an end came without a load"))?;
         self.in_transaction(|work| {
             work.now = now;
             Ok(End::Commit(load.finish(work, end)?))
@@ -667,6 +672,10 @@ impl Store for SqliteStore {
 
     fn held_back(&mut self) -> StoreResult<Vec<(String, String, u64)>> {
         Ok(views::held_back(&self.connection)?)
+    }
+
+    fn touched_columns(&self) -> Vec<(TableName, Vec<ColumnName>)> {
+        views::touched_columns(&self.registry)
     }
 
     fn describe(&self) -> String {

@@ -1,12 +1,14 @@
 //! What people see of this database: tables, events, rows, contents in one hash. Reads only.
 
+use std::sync::Arc;
+
 use rowmesh_core::clock::{Lamport, WallTime};
 use rowmesh_core::encode::Writer;
 use rowmesh_core::ident::{Digest, Dot, Seq};
 use rowmesh_core::row_state::OriginTable;
 use rowmesh_core::schema::TableSchema;
 use rowmesh_core::store::{EventQuery, EventView, TableStatus};
-use rowmesh_core::value::{Key, TableName, write_json_object};
+use rowmesh_core::value::{ColumnName, Key, TableName, write_json_object};
 use rusqlite::{Connection, named_params, params};
 
 use crate::attach::Plan;
@@ -69,6 +71,21 @@ pub fn content_digest(
     }
     digests.sort();
     Ok(digests)
+}
+
+/// Columns that change with nearly every update, told by their names.
+pub fn touched_columns(registry: &Registry) -> Vec<(TableName, Vec<ColumnName>)> {
+    const TOUCHED: [&str; 7] =
+        ["updatedat", "updatedon", "modifiedat", "modifiedon", "lastmodified", "lastmodifiedat", "lockversion"];
+    let is_touched = |name: &&ColumnName| {
+        let plain: String = name.chars().filter(|c| *c != '_').collect();
+        TOUCHED.contains(&plain.to_ascii_lowercase().as_str())
+    };
+    let of_table = |table: Arc<crate::registry::Table>| {
+        let columns: Vec<ColumnName> = table.shape.columns.iter().filter(is_touched).cloned().collect();
+        (!columns.is_empty()).then(|| (table.schema.name.clone(), columns))
+    };
+    registry.all().into_iter().filter_map(of_table).collect()
 }
 
 /// Every table and how it fares.

@@ -99,6 +99,8 @@ pub(crate) struct Daemon {
     scribe: Option<Scribe>,
     running: BTreeMap<NodeId, Running>,
     waits: BTreeMap<NodeId, AbortHandle>,
+    /// Peers that have said that they have news, and with which no exchange has ended since.
+    woken_by: BTreeSet<NodeId>,
     inbound: BTreeMap<NodeId, Inbound>,
     syncs: Vec<Sync>,
     tasks: JoinSet<()>,
@@ -185,6 +187,7 @@ impl Daemon {
             scribe: Some(Scribe::start(shared.store.clone())),
             running: BTreeMap::new(),
             waits: BTreeMap::new(),
+            woken_by: BTreeSet::new(),
             inbound: BTreeMap::new(),
             syncs: Vec::new(),
             tasks: JoinSet::new(),
@@ -470,14 +473,20 @@ impl Daemon {
         let succeeded = exchanged.failure.is_none();
         let records = self.recorder.exchanged(&exchanged);
         self.write(records);
+        // Who wakes us for what we cannot take in would wake us for ever: the next exchange is the one that is due.
+        let brought = summary.received.changesets > 0 || summary.roster_received > 0;
+        let is_fruitless = self.woken_by.remove(&peer) && !brought;
+        let moved = brought || summary.sent.changesets > 0;
         if succeeded {
-            self.wait_at(peer, now);
+            if !is_fruitless {
+                self.wait_at(peer, now);
+            }
             // What came up meanwhile may have been too late for this exchange.
             if self.shared.options.nudge && !Arc::ptr_eq(&running.exposed, &exposed) && self.lacks_something(&peer) {
                 self.nudge(peer);
             }
         }
-        self.judge_syncs(peer, running.started, succeeded);
+        self.judge_syncs(peer, running.started, succeeded && moved);
     }
 
     /// Writes down what an exchange has shown of a peer.
@@ -592,7 +601,10 @@ impl Daemon {
         match news {
             Ok(WakeReason::Timeout) => self.wait_at(peer, self.shared.clock.now()),
             Ok(WakeReason::Closing) => {}
-            Ok(_) => self.schedule.nudge_peer(self.tick(), &peer),
+            Ok(_) => {
+                self.woken_by.insert(peer);
+                self.schedule.nudge_peer(self.tick(), &peer);
+            }
             Err(error) => {
                 debug!(?peer, error = &error as &dyn std::error::Error, "waiting at a peer broke off");
                 self.schedule.nudge_peer(self.tick(), &peer);
@@ -730,13 +742,13 @@ impl Daemon {
     }
 
     /// An exchange with a peer ended: some people have waited for that.
-    fn judge_syncs(&mut self, peer: NodeId, started: Instant, succeeded: bool) {
+    fn judge_syncs(&mut self, peer: NodeId, started: Instant, moved: bool) {
         let is_even = answers::is_even(&self.shared, &peer);
         let tick = self.tick();
         let mut again = false;
         for sync in &mut self.syncs {
             if sync.todo.contains(&peer) && started >= sync.asked {
-                if sync.wait && succeeded && !is_even {
+                if sync.wait && moved && !is_even {
                     again = true;
                 } else {
                     sync.todo.remove(&peer);

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::ident::{Incarnation, NodeId};
-use rowmesh_core::roster::{self, Role, Roster};
+use rowmesh_core::policy::ColumnPolicy;
+use rowmesh_core::roster::{self, Role, Roster, TablePolicy};
 use rowmesh_core::scope::TablePatterns;
 use rowmesh_core::store::{Store, StoreResult};
 use tokio::sync::{mpsc, oneshot};
@@ -139,6 +140,12 @@ impl Node {
         let mut roster = Roster::found(&*self.key, mesh_name, &options.name, addresses, now)?;
         if let Some(scope) = wanted_scope(options) {
             let entry = roster.set_scope(&*self.key, now, scope)?;
+            roster.insert(entry.bytes())?;
+        }
+        for (table, columns) in self.store().read(|store| Ok(store.touched_columns())).await? {
+            let columns = columns.iter().map(|column| (column.to_string(), ColumnPolicy::Max.as_str().to_owned())).collect();
+            let policy = TablePolicy { table: table.to_string(), columns, ..TablePolicy::default() };
+            let entry = roster.set_policy(&*self.key, now, policy)?;
             roster.insert(entry.bytes())?;
         }
         // A scope that is not understood is told now, not when rows have left.

@@ -136,7 +136,7 @@ fn enter(talk: Talk, job: &Job, way: &Way) -> Outcome<Ready> {
     let was_known = job.place.remembered.is_some();
     let was_attached = was_known || setup::installed(&job.options).is_ok_and(|found| !found.triggers.is_empty());
     let node = Node::open(job.options.clone())?;
-    talk.done(&format!("{}", render::clean(node.database())));
+    talk.done(&render::clean(node.database()));
     if !was_known {
         talk.done(&format!("capture on, {}", show_duration(begun.elapsed())));
     }

@@ -4,6 +4,7 @@
 use super::{ColumnIx, Register, RowState, Shown, Stamp, Written};
 use crate::clock::Lamport;
 use crate::encode::{Malformed, Reader, Writer};
+use crate::event::Extras;
 use crate::ident::Origin;
 use crate::limits;
 use crate::value::Value;
@@ -102,7 +103,7 @@ pub fn decode(input: &mut Reader<'_>, origins: &dyn OriginTable) -> Result<RowSt
     Ok(RowState { birth, registers, live, deletes, witnesses, extras, shown })
 }
 
-fn decode_fields(input: &mut Reader<'_>) -> Result<Vec<(u64, Vec<u8>)>, Malformed> {
+fn decode_fields(input: &mut Reader<'_>) -> Result<Extras, Malformed> {
     let count = input.count("extra fields", limits::EXTRAS_MAX)?;
     let mut field =
         || Ok((input.number("extra field")?, input.bytes("extra field", limits::EVENT_BYTES_MAX)?.to_vec()));

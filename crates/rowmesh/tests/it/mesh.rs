@@ -171,8 +171,10 @@ async fn sync_answers_when_everybody_has_everything() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c4_changes_from_a_clock_that_is_ahead_are_held_and_status_says_so() {
-    let till = TestNode::founder("till").await;
-    let office = TestNode::joiner("office", &till).await;
+    // Who pulled does not tell the origin what it held: that comes with the origin's own next push.
+    let short = |options: &mut rowmesh::NodeOptions| options.interval = Duration::from_millis(500);
+    let till = TestNode::with("till", short).founds().await;
+    let office = TestNode::with("office", short).joins(&till).await;
     till.sees(1).await;
     office.clock_ahead.store(7 * 60 * 1_000, std::sync::atomic::Ordering::Relaxed);
     office.database.write("1", "from the future");
@@ -185,4 +187,29 @@ async fn c4_changes_from_a_clock_that_is_ahead_are_held_and_status_says_so() {
     till.clock_ahead.store(7 * 60 * 1_000, std::sync::atomic::Ordering::Relaxed);
     till.ask(Question::Sync { peer: None, wait: false, timeout_ms: 10_000 }).await.unwrap();
     eventually("the change is taken in once the clocks agree", || till.database.read("1").is_some()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn h12_a_node_that_is_woken_for_what_it_must_hold_does_not_ask_again_and_again() {
+    let till = TestNode::founder("till").await;
+    let kiosk = TestNode::with("kiosk", |options| options.listen = None).joins(&till).await;
+    kiosk.sees(1).await;
+    till.clock_ahead.store(7 * 60 * 1_000, std::sync::atomic::Ordering::Relaxed);
+    till.database.write("1", "from the future");
+    let names_clock = |status: &rowmesh::control::api::Status| {
+        status.attention.iter().any(|hint| hint.text.contains("RM4301"))
+    };
+    status_shows(&kiosk, "the kiosk holds the change", names_clock).await;
+    // Were it asking again and again, the till would hear of it all the time.
+    let heard = async || till.status().await.peers[0].last_seen;
+    let mut quiet = 0;
+    let (begun, mut before) = (Instant::now(), heard().await);
+    while quiet < 20 {
+        assert!(begun.elapsed() < crate::cluster::FOREVER, "the kiosk asks again and again");
+        tokio::time::sleep(Duration::from_millis(25)).await;
+        let now = heard().await;
+        quiet = if now == before { quiet + 1 } else { 0 };
+        before = now;
+    }
+    assert_eq!(kiosk.database.read("1"), None);
 }

@@ -206,8 +206,7 @@ mod tests {
         let steps = [step("a", broken()), step("b", broken())];
         assert_eq!(run(&repo, &steps, AfterFailure::GoOn).failed_steps, ["a", "b"]);
         assert_eq!(run(&repo, &steps, AfterFailure::Stop).failed_steps, ["a"]);
-        // The repository does not exist, so the command cannot start.
-        let steps = [step("build", Work::Build(vec!["--version"])), step("b", broken())];
+        let steps = [step("build", Work::Build(vec!["no-such-command"])), step("b", broken())];
         assert_eq!(run(&repo, &steps, AfterFailure::GoOn).failed_steps, ["build"]);
     }
 }

@@ -1,6 +1,226 @@
-//! Real daemons on loopback: catching up, latency of a single change, memory, what an idle pair costs.
+//! Real daemons on loopback: catching up, latency of a single change, memory, what an idle pair costs. What the stores do without a network
+//! between them is in pipeline.rs.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use crate::measure::{cpu_time, median, memory_mib, time};
+
+const QUEUED: usize = 100_000;
+const SINGLE: usize = 200;
+const POLL: Duration = Duration::from_millis(2);
+const IDLE: Duration = Duration::from_secs(20);
+/// Longer than anything here should take: what takes longer is reported as not done.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Measures and prints.
 pub fn run() {
-    println!("nodes: run by cargo xtask bench once the daemon is built");
+    println!("nodes: two daemons of the release build on loopback");
+    let Some(program) = program() else {
+        println!("  there is no release build of rowmesh, and none could be made");
+        return;
+    };
+    let folder = tempfile::Builder::new().prefix("rm").tempdir().expect("a folder for the measurement");
+    let place = Place { program, folder: folder.path().to_owned() };
+    let a_app = application(&place.database("a"));
+    a_app.execute_batch(SCHEMA).expect("the schema is valid");
+    let a = place.start(&["up", "a.db", "--name", "a", "--yes"]);
+    let b = place.start(&["up", "b.db", "--name", "b", "--yes", "--join", &a.invite]);
+    let b_app = application(&place.database("b"));
+
+    let (b, highest) = catching_up(&place, &a_app, &b_app, b);
+    latency(&a_app, &b_app);
+    memory(&[("a", a.pid(), 0.0), ("b", b.pid(), highest)]);
+    idle(&[("a", &a, &a_app), ("b", &b, &b_app)]);
 }
+
+/// Changes that queued while the peer was away. Gives the peer's new process, and the memory that its old one had at its highest.
+fn catching_up(place: &Place, a_app: &Connection, b_app: &Connection, b: Daemon) -> (Daemon, f64) {
+    let highest = memory_mib(b.pid()).map_or(0.0, |(_, highest)| highest);
+    drop(b);
+    let insert = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {QUEUED})
+         INSERT INTO products SELECT printf('%08x-product', i), 'sku' || i, 'Product ' || i, 9.5, 10, NULL, '2026-01-01', '2026-01-01' FROM n"
+    );
+    a_app.execute_batch(&insert).expect("the application's statement");
+    let (sealed, sealing) = time(|| wait_until(Duration::from_millis(20), || count(a_app, "rowmesh_dirty") == 0));
+    report_rows("queued while the peer is away: sealed after", sealed, sealing);
+    let ((b, complete), took) = time(|| {
+        let b = place.start(&["run", "--name", "b"]);
+        (b, wait_until(Duration::from_millis(20), || count(b_app, "products") >= QUEUED))
+    });
+    report_rows("the peer has them, its start included", complete, took);
+    (b, highest)
+}
+
+/// Single changes, one after another: from the commit here to the row there.
+fn latency(a_app: &Connection, b_app: &Connection) {
+    let mut times = Vec::with_capacity(SINGLE);
+    for change in 0..SINGLE {
+        let name = format!("single change {change}");
+        let update = "UPDATE products SET name = ?1 WHERE id = '00000001-product'";
+        a_app.execute(update, [&name]).expect("the application's statement");
+        let shown = || {
+            let query = "SELECT name = ?1 FROM products WHERE id = '00000001-product'";
+            b_app.prepare_cached(query).and_then(|mut row| row.query_row([&name], |row| row.get(0))).unwrap_or(false)
+        };
+        let (is_there, took) = time(|| wait_until(POLL, shown));
+        if !is_there {
+            println!("  single change {change} did not arrive within {} s", PATIENCE.as_secs());
+            return;
+        }
+        times.push(took);
+    }
+    times.sort();
+    let at = |hundredth: usize| times[(times.len() * hundredth / 100).min(times.len() - 1)].as_secs_f64() * 1e3;
+    println!(
+        "  {:<52} p50 {:.1} ms   p99 {:.1} ms   highest {:.1} ms",
+        format!("{SINGLE} single changes, commit to visible at the peer"),
+        median(times.clone()).as_secs_f64() * 1e3,
+        at(99),
+        at(100),
+    );
+}
+
+/// Resident memory of each node at its highest, or of its process before if that was higher.
+fn memory(nodes: &[(&str, u32, f64)]) {
+    for (name, pid, before) in nodes {
+        let Some((now, highest)) = memory_mib(*pid) else {
+            println!("  memory of {name}: this system does not tell");
+            continue;
+        };
+        println!(
+            "  {:<52} {:>6.1} MiB   now {now:.1} MiB",
+            format!("memory of {name} at its highest"),
+            highest.max(*before)
+        );
+    }
+}
+
+/// What a pair costs that has nothing to do, and whether it leaves the databases alone.
+fn idle(nodes: &[(&str, &Daemon, &Connection); 2]) {
+    let look = || nodes.map(|(_, daemon, app)| (cpu_time(daemon.pid()), version(app)));
+    let before = look();
+    let ((), took) = time(|| thread::sleep(IDLE));
+    for ((name, ..), (before, after)) in nodes.iter().zip(before.into_iter().zip(look())) {
+        let (Some(cpu_before), Some(cpu_after)) = (before.0, after.0) else {
+            println!("  idle {name}: this system does not tell");
+            continue;
+        };
+        let percent = cpu_after.saturating_sub(cpu_before).as_secs_f64() / took.as_secs_f64() * 100.0;
+        let wrote = if before.1 == after.1 { "nothing written" } else { "WROTE to its database" };
+        println!("  {:<52} {percent:>6.2} % of a core   {wrote}", format!("{name} idle for {} s", IDLE.as_secs()));
+    }
+}
+
+/// The program and the folder that the nodes live in.
+struct Place {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+impl Place {
+    fn database(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.db"))
+    }
+
+    /// Starts a daemon on a free port and waits until it is live.
+    fn start(&self, arguments: &[&str]) -> Daemon {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).args(["--json", "--listen", "127.0.0.1:0"]).current_dir(&self.folder).env_clear();
+        command.env("HOME", self.folder.join("home")).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the program can be started");
+        let mut greeting = String::new();
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        out.read_line(&mut greeting).expect("the daemon greets");
+        assert!(greeting.contains("\"live\""), "{arguments:?} did not become live: {greeting}");
+        Daemon { child, invite: invite_in(&greeting), _out: out }
+    }
+}
+
+/// A running node. Killed when it goes.
+struct Daemon {
+    child: Child,
+    invite: String,
+    _out: BufReader<std::process::ChildStdout>,
+}
+
+impl Daemon {
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The release build beside this program's own, made if it is not there.
+fn program() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    let target = own.parent()?.parent()?;
+    let program = target.join("release").join(format!("rowmesh{}", std::env::consts::EXE_SUFFIX));
+    if !program.is_file() {
+        println!("  building the release of rowmesh first");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let build = ["build", "--release", "--quiet", "-p", "rowmesh-cli", "--target-dir"];
+        Command::new(cargo).args(build).arg(target).status().ok()?;
+    }
+    program.is_file().then_some(program)
+}
+
+/// The line for the next node; empty from a daemon that has none.
+fn invite_in(greeting: &str) -> String {
+    let part = greeting.split("\"invite\":").nth(1).and_then(|rest| rest.trim_start().strip_prefix('"'));
+    part.and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
+}
+
+/// The application's side, set up as applications with SQLite are.
+fn application(path: &Path) -> Connection {
+    let app = Connection::open(path).expect("the database can be opened");
+    app.busy_timeout(Duration::from_secs(10)).expect("set");
+    app.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL").expect("WAL is possible here");
+    app
+}
+
+fn wait_until(poll: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(poll);
+    }
+    true
+}
+
+fn count(app: &Connection, table: &str) -> usize {
+    let query = format!("SELECT count(*) FROM {table}");
+    app.query_row(&query, [], |row| row.get::<_, i64>(0)).map_or(0, |rows| rows as usize)
+}
+
+/// Moves whenever another connection has committed.
+fn version(app: &Connection) -> i64 {
+    app.query_row("PRAGMA data_version", [], |row| row.get(0)).expect("the database can be read")
+}
+
+fn report_rows(name: &str, is_done: bool, took: Duration) {
+    let seconds = took.as_secs_f64();
+    if is_done {
+        println!("  {name:<52} {:>9.0} rows/s   {seconds:.2} s", QUEUED as f64 / seconds);
+    } else {
+        println!("  {name:<52} NOT DONE after {seconds:.0} s");
+    }
+}
+
+const SCHEMA: &str =
+    "CREATE TABLE products (id TEXT PRIMARY KEY, sku TEXT NOT NULL, name TEXT NOT NULL, price REAL NOT NULL,
+     stock INTEGER NOT NULL, note TEXT, created_at TEXT NOT NULL, updated_at TEXT NOT NULL)";

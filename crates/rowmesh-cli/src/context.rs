@@ -61,10 +61,16 @@ impl Context {
     /// As [`Context::ask`].
     pub fn ask_at(&self, place: &Place, question: &Question) -> Outcome<Answer> {
         self.talk.detail(&format!("asking {}", place.socket.display()));
-        match self.everywhere.timeout {
+        let answer = match self.everywhere.timeout {
             Some(limit) if !matches!(question, Question::Sync { .. }) => ask_within(place, question, limit),
             _ => client::ask(&place.socket, question),
-        }
+        };
+        answer.map_err(|mut failure| {
+            // The hint names no node; here it is known which.
+            let start = failure.hints.iter_mut().filter(|hint| hint.command == "rowmesh run");
+            start.for_each(|hint| hint.command = format!("rowmesh run {}", place.flag(&self.config)));
+            failure
+        })
     }
 }
 

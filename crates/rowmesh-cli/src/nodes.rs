@@ -1,5 +1,7 @@
 //! Which node of this machine is meant, and what its folder remembers of its set-up. Keys, locks and sockets are the node's own business.
 
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -67,7 +69,7 @@ impl Remembered {
     pub fn write(&self, folder: &Path) -> Outcome<()> {
         let path = folder.join(FILE);
         let draft = folder.join("node.toml.new");
-        let written = std::fs::write(&draft, self.to_text()).and_then(|()| std::fs::rename(&draft, &path));
+        let written = write_private(&draft, &self.to_text()).and_then(|()| std::fs::rename(&draft, &path));
         written.map_err(|error| Failure::file("write what the node remembers", &path, &error))
     }
 
@@ -127,6 +129,14 @@ impl Place {
                 Err(Failure::file("forget the node's set-up", &path, &error))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The flag that means this node and no other.
+    pub fn flag(&self, config: &Config) -> String {
+        match paths::state_root(config.surroundings()).join(&self.name) == self.folder {
+            true => format!("--name {}", self.name),
+            false => format!("--data {}", self.folder.display()),
         }
     }
 
@@ -257,6 +267,13 @@ fn free_place(everywhere: &Everywhere, config: &Config) -> Outcome<Place> {
     Place::new(everywhere, root.join(&name), name)
 }
 
+/// For this user only, as everything in a node's folder.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
 fn from_table(table: &toml::Table) -> Option<Remembered> {
     let text = |name: &str| table.get(name).and_then(toml::Value::as_str).map(str::to_owned);
     let advertise = table.get("advertise").and_then(toml::Value::as_array).into_iter().flatten();
@@ -270,6 +287,8 @@ fn from_table(table: &toml::Table) -> Option<Remembered> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use clap::Parser;
 
     use super::*;
@@ -370,6 +389,8 @@ mod tests {
         };
         remembered.write(folder.path()).expect("written");
         assert_eq!(Remembered::read(folder.path()).expect("read"), Some(remembered));
+        let mode = std::fs::metadata(folder.path().join(FILE)).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "S66: nobody else reads it");
         std::fs::write(folder.path().join(FILE), "name = ").expect("written");
         assert_eq!(Remembered::read(folder.path()).expect_err("damaged").code, "RM8201");
     }

@@ -8,7 +8,7 @@ use rowmesh_core::event::TableShape;
 use rowmesh_core::row_state::ColumnIx;
 use rowmesh_core::schema::{TableSchema, parents_first};
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::sql::quote;
 use crate::values::{bind_values, read_values};
@@ -44,20 +44,39 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Numbers the tables of a catalog and their columns, in the current transaction.
+    /// Numbers the tables of a catalog and their columns, in the current transaction, or in one of its own.
     pub fn load(connection: &Connection, schemas: &[TableSchema]) -> rusqlite::Result<Registry> {
-        let mut registry = Registry::default();
-        registry.load_names(connection)?;
+        let mut known = Registry::default();
+        known.load_names(connection)?;
+        if known.has_all(schemas) || !connection.is_autocommit() {
+            return known.numbered(connection, schemas);
+        }
+        // Hundreds of new columns are one commit: each commit waits for the disk.
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        let numbered = known.numbered(connection, schemas)?;
+        transaction.commit()?;
+        Ok(numbered)
+    }
+
+    fn numbered(mut self, connection: &Connection, schemas: &[TableSchema]) -> rusqlite::Result<Registry> {
         let order = parents_first(schemas);
         for schema in schemas {
-            let number = registry.table_number(connection, &schema.name)?;
+            let number = self.table_number(connection, &schema.name)?;
             let columns = (schema.columns.iter())
-                .map(|column| registry.column_number(connection, number, &column.name))
+                .map(|column| self.column_number(connection, number, &column.name))
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let rank = order.iter().position(|name| *name == schema.name).unwrap_or(order.len());
-            registry.tracked.insert(number, Arc::new(Table::new(number, schema.clone(), columns, rank)));
+            self.tracked.insert(number, Arc::new(Table::new(number, schema.clone(), columns, rank)));
         }
-        Ok(registry)
+        Ok(self)
+    }
+
+    /// Whether every table and column has its number already.
+    fn has_all(&self, schemas: &[TableSchema]) -> bool {
+        schemas.iter().all(|schema| {
+            let columns = self.numbers.get(&schema.name).and_then(|number| self.columns.get(number));
+            columns.is_some_and(|known| schema.columns.iter().all(|column| known.contains(&column.name)))
+        })
     }
 
     fn load_names(&mut self, connection: &Connection) -> rusqlite::Result<()> {

@@ -241,10 +241,11 @@ pub fn is_held_back(connection: &Connection, table: TableNumber, key: &Key) -> R
     Ok(reason(connection, table, key)?.is_some())
 }
 
-/// How many rows of a table are kept here.
+/// How many rows of a table stand here and stay here.
 pub fn count_held_back(connection: &Connection, table: TableNumber) -> Result<i64> {
-    let mut statement = connection.prepare_cached("SELECT count(*) FROM rowmesh_held_back WHERE t = ?1")?;
-    Ok(statement.query_row([table.0], |row| row.get(0))?)
+    let mut statement = connection
+        .prepare_cached("SELECT count(*) FROM rowmesh_held_back WHERE t = ?1 AND filter NOT LIKE '%' || ?2")?;
+    Ok(statement.query_row(params![table.0, NOT_TAKEN_IN], |row| row.get(0))?)
 }
 
 /// Why a row is kept here.

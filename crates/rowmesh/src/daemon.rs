@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use rowmesh_core::clock::{VersionVector, WallTime};
 use rowmesh_core::exchange::{Schedule, Summary, Tick, Timing};
 use rowmesh_core::ident::NodeId;
-use rowmesh_core::wire::message::code as wire_code;
-use rowmesh_core::wire::{Report, WakeReason};
+use rowmesh_core::wire::WakeReason;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
@@ -22,12 +21,14 @@ use crate::control::server::Asked;
 use crate::exchanger::{self, Outcome};
 use crate::failure::{Failure, code};
 use crate::joining::{self, Applicant, Unfinished};
+use crate::notices::{held_here, held_there};
 use crate::partitions;
 use crate::random::random;
 use crate::recorder::{Exchanged, Moved, Record, Recorder};
 use crate::responder::Heard;
+use crate::scribe::Scribe;
 use crate::shared::{Shared, restored, two_lives};
-use crate::store_thread::{Exposed, Noticed, StoreHandle};
+use crate::store_thread::{Exposed, Noticed};
 use crate::transport::{RequestError, Server};
 
 /// Everything that can wake the daemon.
@@ -851,79 +852,7 @@ fn set(notices: &mut BTreeMap<String, Failure>, about: String, failure: Option<F
     }
 }
 
-/// The worst of what had to wait or was refused here.
-fn held_here<'a>(reports: impl Iterator<Item = &'a Report>, name_of: &dyn Fn(&NodeId) -> String) -> Option<Failure> {
-    let report = reports.max_by_key(|report| weight(report))?;
-    let from = report.dot.map_or_else(|| "an unknown node".to_owned(), |dot| name_of(&dot.origin.node));
-    Some(match report.code.as_str() {
-        wire_code::CLOCK_AHEAD => Failure::new(
-            code::CLOCK_AHEAD,
-            format!("the clock of {from} is more than 5 min ahead: its changes are held"),
-        )
-        .why(report.text.clone())
-        .hint(format!("On {from}:"), "sudo timedatectl set-ntp true"),
-        wire_code::EQUIVOCATION => Failure::new(code::EQUIVOCATION, format!("{from} gave one number to two changes"))
-            .why(report.text.clone())
-            .hint(format!("Was the disk of {from} cloned? On the copy:"), "rowmesh up new.db --name NEW --join INVITE"),
-        other => Failure::new(other, format!("changes of {from} have to wait or are refused")).why(report.text.clone()),
-    })
-}
-
-/// The worst of what had to wait or was refused there.
-fn held_there<'a>(reports: impl Iterator<Item = &'a Report>, peer: &str) -> Option<Failure> {
-    let report = reports.max_by_key(|report| weight(report))?;
-    Some(match report.code.as_str() {
-        wire_code::CLOCK_AHEAD => Failure::new(
-            code::CLOCK_AHEAD,
-            format!("{peer} holds changes whose times lie more than 5 min ahead of its clock"),
-        )
-        .why(report.text.clone())
-        .hint("If this machine's clock is wrong:", "sudo timedatectl set-ntp true"),
-        other => Failure::new(other, format!("{peer} holds back or refuses changes that it was offered"))
-            .why(report.text.clone()),
-    })
-}
-
-fn weight(report: &Report) -> u8 {
-    match report.code.as_str() {
-        wire_code::EQUIVOCATION | wire_code::CHANGESET_FORGED => 3,
-        wire_code::CLOCK_AHEAD => 2,
-        wire_code::CHANGESET_MALFORMED => 1,
-        _ => 0,
-    }
-}
-
 /// Only for spreading calls in time: without dice they are less well spread.
 fn dice() -> u64 {
     random().unwrap_or(0)
-}
-
-/// Writes records one after the other, beside the loop.
-struct Scribe {
-    records: mpsc::UnboundedSender<Vec<Record>>,
-    writing: JoinHandle<()>,
-}
-
-impl Scribe {
-    fn start(store: StoreHandle) -> Scribe {
-        let (records, mut waiting) = mpsc::unbounded_channel::<Vec<Record>>();
-        let writing = tokio::spawn(async move {
-            while let Some(records) = waiting.recv().await {
-                let written = store.write(move |store| records.iter().try_for_each(|record| record.write(store))).await;
-                if let Err(failure) = written {
-                    warn!(%failure, "a record could not be written");
-                }
-            }
-        });
-        Scribe { records, writing }
-    }
-
-    fn write(&self, records: Vec<Record>) {
-        let _ = self.records.send(records);
-    }
-
-    async fn end(self) {
-        drop(self.records);
-        let _ = self.writing.await;
-    }
 }

@@ -14,7 +14,7 @@ use rowmesh_core::wire::{Refusal, Request, Response, Wait, WakeReason};
 use std::time::Duration;
 use tracing::debug;
 
-use crate::failure::{Failure, code, dial_failure, request_failure};
+use crate::failure::{Failure, Retry, code, dial_failure, request_failure};
 use crate::intake;
 use crate::recorder::{Exchanged, Moved};
 use crate::shared::Shared;
@@ -114,7 +114,7 @@ impl Attempt {
         let dialled = connect(&self.shared.key, self.peer, &self.addresses, limits).await;
         let connection = Arc::new(dialled.map_err(|error| {
             let failure = dial_failure(&error, &self.name);
-            let may_retry = failure.code != code::WRONG_NODE;
+            let may_retry = failure.retry() == Retry::Later;
             Ended { failure, summary: Box::default(), may_retry }
         })?);
         self.connection = Some(connection.clone());

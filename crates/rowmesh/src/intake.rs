@@ -38,8 +38,14 @@ pub(crate) async fn take(shared: &Shared, batch: Vec<Arc<[u8]>>) -> Result<Appli
     let mut empty_handed = 0;
     while !rest.is_empty() {
         let begun = Instant::now();
-        let (taken, left) = shared.store.write(move |store| bite(store, now, rest)).await?;
-        rest = left;
+        let taken;
+        (taken, rest) = shared
+            .store
+            .write(move |store| {
+                let taken = bite(store, now, &mut rest)?;
+                Ok((taken, std::mem::take(&mut rest)))
+            })
+            .await?;
         note(shared, &taken, now);
         applied.taken.changesets += taken.taken.changesets as u64;
         applied.taken.events += taken.taken.events;
@@ -102,19 +108,20 @@ fn judge(store: &mut dyn Store, roster: &Roster, now: WallTime, batch: &[Arc<[u8
     Ok(Judged { applied, take: sorted.take })
 }
 
-fn bite(store: &mut dyn Store, now: WallTime, changesets: Vec<Changeset>) -> StoreResult<(Bite, Vec<Changeset>)> {
+/// Takes what it can from the front of `rest`, and takes it out there.
+fn bite(store: &mut dyn Store, now: WallTime, rest: &mut Vec<Changeset>) -> StoreResult<Bite> {
     // Another exchange may have brought some of them since they were judged.
     let vector = store.position().vector;
-    let mut fresh: Vec<Changeset> =
-        changesets.into_iter().filter(|changeset| !vector.covers(&changeset.dot())).collect();
-    if fresh.is_empty() {
-        return Ok((Bite { taken: Taken::default(), bytes: 0, last: None }, fresh));
+    rest.retain(|changeset| !vector.covers(&changeset.dot()));
+    if rest.is_empty() {
+        return Ok(Bite { taken: Taken::default(), bytes: 0, last: None });
     }
-    let taken = store.take(now, &fresh)?;
-    let rest = fresh.split_off(taken.changesets.min(fresh.len()));
-    let bytes = fresh.iter().map(|changeset| changeset.bytes().len() as u64).sum();
-    let last = fresh.last().map(|changeset| (changeset.dot().origin.node, changeset.header().sealed_at));
-    Ok((Bite { taken, bytes, last }, rest))
+    let taken = store.take(now, rest)?;
+    let done = &rest[..taken.changesets.min(rest.len())];
+    let bytes = done.iter().map(|changeset| changeset.bytes().len() as u64).sum();
+    let last = done.last().map(|changeset| (changeset.dot().origin.node, changeset.header().sealed_at));
+    rest.drain(..done.len());
+    Ok(Bite { taken, bytes, last })
 }
 
 fn note(shared: &Shared, bite: &Bite, now: WallTime) {

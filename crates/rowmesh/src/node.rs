@@ -53,10 +53,20 @@ pub struct Node {
 pub struct RunningNode {
     shared: Arc<Shared>,
     questions: mpsc::Sender<Asked>,
-    daemon: JoinHandle<()>,
+    daemon: DaemonTask,
     control: ControlServer,
     thread: StoreThread,
     locks: Vec<Lock>,
+}
+
+/// Ends with whoever holds it.
+#[derive(Debug)]
+struct DaemonTask(JoinHandle<()>);
+
+impl Drop for DaemonTask {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// What joining brought.
@@ -143,7 +153,8 @@ impl Node {
             roster.insert(entry.bytes())?;
         }
         for (table, columns) in self.store().read(|store| Ok(store.touched_columns())).await? {
-            let columns = columns.iter().map(|column| (column.to_string(), ColumnPolicy::Max.as_str().to_owned())).collect();
+            let columns =
+                columns.iter().map(|column| (column.to_string(), ColumnPolicy::Max.as_str().to_owned())).collect();
             let policy = TablePolicy { table: table.to_string(), columns, ..TablePolicy::default() };
             let entry = roster.set_policy(&*self.key, now, policy)?;
             roster.insert(entry.bytes())?;
@@ -215,7 +226,7 @@ impl Node {
         let (questions, asked) = mpsc::channel(QUESTIONS_MAX);
         let control = ControlServer::open(&shared.options.socket_path(), questions.clone())?;
         let daemon = Daemon::new(shared.clone(), Mouths { wakes, notices, questions: asked, server });
-        let daemon = tokio::spawn(daemon.run());
+        let daemon = DaemonTask(tokio::spawn(daemon.run()));
         Ok(RunningNode { shared, questions, daemon, control, thread, locks })
     }
 
@@ -296,7 +307,7 @@ impl RunningNode {
     pub fn stuck(&self) -> Option<Failure> {
         let busy = self.shared.store.busy_for();
         let hangs = || Failure::bug(format!("the store's thread has been at one thing for {} s", busy.as_secs()));
-        if self.daemon.is_finished() {
+        if self.daemon.0.is_finished() {
             return Some(Failure::bug("the daemon's loop has ended"));
         }
         (busy > STUCK_AFTER).then(hangs)
@@ -305,8 +316,8 @@ impl RunningNode {
     /// Waits until somebody has asked the node to stop, by [`Question::Stop`].
     pub async fn ended(&mut self) {
         // A second wait would panic in tokio; there is nothing to wait for then.
-        if !self.daemon.is_finished()
-            && let Err(error) = (&mut self.daemon).await
+        if !self.daemon.0.is_finished()
+            && let Err(error) = (&mut self.daemon.0).await
         {
             warn!(%error, "the daemon's loop broke off");
         }
@@ -317,10 +328,9 @@ impl RunningNode {
         self.shared.wake(Wake::Stop);
         if tokio::time::timeout(STOP_PATIENCE, self.ended()).await.is_err() {
             warn!("the daemon's loop did not end in time and is cut off");
-            self.daemon.abort();
         }
-        let RunningNode { control, thread, locks, .. } = self;
-        drop(control);
+        let RunningNode { control, thread, locks, daemon, .. } = self;
+        drop((control, daemon));
         let ended = tokio::task::spawn_blocking(move || {
             thread.stop();
             drop(locks);
@@ -480,6 +490,7 @@ pub(crate) mod sqlite {
             include,
             exclude: options.exclude.clone(),
             keys: options.keys.iter().map(key).collect(),
+            switch_to_wal: options.is_new,
             ..AttachOptions::default()
         }
     }

@@ -19,6 +19,8 @@ pub struct NodeOptions {
     pub data: PathBuf,
     /// The database: a path, or a URL.
     pub database: String,
+    /// Whether the database was made for this node, so that nobody else has chosen its journal mode: then it is WAL.
+    pub is_new: bool,
     /// What people call the node.
     pub name: String,
     /// Where to listen for peers, `host:port`, port 0 for any; `None` for a node that only calls others.
@@ -57,6 +59,7 @@ impl NodeOptions {
         NodeOptions {
             data: data.into(),
             database: database.into(),
+            is_new: false,
             name: "node".to_owned(),
             listen: Some("0.0.0.0:7696".to_owned()),
             advertise: Vec::new(),

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rowmesh_core::ident::{Digest, Incarnation};
-use rowmesh_core::store::{Position, Sealed, Standing, Store, StoreResult};
+use rowmesh_core::store::{Position, Sealed, Standing, Store, StoreErrorKind, StoreResult};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
@@ -95,9 +95,16 @@ struct Keeper {
     failing: bool,
     /// Whether the last round of sealing left something for another one.
     more: bool,
+    /// Since when others have kept the database locked whenever there was something to seal.
+    locked_since: Option<Instant>,
     look: Duration,
 }
 
+/// How long to put up with a database that others have locked,
+const LOCKED_PATIENCE: Duration = Duration::from_secs(10);
+/// and how long to wait before the first further attempt, and before each at most.
+const LOCKED_PAUSE: Duration = Duration::from_millis(10);
+const LOCKED_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// After a look that failed the next one comes later, so that a database that is gone is not asked twenty times a second.
 const LOOK_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// A look that is late by this much goes before urgent work: while changes pour in from elsewhere nobody else looks at the schema.
@@ -115,8 +122,18 @@ impl StoreThread {
         let (exposed, seen) = watch::channel(Arc::default());
         let queue = Arc::new(Queue { jobs: Mutex::default(), filled: Condvar::new() });
         let handle = StoreHandle { queue: queue.clone(), exposed: seen };
-        let mut keeper =
-            Keeper { store, high_water, clock, exposed, noticed, capturing: false, failing: false, more: false, look };
+        let mut keeper = Keeper {
+            store,
+            high_water,
+            clock,
+            exposed,
+            noticed,
+            capturing: false,
+            failing: false,
+            more: false,
+            locked_since: None,
+            look,
+        };
         keeper.publish();
         let thread = std::thread::Builder::new()
             .name("rowmesh-store".to_owned())
@@ -153,25 +170,50 @@ impl Drop for StoreThread {
 
 impl StoreHandle {
     /// Runs something that changes what the node stands for: taking in, keeping, recording. What it changed is exposed before this returns.
-    pub(crate) async fn write<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut dyn Store) -> StoreResult<T> + Send + 'static,
-    ) -> Result<T, Failure> {
-        self.run(Urgency::Now, move |keeper| {
-            let done = work(&mut *keeper.store);
-            keeper.publish();
-            done
-        })
-        .await?
-        .map_err(Failure::from)
+    /// Where the database is locked for a moment it is tried again; work that has failed must have changed nothing.
+    pub(crate) async fn write<T, W>(&self, work: W) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: FnMut(&mut dyn Store) -> StoreResult<T> + Send + 'static,
+    {
+        self.patiently(Urgency::Now, work).await
     }
 
     /// Runs something that only reads. Long reads give way to capture between them, so keep each one short.
-    pub(crate) async fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut dyn Store) -> StoreResult<T> + Send + 'static,
-    ) -> Result<T, Failure> {
-        self.run(Urgency::Reading, move |keeper| work(&mut *keeper.store)).await?.map_err(Failure::from)
+    pub(crate) async fn read<T, W>(&self, work: W) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: FnMut(&mut dyn Store) -> StoreResult<T> + Send + 'static,
+    {
+        self.patiently(Urgency::Reading, work).await
+    }
+
+    async fn patiently<T, W>(&self, urgency: Urgency, mut work: W) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        W: FnMut(&mut dyn Store) -> StoreResult<T> + Send + 'static,
+    {
+        let deadline = Instant::now() + LOCKED_PATIENCE;
+        let mut pause = LOCKED_PAUSE;
+        loop {
+            let (done, again) = self
+                .run(urgency, move |keeper| {
+                    let done = work(&mut *keeper.store);
+                    if urgency == Urgency::Now {
+                        keeper.publish();
+                    }
+                    (done, work)
+                })
+                .await?;
+            match done {
+                Err(error) if error.kind == StoreErrorKind::Transient && Instant::now() < deadline => {
+                    debug!(error = &error as &dyn std::error::Error, "tried again soon");
+                    tokio::time::sleep(pause).await;
+                    (work, pause) = (again, (pause * 2).min(LOCKED_PAUSE_MAX));
+                }
+                done => return done.map_err(Failure::from),
+            }
+        }
     }
 
     /// Looks and seals now instead of at the next look. Returns whether anything was sealed.
@@ -252,12 +294,22 @@ impl Keeper {
                 self.works();
                 Ok(sealed)
             }
+            // Somebody else writes: that passes. Only if it does not it is worth telling.
+            Err(error) if error.kind == StoreErrorKind::Transient && self.has_patience() => {
+                debug!(error = &error as &dyn std::error::Error, "capture tries again soon");
+                self.more = true;
+                Ok(false)
+            }
             Err(error) => {
                 let failure = Failure::from(error);
                 self.fails(&failure);
                 Err(failure)
             }
         }
+    }
+
+    fn has_patience(&mut self) -> bool {
+        self.locked_since.get_or_insert_with(Instant::now).elapsed() < LOCKED_PATIENCE
     }
 
     fn look_and_seal(&mut self) -> StoreResult<bool> {
@@ -317,6 +369,7 @@ impl Keeper {
     }
 
     fn works(&mut self) {
+        self.locked_since = None;
         if std::mem::take(&mut self.failing) {
             info!("capture works again");
             self.tell(Noticed::CaptureWorks);
@@ -411,6 +464,7 @@ fn look(keeper: &mut Keeper) -> Instant {
     let looked = catch_unwind(AssertUnwindSafe(|| keeper.capture()));
     keeper.retry_mark();
     let pause = match looked {
+        Ok(Ok(_)) if keeper.locked_since.is_some() => LOCKED_PAUSE,
         Ok(Ok(_)) if keeper.more => Duration::ZERO,
         Ok(Ok(_)) => keeper.look,
         Ok(Err(_)) => LOOK_AFTER_FAILURE.max(keeper.look),

@@ -21,7 +21,7 @@ pub fn doctor(context: &Context, arguments: &Doctor) -> Outcome<Exit> {
         Ok(Answer::Checks { checks: found }) => checks.extend(found),
         Ok(other) => return Err(unexpected(&other)),
         Err(failure) => {
-            let start = format!("rowmesh run --name {}", place.name);
+            let start = format!("rowmesh run {}", place.flag(&context.config));
             checks.push(check("error", &failure.code, &failure.message, &start));
         }
     }

@@ -36,7 +36,7 @@ pub fn run(context: &Context, arguments: &Run) -> Outcome<Exit> {
             .hint("Begin a mesh:", format!("rowmesh up {}", job.database.path.display()))
             .hint("Or join one:", format!("rowmesh up {} --join INVITE", job.database.path.display())));
     }
-    log_to_stderr(&context.config, context.talk);
+    log_to_stderr(&context.config, context.talk, &context.config.text("log.level"));
     let node = Node::open(job.options.clone())?;
     in_foreground(context.talk, &job, node, Greeting::default())
 }
@@ -125,11 +125,11 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// The daemon's own log. Under a journal, which writes the time itself, it writes none.
-fn log_to_stderr(config: &Config, talk: Talk) {
+pub fn log_to_stderr(config: &Config, talk: Talk, level: &str) {
     let level = match talk.verbosity() {
-        0 => config.text("log.level"),
-        1 => "debug".to_owned(),
-        _ => "trace".to_owned(),
+        0 => level,
+        1 => "debug",
+        _ => "trace",
     };
     let directives = format!("{level},hyper=warn,h2=warn,rustls=warn");
     let filter = tracing_subscriber::EnvFilter::new(directives);

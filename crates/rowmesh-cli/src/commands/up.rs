@@ -30,6 +30,10 @@ pub fn up(context: &Context, arguments: &Up) -> Outcome<Exit> {
         Some(invite) => Way::Join(invite.clone()),
         None => Way::Found(arguments.mesh.clone()),
     };
+    // In the foreground the talk says what goes well; the log adds what does not.
+    let level =
+        context.config.given("log.level").map_or_else(|| "warn".to_owned(), |_| context.config.text("log.level"));
+    serve::log_to_stderr(&context.config, context.talk, &level);
     let Some(ready) = set_up(context, &job, &arguments.setup, &way)? else { return Ok(Exit::Done) };
     serve::in_foreground(context.talk, &job, ready.node, ready.greeting)
 }
@@ -93,7 +97,7 @@ fn set_up(context: &Context, job: &Job, setup: &Setup, way: &Way) -> Outcome<Opt
     }
     refuse_taken_port(&job.options)?;
     let made = if is_new_file { Some(NewFile::make(&job.database.path)?) } else { None };
-    let result = enter(talk, job, way);
+    let result = enter(talk, job, way, is_new_file);
     if result.is_ok() {
         made.into_iter().for_each(NewFile::keep);
     }
@@ -131,11 +135,11 @@ fn describe(plan: &Plan, job: &Job) -> String {
 }
 
 /// Attaches, then founds or joins. What was attached for a mesh that did not come about is taken out again.
-fn enter(talk: Talk, job: &Job, way: &Way) -> Outcome<Ready> {
+fn enter(talk: Talk, job: &Job, way: &Way, is_new: bool) -> Outcome<Ready> {
     let begun = Instant::now();
     let was_known = job.place.remembered.is_some();
     let was_attached = was_known || setup::installed(&job.options).is_ok_and(|found| !found.triggers.is_empty());
-    let node = Node::open(job.options.clone())?;
+    let node = Node::open(NodeOptions { is_new, ..job.options.clone() })?;
     talk.done(&render::clean(node.database()));
     if !was_known {
         talk.done(&format!("capture on, {}", show_duration(begun.elapsed())));
@@ -257,9 +261,7 @@ fn write_config(context: &Context, job: &Job) -> Outcome<()> {
     if context.config.path.is_some() {
         return Ok(());
     }
-    let surroundings = context.config.surroundings();
-    let path = context.everywhere.config.clone().unwrap_or_else(|| "rowmesh.toml".into());
-    let path = surroundings.folder.join(path);
+    let path = context.config.surroundings().folder.join("rowmesh.toml");
     let by_variable =
         matches!(job.database.source, crate::config::Source::DotEnv(..) | crate::config::Source::Variable(_));
     let url = if by_variable { "${DATABASE_URL}".to_owned() } else { job.database.path.display().to_string() };
@@ -270,7 +272,7 @@ fn write_config(context: &Context, job: &Job) -> Outcome<()> {
 }
 
 fn ready_to_run(context: &Context, job: &Job) -> Outcome<Exit> {
-    let command = format!("rowmesh run --name {}", job.options.name);
+    let command = format!("rowmesh run {}", job.place.flag(&context.config));
     let document =
         json!({ "name": job.options.name, "database": job.database.path, "data": job.place.folder, "run": command });
     context.talk.result(&document, || format!("Set up. Start it:  {command}\n"))?;

@@ -24,16 +24,23 @@ pub fn plan(plan: &Plan, full: bool, paint: Paint) -> String {
             clean(&some_names(&names, full)),
             clean(reason)
         );
-        for table in tables.iter().filter(|table| !table.remedy.is_empty()) {
+        // What was left out for a good reason needs no remedy on the first screen.
+        let is_told = |table: &&&SkippedTable| !table.remedy.is_empty() && (full || !table.code.is_empty());
+        for table in tables.iter().filter(is_told) {
             let _ = writeln!(text, "                       {}: {}", clean(&table.table), clean(&table.remedy));
         }
     }
-    let _ = writeln!(
-        text,
-        "  add to the database: {}, {} named rowmesh_*     Undo any time: rowmesh uninstall",
-        plural(plan.triggers_added, "trigger"),
-        plural(plan.tables_added, "table"),
-    );
+    let _ = match plan.attached {
+        true => {
+            writeln!(text, "  add to the database: nothing, capture is in place     Undo any time: rowmesh uninstall")
+        }
+        false => writeln!(
+            text,
+            "  add to the database: {}, {} named rowmesh_*     Undo any time: rowmesh uninstall",
+            plural(plan.triggers_added, "trigger"),
+            plural(plan.tables_added, "table"),
+        ),
+    };
     if full && !plan.sync.is_empty() {
         text += &format!("\n{}\n", tables(&plan.sync, paint));
     }
@@ -112,8 +119,8 @@ mod tests {
             sync: ["customers", "orders", "order_items", "products", "suppliers"].map(table).into(),
             skip: vec![
                 skipped("_prisma_migrations", "migration history", ""),
-                skipped("notes", "it has no key", "ALTER TABLE …"),
-                skipped("sessions", "sessions", ""),
+                SkippedTable { code: "RM2103".into(), ..skipped("notes", "it has no key", "ALTER TABLE …") },
+                skipped("sessions", "sessions", "put into rowmesh.toml …"),
                 skipped("more_sessions", "sessions", ""),
             ],
             triggers_added: 15,
@@ -131,6 +138,12 @@ mod tests {
     #[test]
     fn the_full_plan_names_every_table() {
         insta::assert_snapshot!(plan(&shop(), true, Paint::default()));
+    }
+
+    #[test]
+    fn what_is_in_place_already_is_not_added_again() {
+        let text = plan(&Plan { attached: true, ..shop() }, false, Paint::default());
+        assert!(text.contains("nothing, capture is in place") && !text.contains("15 triggers"), "{text}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod configuration;
 mod daemons;
 mod demo;
 mod invites;
+mod kill;
 mod leaving;
 mod machine;
 mod quick_start;

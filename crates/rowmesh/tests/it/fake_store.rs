@@ -45,6 +45,8 @@ pub struct Tables {
     /// Chunks after which a load breaks off, once.
     pub break_load_after: Option<u64>,
     chunks: u64,
+    /// So many attempts to write find the database locked by somebody else.
+    pub locked: u32,
 }
 
 #[derive(Clone)]
@@ -141,6 +143,7 @@ impl Store for FakeStore {
     fn seal(&mut self, now: WallTime) -> StoreResult<Sealed> {
         let standing = self.standing.clone().expect("a standing comes before sealing");
         let mut tables = self.database.lock();
+        tables.must_not_be_locked()?;
         let origin = tables.origin.expect("an open database has an origin");
         let dirty = std::mem::take(&mut tables.dirty);
         if dirty.is_empty() {
@@ -287,7 +290,7 @@ impl Store for FakeStore {
         tables.chunks += 1;
         if tables.break_load_after == Some(tables.chunks) {
             tables.break_load_after = None;
-            return Err(StoreError::transient("RM5101", "the database is locked by another connection"));
+            return Err(StoreError::broken("RM9104", "the database broke, on purpose"));
         }
         for event in changeset.events() {
             tables.apply(event, changeset.dot());
@@ -417,6 +420,14 @@ impl Store for FakeStore {
 }
 
 impl Tables {
+    fn must_not_be_locked(&mut self) -> StoreResult<()> {
+        if self.locked == 0 {
+            return Ok(());
+        }
+        self.locked -= 1;
+        Err(StoreError::transient("RM5101", "the database is locked by another connection"))
+    }
+
     fn apply(&mut self, event: &Event, dot: Dot) {
         let text = |nth: usize| event.written[nth].1.as_str().expect("text in UTF-8").to_owned();
         let (id, stamp) = (text(0), (event.lamport, dot));

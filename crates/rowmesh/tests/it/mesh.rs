@@ -196,9 +196,8 @@ async fn h12_a_node_that_is_woken_for_what_it_must_hold_does_not_ask_again_and_a
     kiosk.sees(1).await;
     till.clock_ahead.store(7 * 60 * 1_000, std::sync::atomic::Ordering::Relaxed);
     till.database.write("1", "from the future");
-    let names_clock = |status: &rowmesh::control::api::Status| {
-        status.attention.iter().any(|hint| hint.text.contains("RM4301"))
-    };
+    let names_clock =
+        |status: &rowmesh::control::api::Status| status.attention.iter().any(|hint| hint.text.contains("RM4301"));
     status_shows(&kiosk, "the kiosk holds the change", names_clock).await;
     // Were it asking again and again, the till would hear of it all the time.
     let heard = async || till.status().await.peers[0].last_seen;
@@ -212,4 +211,23 @@ async fn h12_a_node_that_is_woken_for_what_it_must_hold_does_not_ask_again_and_a
         before = now;
     }
     assert_eq!(kiosk.database.read("1"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_others_lock_for_a_moment_delays_changes_and_alarms_nobody() {
+    let till = TestNode::founder("till").await;
+    let office = TestNode::joiner("office", &till).await;
+    converge(&[&till, &office]).await;
+    office.database.lock().locked = 4;
+    till.database.lock().locked = 4;
+    till.database.write("1", "gum");
+    office.database.write("2", "tea");
+    converge(&[&till, &office]).await;
+    assert_eq!(office.database.rows().len(), 2);
+    for node in [&till, &office] {
+        let status = node.status().await;
+        assert!(status.attention.is_empty() && status.capturing, "{:?}", status.attention);
+        assert!(node.database.lock().sessions.iter().all(|session| session.error.is_none()));
+        assert_eq!(node.database.lock().locked, 0);
+    }
 }

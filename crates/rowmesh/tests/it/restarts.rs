@@ -55,7 +55,7 @@ async fn g1_a_copy_that_breaks_off_begins_anew_and_the_invite_is_not_needed_agai
     office.database.lock().break_load_after = Some(4);
     let invite = till.invite().await;
     let broken = office.open().unwrap().join(&invite, |_| {}).await.unwrap_err();
-    assert_eq!(broken.code, "RM5101", "what the database said");
+    assert_eq!(broken.code, "RM9104", "what the database said");
     // As after a crash: it starts, finds that its copy is unfinished, and goes on by itself.
     office.database.lock().break_load_after = Some(7);
     office.start().await;
@@ -129,6 +129,54 @@ async fn g5_without_the_mark_peers_show_that_the_database_was_restored() {
     office.database.write("3", "after the restore");
     converge(&[&till, &office]).await;
     assert_eq!(office.database.rows().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g6_a_clone_that_runs_beside_its_original_is_told_so() {
+    let till = TestNode::founder("till").await;
+    let mut office = TestNode::joiner("office", &till).await;
+    office.database.write("1", "before the cloning");
+    converge(&[&till, &office]).await;
+    office.stop().await;
+    let mut clone = TestNode::new("clone");
+    copy_folder(office.data(), clone.data());
+    clone.database = office.database.backup();
+    office.start().await;
+    clone.start().await;
+    let first = clone.status().await;
+    assert!(first.attention.iter().any(|hint| hint.text.contains(code::RESTORED)), "{:?}", first.attention);
+    let told =
+        async |node: &TestNode| node.status().await.attention.iter().any(|hint| hint.text.contains(code::TWO_LIVES));
+    let deadline = Instant::now() + crate::cluster::FOREVER;
+    let mut round = 0;
+    while !told(&office).await && !told(&clone).await {
+        assert!(Instant::now() < deadline, "nobody notices the clone");
+        round += 1;
+        office.database.write(&format!("office {round}"), "original");
+        clone.database.write(&format!("clone {round}"), "copy");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // Whatever both have made is known under different names: nothing is lost over it.
+    till.database.write("2", "the mesh goes on");
+    eventually("the till has seen both", || {
+        till.database.rows().keys().any(|id| id.starts_with("office"))
+            && till.database.rows().keys().any(|id| id.starts_with("clone"))
+    })
+    .await;
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    std::fs::DirBuilder::new().mode(0o700).recursive(true).create(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+            std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+    }
 }
 
 #[tokio::test]

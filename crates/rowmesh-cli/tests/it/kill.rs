@@ -1,0 +1,203 @@
+//! A hundred kills of real processes while the reference application works on both databases. What power loss takes beside the process is
+//! the simulator's; single moments of a kill are the store's own tests.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use business::{Action, Desk, Seed, Workload};
+use rusqlite::Connection;
+
+use crate::machine::{Daemon, Machine, eventually};
+
+const KILLS: usize = 100;
+const NAMES: [&str; 2] = ["a", "b"];
+/// What users leave between two actions. It keeps a backlog from growing that has nothing to do with kills.
+const BREATH: Duration = Duration::from_millis(3);
+
+#[test]
+fn h1_a_hundred_kills_under_load_lose_and_double_nothing() {
+    let machine = Machine::new();
+    let paths = NAMES.map(|name| machine.path(&format!("{name}.db")));
+    Desk::create(&paths[0]).and_then(|desk| desk.seed(&Seed::small(1))).expect("the application's own data");
+    let a = machine.start(&["up", "a.db", "--name", "a", "--yes"]);
+    let b = machine.start(&["up", "b.db", "--name", "b", "--yes", "--join", &a.invite()]);
+    let addresses = [a.address(), b.address()];
+
+    let is_open = AtomicBool::new(true);
+    let (daemons, written) = thread::scope(|scope| {
+        let writers = [0, 1].map(|at| {
+            let (path, is_open) = (&paths[at], &is_open);
+            scope.spawn(move || work(path, NAMES[at], is_open))
+        });
+        let _closing = Closing(&is_open);
+        let daemons = kill_in_turns(&machine, [a, b], &addresses);
+        is_open.store(false, Ordering::Relaxed);
+        (daemons, writers.map(|writer| writer.join().expect("the application is never refused")))
+    });
+
+    eventually("both nodes have everything", || NAMES.iter().all(|name| has_everything(&machine, name)));
+    check_nothing_lost_or_doubled(&paths, &written);
+    assert_eq!(daemons.map(Daemon::terminate), [0, 0]);
+    check_nothing_lost_or_doubled(&paths, &written);
+}
+
+/// What one writer did, as the application was told that it is committed.
+struct Written {
+    steps: usize,
+    /// The numbers of its orders: each begins with the node's name, and every business counts for itself.
+    orders: Vec<String>,
+}
+
+/// Ends the writers when a kill fails the test, so that its panic is seen.
+struct Closing<'a>(&'a AtomicBool);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// One action of the application after the other, until the shop closes.
+fn work(path: &Path, name: &str, is_open: &AtomicBool) -> Written {
+    let desk = Desk::open(path).expect("opened");
+    let mut workload = Workload::new(1, name);
+    let mut written = Written { steps: 0, orders: Vec::new() };
+    while is_open.load(Ordering::Relaxed) {
+        match desk.work(&mut workload) {
+            Ok(action) => {
+                written.steps += 1;
+                if let Action::Sold { order, .. } = action {
+                    written.orders.push(order);
+                }
+            }
+            Err(error) if error.to_string().contains("locked") => {}
+            Err(error) => panic!("{name}: {error}"),
+        }
+        thread::park_timeout(BREATH);
+    }
+    written
+}
+
+/// Kills one node after the other at moments drawn at random, and starts it again.
+fn kill_in_turns(machine: &Machine, daemons: [Daemon; 2], addresses: &[String; 2]) -> [Daemon; 2] {
+    let mut moments = Moments(7);
+    let mut daemons = daemons.map(Some);
+    for kill in 0..KILLS {
+        thread::park_timeout(moments.next());
+        let at = kill % 2;
+        daemons[at].take().expect("it runs").kill();
+        daemons[at] = Some(machine.start_at(&["run", "--name", NAMES[at]], &addresses[at]));
+    }
+    daemons.map(|daemon| daemon.expect("it runs"))
+}
+
+/// Pauses of 10 to 150 ms, the same in every run: splitmix64.
+struct Moments(u64);
+
+impl Moments {
+    fn next(&mut self) -> Duration {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Duration::from_millis(10 + (bits ^ (bits >> 31)) % 141)
+    }
+}
+
+/// Nothing waits to be sealed here, and neither side lacks anything.
+fn has_everything(machine: &Machine, name: &str) -> bool {
+    let synced = machine.run(&["sync", "--wait", "--timeout", "10s", "--name", name]);
+    synced.code == 0 && machine.json(&["status", "--name", name])["dirty"] == false
+}
+
+fn check_nothing_lost_or_doubled(paths: &[PathBuf; 2], written: &[Written; 2]) {
+    let contents = paths.each_ref().map(|path| Desk::open(path).and_then(|desk| desk.contents()).expect("read"));
+    for (a, b) in contents[0].iter().zip(&contents[1]) {
+        assert_eq!(a, b, "both nodes hold the same rows");
+    }
+    for written in written {
+        assert!(written.steps > KILLS, "the application worked all the time: {} steps", written.steps);
+        assert!(!written.orders.is_empty(), "it sold");
+    }
+    let logs = paths.each_ref().map(|path| {
+        let conn = Connection::open(path).expect("opened");
+        check_sound(&conn);
+        check_orders(&conn, written);
+        read_log(&conn)
+    });
+    assert_eq!(logs[0].len(), 2, "one origin per node: a kill is no reason for a new incarnation");
+    check_same_changesets(&logs[0], &logs[1]);
+}
+
+/// The file, the application's references, and what Rowmesh has still to do.
+fn check_sound(conn: &Connection) {
+    assert_eq!(texts(conn, "PRAGMA integrity_check"), ["ok"]);
+    assert_eq!(texts(conn, "SELECT \"table\" || ' ' || rowid FROM pragma_foreign_key_check"), [""; 0]);
+    assert_eq!(texts(conn, "SELECT reason FROM rowmesh_parked"), [""; 0]);
+    assert_eq!(texts(conn, "SELECT op || ' ' || k1 FROM rowmesh_dirty"), [""; 0]);
+    let said = "SELECT seq || ': ' || events FROM rowmesh_changesets ORDER BY c";
+    let there = "SELECT c.seq || ': ' || count(e.id) FROM rowmesh_changesets c
+                 LEFT JOIN rowmesh_events e ON e.id / 131072 = c.c GROUP BY c.c ORDER BY c.c";
+    assert_eq!(texts(conn, said), texts(conn, there), "each changeset with its events, each once");
+}
+
+/// Every sale that was committed anywhere stands here, and no other.
+fn check_orders(conn: &Connection, written: &[Written; 2]) {
+    for (name, written) in NAMES.iter().zip(written) {
+        let mut committed = written.orders.clone();
+        committed.sort();
+        let here = format!("SELECT order_number FROM business_orders WHERE order_number LIKE '{name}-%' ORDER BY 1");
+        assert_eq!(texts(conn, &here), committed, "the orders of {name}");
+    }
+}
+
+/// The origins of a log by name, each with the changesets that it must hold.
+type Log = BTreeMap<String, Changesets>;
+
+#[derive(Debug)]
+struct Changesets {
+    floor: i64,
+    hashes: BTreeMap<i64, String>,
+}
+
+/// Reads a log and asserts that none of its origins has a hole, a double or anything beyond its end.
+fn read_log(conn: &Connection) -> Log {
+    let origins = "SELECT o, node_id || '.' || incarnation || '.' || nonce, floor, seq, hex(hash) FROM rowmesh_origins";
+    let mut statement = conn.prepare(origins).expect("read");
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
+    let origins: Vec<(i64, String, i64, i64, String)> =
+        statement.query_map([], read).expect("read").collect::<Result<_, _>>().expect("read");
+    let changesets = |(number, name, floor, seq, hash): (i64, String, i64, i64, String)| {
+        let mut statement =
+            conn.prepare("SELECT seq, hex(hash) FROM rowmesh_changesets WHERE o = ?1 ORDER BY seq").expect("read");
+        let rows = statement.query_map([number], |row| Ok((row.get(0)?, row.get(1)?))).expect("read");
+        let list: Vec<(i64, String)> = rows.collect::<Result<_, _>>().expect("read");
+        let seqs: Vec<i64> = list.iter().map(|(seq, _)| *seq).collect();
+        assert_eq!(seqs, (floor + 1..=seq).collect::<Vec<_>>(), "{name} from its floor to its end");
+        if let Some((_, last)) = list.last() {
+            assert_eq!(*last, hash, "{name} ends with the hash that the vector names");
+        }
+        (name, Changesets { floor, hashes: list.into_iter().collect() })
+    };
+    origins.into_iter().map(changesets).collect()
+}
+
+/// Two logs hold the same origins up to the same end, and what both still hold is equal.
+fn check_same_changesets(a: &Log, b: &Log) {
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    for (name, at_a) in a {
+        let at_b = &b[name];
+        let from = at_a.floor.max(at_b.floor) + 1;
+        let both = [at_a, at_b].map(|log| log.hashes.range(from..).collect::<Vec<_>>());
+        assert_eq!(both[0], both[1], "{name} from {from} on");
+    }
+}
+
+fn texts(conn: &Connection, query: &str) -> Vec<String> {
+    let mut statement = conn.prepare(query).expect("valid");
+    let rows = statement.query_map([], |row| row.get(0)).expect("read");
+    rows.collect::<Result<_, _>>().expect("read")
+}

@@ -366,11 +366,11 @@ pub trait Store: Send {
     /// If the database cannot be read.
     fn snapshot(&mut self, stable: &VersionVector) -> StoreResult<Box<dyn SnapshotSource>>;
 
-    /// Loads a snapshot. Rows that the application writes meanwhile stay and are sealed afterwards.
+    /// Loads a snapshot that a peer gives. Rows that the application writes meanwhile stay and are sealed afterwards.
     ///
     /// # Errors
     /// If the tables already hold rows, or the schema does not fit, or the database cannot be written.
-    fn load_begin(&mut self, start: &[u8], now: WallTime) -> StoreResult<()>;
+    fn load_begin(&mut self, start: &[u8], source: NodeId, now: WallTime) -> StoreResult<()>;
 
     /// Loads one chunk.
     ///

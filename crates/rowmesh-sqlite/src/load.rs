@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rowmesh_core::changeset::Claimed;
 use rowmesh_core::encode::Reader;
 use rowmesh_core::event::TableShape;
-use rowmesh_core::ident::{Digest, Dot, Origin};
+use rowmesh_core::ident::{Digest, Dot, NodeId, Origin};
 use rowmesh_core::row_state::{self, ColumnIx, OriginTable, RowState, Shown};
 use rowmesh_core::show::{self, Choice};
 use rowmesh_core::store::StoreError;
@@ -44,7 +44,7 @@ struct LoadTable {
 
 impl Load {
     /// Begins a load: wipes what an earlier one left, and refuses tables that hold rows.
-    pub fn begin(work: &mut Work<'_>, start_bytes: &[u8], source: &str) -> Result<Load> {
+    pub fn begin(work: &mut Work<'_>, start_bytes: &[u8], source: &NodeId) -> Result<Load> {
         let start = Start::decode(start_bytes).map_err(|source| Error::damaged("a snapshot from a peer", source))?;
         wipe_unfinished(work)?;
         refuse_rows(work)?;
@@ -63,7 +63,7 @@ impl Load {
                 "INSERT INTO rowmesh_initial_load_sessions (source, state, started_at, chunks_loaded, rows_loaded, rows_total, start)
                  VALUES (?1, 'Transferring', ?2, 0, 0, ?3, ?4)",
             )?
-            .execute(params![source, work.now.0 as i64, start.rows as i64, start_bytes])?;
+            .execute(params![source.to_string(), work.now.0 as i64, start.rows as i64, start_bytes])?;
         let id = work.connection.last_insert_rowid();
         Ok(Load { id, start_hash: Digest::of(start_bytes), start, tables, chunks: 0 })
     }

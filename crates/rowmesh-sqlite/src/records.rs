@@ -65,7 +65,7 @@ pub fn keep_acknowledgement(connection: &Connection, node: &NodeId, bytes: &[u8]
     Ok(())
 }
 
-/// Writes a row of `sync_sessions`.
+/// Writes a row of `sync_sessions`, and when the peer was last seen.
 pub fn session(connection: &Connection, session: &SessionRecord) -> Result<()> {
     connection
         .prepare_cached(
@@ -88,6 +88,11 @@ pub fn session(connection: &Connection, session: &SessionRecord) -> Result<()> {
             session.idle_before as i64,
             session.error,
         ])?;
+    if session.error.is_none() {
+        connection
+            .prepare_cached("UPDATE rowmesh_sync_nodes SET last_seen = ?2 WHERE node_id = ?1")?
+            .execute(params![session.peer.to_string(), session.ended_at.0 as i64])?;
+    }
     Ok(())
 }
 

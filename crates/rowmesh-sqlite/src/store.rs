@@ -583,11 +583,11 @@ impl Store for SqliteStore {
         Ok(Box::new(snapshot::Source::begin(connection, stable)?))
     }
 
-    fn load_begin(&mut self, start: &[u8], now: WallTime) -> StoreResult<()> {
+    fn load_begin(&mut self, start: &[u8], source: NodeId, now: WallTime) -> StoreResult<()> {
         self.make_schema(start, now)?;
         let load = self.in_transaction(|work| {
             work.now = now;
-            Ok(End::Commit(Load::begin(work, start, "")?))
+            Ok(End::Commit(Load::begin(work, start, &source)?))
         })?;
         self.load = Some(load);
         Ok(())

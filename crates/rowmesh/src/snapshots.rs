@@ -111,7 +111,8 @@ pub(crate) async fn load(
         match kind {
             FrameKind::SnapshotStart => {
                 loaded.rows_total = rows;
-                store.write(move |store| store.load_begin(&bytes, now)).await?;
+                let source = connection.peer();
+                store.write(move |store| store.load_begin(&bytes, source, now)).await?;
             }
             FrameKind::SnapshotChunk => {
                 store.write(move |store| store.load_chunk(&bytes, now)).await?;

@@ -261,7 +261,7 @@ impl Store for FakeStore {
         Ok(Box::new(FakeSnapshot { log, next: 0 }))
     }
 
-    fn load_begin(&mut self, start: &[u8], _: WallTime) -> StoreResult<()> {
+    fn load_begin(&mut self, start: &[u8], _: NodeId, _: WallTime) -> StoreResult<()> {
         assert_eq!(start, b"fake snapshot");
         let mut tables = self.database.lock();
         if tables.loading {

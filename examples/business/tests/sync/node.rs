@@ -73,7 +73,7 @@ impl Node {
         let mut node = Node::empty(name, rules);
         let parts = from.snapshot();
         let [start, chunks @ .., end] = parts.as_slice() else { panic!("a snapshot has a start and an end") };
-        node.store.load_begin(start, now()).unwrap();
+        node.store.load_begin(start, from.store.position().origin.node, now()).unwrap();
         for chunk in chunks {
             node.store.load_chunk(chunk, now()).unwrap();
         }

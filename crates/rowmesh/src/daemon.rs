@@ -207,7 +207,9 @@ impl Daemon {
         self.follow_roster();
         self.resume_load();
         loop {
-            match self.next().await {
+            let wake = self.next().await;
+            self.shared.beat.store(self.tick().0, Ordering::Relaxed);
+            match wake {
                 Wake::Second => self.second(),
                 Wake::Due => self.call_who_is_due(),
                 Wake::Noticed(noticed) => self.noticed(noticed),

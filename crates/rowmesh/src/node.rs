@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rowmesh_core::clock::WallTime;
@@ -303,14 +304,25 @@ impl RunningNode {
         }
     }
 
-    /// Why the node hangs, if it does: for a watchdog that restarts it.
+    /// Why the node hangs, if it does: for a watchdog that restarts it (H13).
     pub fn stuck(&self) -> Option<Failure> {
-        let busy = self.shared.store.busy_for();
-        let hangs = || Failure::bug(format!("the store's thread has been at one thing for {} s", busy.as_secs()));
         if self.daemon.0.is_finished() {
             return Some(Failure::bug("the daemon's loop has ended"));
         }
-        (busy > STUCK_AFTER).then(hangs)
+        let busy = self.shared.store.busy_for();
+        let silent = self
+            .shared
+            .started
+            .elapsed()
+            .saturating_sub(Duration::from_millis(self.shared.beat.load(Ordering::Relaxed)));
+        let hangs = |what: &str, since: Duration| {
+            Failure::bug(format!("{what} has been at one thing for {} s", since.as_secs()))
+        };
+        match self.shared.options.watchdog {
+            patience if busy > patience => Some(hangs("the store's thread", busy)),
+            patience if silent > patience + LOOP_TURN => Some(hangs("the daemon's loop", silent)),
+            _ => None,
+        }
     }
 
     /// Waits until somebody has asked the node to stop, by [`Question::Stop`].
@@ -343,10 +355,10 @@ impl RunningNode {
 
 /// Questions that wait for the daemon.
 const QUESTIONS_MAX: usize = 64;
+/// The daemon's loop comes round once a second when nothing happens.
+const LOOP_TURN: Duration = Duration::from_secs(2);
 /// Longer than the daemon's own grace.
 const STOP_PATIENCE: Duration = Duration::from_millis(4_500);
-/// Longer than any job of the store's.
-const STUCK_AFTER: Duration = Duration::from_secs(60);
 
 /// Whether the database may go on as it is, and what to tell people if it may not: then it has a new incarnation already.
 fn judge(

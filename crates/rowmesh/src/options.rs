@@ -43,6 +43,8 @@ pub struct NodeOptions {
     pub keys: Vec<(String, Vec<String>)>,
     /// How often to look at the database for changes of the application.
     pub look: Duration,
+    /// After how long at one thing a part of the node counts as hanging.
+    pub watchdog: Duration,
     /// Missed intervals after which a peer counts as lost.
     pub missed_intervals_max: u32,
     /// Where the time comes from.
@@ -71,6 +73,7 @@ impl NodeOptions {
             filters: Vec::new(),
             keys: Vec::new(),
             look: Duration::from_millis(50),
+            watchdog: Duration::from_secs(60),
             missed_intervals_max: 3,
             clock: Clock::machine(),
             server_limits: ServerLimits::default(),

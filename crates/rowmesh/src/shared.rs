@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) two_lives: AtomicBool,
     /// How many further copies may be sent at the same time.
     pub(crate) snapshots: Arc<Semaphore>,
+    /// When the daemon's loop last came round, in milliseconds since `started`.
+    pub(crate) beat: AtomicU64,
     /// Where the node listens.
     pub(crate) listening: Mutex<Option<SocketAddr>>,
 }
@@ -81,6 +83,7 @@ impl Shared {
             lags: Mutex::default(),
             two_lives: AtomicBool::new(false),
             snapshots: Arc::new(Semaphore::new(snapshots::AT_ONCE)),
+            beat: AtomicU64::new(0),
             listening: Mutex::default(),
         }
     }

@@ -15,7 +15,7 @@ use crate::machine::{Daemon, Machine, eventually};
 const KILLS: usize = 100;
 const NAMES: [&str; 2] = ["a", "b"];
 /// What users leave between two actions. It keeps a backlog from growing that has nothing to do with kills.
-const BREATH: Duration = Duration::from_millis(3);
+const BREATH: Duration = Duration::from_millis(40);
 
 #[test]
 fn h1_a_hundred_kills_under_load_lose_and_double_nothing() {

@@ -119,9 +119,7 @@ impl Daemon {
 
     /// As a service manager would end it.
     pub fn terminate(mut self) -> i32 {
-        let pid = self.child.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
-        assert!(asked.success());
+        signal("TERM", self.child.id());
         self.wait()
     }
 
@@ -152,6 +150,12 @@ impl Said {
         let json = || self.json()["error"]["code"].as_str().unwrap_or_default().to_owned();
         text.unwrap_or_else(json)
     }
+}
+
+/// Sends a signal; the shell's own `kill` is there on every machine.
+pub fn signal(name: &str, process: u32) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status().expect("a shell is there");
+    assert!(sent.success());
 }
 
 /// Runs a command to its end.

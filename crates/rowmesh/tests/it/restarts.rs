@@ -226,3 +226,63 @@ async fn g16_a_peer_that_is_lost_and_found_leaves_one_row() {
     let failures = till.database.lock().sessions.iter().filter(|session| session.state == "failed").count();
     assert!(failures <= 2, "{failures} rows for one reason");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g2_when_the_sponsor_dies_another_member_sends_the_copy() {
+    let till = TestNode::founder("till").await;
+    let mut office = TestNode::joiner("office", &till).await;
+    for nth in 0..6 {
+        let sealed = till.database.vector().total();
+        till.database.write(&nth.to_string(), "old");
+        eventually("it is sealed", || till.database.vector().total() > sealed).await;
+    }
+    converge(&[&till, &office]).await;
+    let mut depot = TestNode::new("depot");
+    depot.database.lock().break_load_after = Some(3);
+    let invite = office.invite().await;
+    depot.open().unwrap().join(&invite, |_| {}).await.unwrap_err();
+    // The first has heard of the third before the second is gone; otherwise it would not know whom it speaks to.
+    eventually("the till knows the depot", || till.database.lock().nodes.len() == 3).await;
+    office.stop().await;
+    depot.start().await;
+    status_shows(&depot, "the copy is complete", |status| status.loading.is_empty()).await;
+    till.database.write("new", "one");
+    converge(&[&till, &depot]).await;
+    assert_eq!((depot.database.rows().len(), depot.database.lock().loads), (7, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g14_j9_a_node_that_moves_to_another_address_is_found_there() {
+    let till = TestNode::founder("till").await;
+    let mut office = TestNode::joiner("office", &till).await;
+    till.sees(1).await;
+    office.stop().await;
+    let address = format!("127.0.0.1:{}", crate::cluster::free_port());
+    office.options.listen = Some(address.clone());
+    office.start().await;
+    till.database.write("1", "gum");
+    converge(&[&till, &office]).await;
+    let found = |status: &Status| status.peers[0].dialled && status.peers[0].address == address;
+    status_shows(&till, "the till calls the office at its new address", found).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn h13_a_store_that_hangs_is_noticed() {
+    let mut till = TestNode::with("till", |options| options.watchdog = Duration::from_millis(300)).founds().await;
+    let database = till.database.clone();
+    let (hangs, release) = (std::sync::mpsc::channel::<()>(), std::sync::mpsc::channel::<()>());
+    let holder = std::thread::spawn(move || {
+        let _held = database.lock();
+        hangs.0.send(()).unwrap();
+        // Until the test lets go of the other end.
+        let _ = release.1.recv();
+    });
+    hangs.1.recv().unwrap();
+    let running = till.running.as_ref().unwrap();
+    eventually("the watchdog sees it", || running.stuck().is_some()).await;
+    assert!(running.stuck().unwrap().message.starts_with("the store's thread has been at one thing"));
+    drop(release.0);
+    holder.join().unwrap();
+    eventually("it goes on", || running.stuck().is_none()).await;
+    till.stop().await;
+}

@@ -305,7 +305,7 @@ fn remark_on_key(table: &PlannedTable) -> Option<Remark> {
     (table.schema.key_kind == KeyKind::Generated).then(|| Remark {
         table: table.schema.name.clone(),
         text: "has numbers given by SQLite as its key: two nodes that insert while apart give the same number to different rows, and \
-               the later row is then shown under another number. UUID or text keys never move"
+               the two become one row, the losing values in the ledger. UUID or text keys do not have this problem"
             .to_owned(),
     })
 }

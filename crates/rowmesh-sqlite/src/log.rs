@@ -139,30 +139,32 @@ pub fn changeset(connection: &Connection, origins: &Origins, dot: &Dot) -> Resul
 
 /// Changesets of the log that were decoded lately: rows that are fought over are looked at again and again.
 #[derive(Default)]
-pub struct Decoded(HashMap<i64, Arc<Changeset>>);
+pub struct Decoded {
+    known: HashMap<i64, Arc<Changeset>>,
+    bytes: usize,
+}
 
-/// How many are kept.
-const DECODED_MAX: usize = 512;
-/// Events of a changeset that is worth keeping: a large one would fill memory.
-const DECODED_EVENTS_MAX: usize = 64;
+/// Bytes of encoded changesets that are kept decoded.
+const DECODED_BYTES_MAX: usize = 8 << 20;
 
 impl Decoded {
     /// Forgets all: after a rollback numbers of changesets are given again.
     pub fn clear(&mut self) {
-        self.0.clear();
+        *self = Decoded::default();
     }
 
-    fn get(&mut self, number: i64, body: &[u8]) -> Result<Arc<Changeset>> {
-        if let Some(known) = self.0.get(&number) {
+    fn get(&mut self, connection: &Connection, number: i64) -> Result<Arc<Changeset>> {
+        if let Some(known) = self.known.get(&number) {
             return Ok(known.clone());
         }
-        let changeset = Arc::new(decode(body)?);
-        if changeset.events().len() <= DECODED_EVENTS_MAX {
-            if self.0.len() >= DECODED_MAX {
-                self.0.clear();
-            }
-            self.0.insert(number, changeset.clone());
+        let mut statement = connection.prepare_cached("SELECT body FROM rowmesh_changesets WHERE c = ?1")?;
+        let body: Vec<u8> = statement.query_row([number], |row| row.get(0))?;
+        let changeset = Arc::new(decode(&body)?);
+        if self.bytes + body.len() > DECODED_BYTES_MAX {
+            self.clear();
         }
+        self.bytes += body.len();
+        self.known.insert(number, changeset.clone());
         Ok(changeset)
     }
 }
@@ -174,15 +176,13 @@ pub fn events_of_row(
     table: TableNumber,
     key: &Key,
 ) -> Result<Vec<RowEvent>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT e.id, c.body FROM rowmesh_events e JOIN rowmesh_changesets c ON c.c = e.id / 131072
-          WHERE e.row_hash = ?1 AND e.t = ?2 AND e.key = ?3 ORDER BY e.id",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT id FROM rowmesh_events WHERE row_hash = ?1 AND t = ?2 AND key = ?3 ORDER BY id")?;
     let mut rows = statement.query(params![row_hash(table, key), table.0, key.0])?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
-        let changeset = decoded.get(id / EVENTS_PER_CHANGESET, row.get_ref(1)?.as_blob()?)?;
+        let changeset = decoded.get(connection, id / EVENTS_PER_CHANGESET)?;
         let position = (id % EVENTS_PER_CHANGESET) as usize;
         let event =
             changeset.events().get(position).ok_or_else(|| Error::inconsistent("an event that its changeset lacks"))?;

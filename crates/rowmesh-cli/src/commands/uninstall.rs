@@ -1,7 +1,10 @@
 //! `rowmesh uninstall`: takes triggers and tables of ours out of a database, in one transaction. The node's key stays.
 
+use std::time::{Duration, Instant};
+
 use rowmesh::control::api::Question;
-use rowmesh::setup;
+use rowmesh::failure::code;
+use rowmesh::setup::{self, Installed};
 use serde_json::json;
 
 use super::setup::Job;
@@ -33,9 +36,8 @@ pub fn uninstall(context: &Context, arguments: &Uninstall) -> Outcome<Exit> {
     }
     if is_running {
         context.ask_at(&job.place, &Question::Stop)?;
-        wait_until_stopped(&job);
     }
-    let removed = setup::uninstall(&job.options)?;
+    let removed = take_out(&job, is_running)?;
     job.place.forget()?;
     talk.result(&document(true), || {
         let what = format!("{} triggers and {} tables", removed.triggers.len(), removed.tables.len());
@@ -44,10 +46,18 @@ pub fn uninstall(context: &Context, arguments: &Uninstall) -> Outcome<Exit> {
     Ok(Exit::Done)
 }
 
-/// The daemon says that it is done before it has let go of the database; if it holds on, the lock says so.
-fn wait_until_stopped(job: &Job) {
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(6);
-    while job.place.folder.join("daemon.lock").exists() && std::time::Instant::now() < patience {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+/// The daemon says that it is done before it has let go of the database: until then its lock is in the way.
+fn take_out(job: &Job, was_running: bool) -> Outcome<Installed> {
+    let deadline = Instant::now() + if was_running { STOP_PATIENCE } else { Duration::ZERO };
+    loop {
+        match setup::uninstall(&job.options) {
+            Err(failure) if failure.code == code::TWO_DAEMONS && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
     }
 }
+
+/// A little longer than a daemon takes to end.
+const STOP_PATIENCE: Duration = Duration::from_secs(6);

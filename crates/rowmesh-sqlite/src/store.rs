@@ -636,7 +636,10 @@ impl Store for SqliteStore {
     }
 
     fn record_session(&mut self, session: &SessionRecord) -> StoreResult<()> {
-        Ok(records::session(&self.connection, session)?)
+        self.in_transaction(|work| {
+            records::session(work.connection, session)?;
+            Ok(End::Commit(()))
+        })
     }
 
     fn record_partition(&mut self, partition: &PartitionRecord) -> StoreResult<()> {

@@ -1,6 +1,7 @@
 //! What an application writes on one node stands on the other: every kind of statement, conflicts, repetition, restarts.
 
-use rowmesh_core::store::Store;
+use rowmesh_core::clock::WallTime;
+use rowmesh_core::store::{NodeRecord, SessionRecord, Store};
 
 use crate::mesh::{Node, check_equal, converge, everything_after, now};
 
@@ -236,4 +237,40 @@ fn b1_what_replace_removed_is_found_though_the_row_that_took_its_place_has_moved
          INSERT OR REPLACE INTO customers VALUES ('e', 'Eve', '5', 'b@x'); DELETE FROM customers WHERE id = 'e'",
     );
     assert_eq!(nodes[1].query("SELECT id FROM customers ORDER BY id"), ["Text([99])", "Text([100])"]);
+}
+
+#[test]
+fn a_session_that_went_well_tells_when_the_peer_was_last_seen_and_a_failed_one_does_not() {
+    let mut nodes = pair(SHOP);
+    let peer = nodes[1].store.position().origin.node;
+    let member = NodeRecord {
+        node: peer,
+        name: "office".into(),
+        role: "peer".into(),
+        addresses: vec![],
+        state: "member".into(),
+        last_seen: None,
+    };
+    nodes[0].store.keep_roster(&[], &[member], &[]).unwrap();
+    let failed = SessionRecord {
+        peer,
+        dialled: true,
+        started_at: WallTime(1),
+        ended_at: WallTime(2),
+        state: "failed",
+        changesets_sent: 0,
+        changesets_received: 0,
+        events_sent: 0,
+        events_received: 0,
+        bytes_sent: 0,
+        bytes_received: 0,
+        idle_before: 0,
+        error: Some("cut".into()),
+    };
+    nodes[0].store.record_session(&failed).unwrap();
+    assert_eq!(nodes[0].query("SELECT last_seen FROM rowmesh_sync_nodes"), ["Null"]);
+    let well = SessionRecord { ended_at: WallTime(7), state: "completed", error: None, ..failed };
+    nodes[0].store.record_session(&well).unwrap();
+    assert_eq!(nodes[0].query("SELECT last_seen FROM rowmesh_sync_nodes"), ["Integer(7)"]);
+    assert_eq!(nodes[0].query("SELECT state FROM rowmesh_sync_sessions").len(), 2);
 }

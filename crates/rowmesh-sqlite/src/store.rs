@@ -100,11 +100,6 @@ impl SqliteStore {
         connection.set_prepared_statement_cache_capacity(4_096);
         let was_attached = attach::is_attached(&connection)?;
         let plan = attach::plan(&connection, options)?;
-        let is_new = plan.tracked.is_empty() && plan.skipped.is_empty() && !was_attached;
-        if is_new && location.path().is_some() {
-            // Nobody uses it yet, so nobody minds; and only WAL lets the application read while we write.
-            connection::switch_to_wal(&connection)?;
-        }
         let Followed { changes, plan, schema_version } = attach::attach(&mut connection, &plan)?;
         let mut store = SqliteStore {
             location: location.clone(),

@@ -36,6 +36,11 @@ pub type Extras = Vec<(u64, Vec<u8>)>;
 /// Number of the extra field that says of a delete: the row still stands at its origin, it left the scope. Empty.
 pub const EXTRA_LEAVES_SCOPE: u64 = 1;
 
+/// Whether these fields of a delete say that the row left the scope.
+pub fn leaves_scope(extras: &Extras) -> bool {
+    extras.iter().any(|(number, _)| *number == EXTRA_LEAVES_SCOPE)
+}
+
 /// One row's change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Context, Operation};
+use crate::encode::{Malformed, Reader, Writer};
+use crate::event::{Context, Event, Operation, leaves_scope};
 use crate::ident::Dot;
+use crate::limits;
 use crate::policy::{ExistencePolicy, PolicyHistory, TablePolicy};
 use crate::row_state::Stamp;
 use crate::show;
-use crate::value::{ColumnName, Key, TableName, Value};
+use crate::value::{ColumnName, Key, TableName, Value, write_json_object};
 
 /// One event of a row, with what judging it needs.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct RowEvent {
     pub epoch: u64,
     /// What it did.
     pub operation: Operation,
+    /// Whether it is a delete of a row that left the scope.
+    pub leaves: bool,
     /// The columns that it wrote.
     pub written: BTreeMap<ColumnName, Value>,
     /// The row before it, by column; empty for an insert.
@@ -66,15 +70,26 @@ pub struct Entry {
     pub losing: Stamp,
     /// The highest concurrent write that beats it.
     pub winning: Stamp,
-    /// What the losing write left in the column; `None` for a delete.
-    pub losing_value: Option<Value>,
-    /// What the winning write left in the column; `None` for a delete.
-    pub winning_value: Option<Value>,
+    /// What the losing write left.
+    pub lost: Left,
+    /// What the winning write left.
+    pub won: Left,
     /// What stood in the column before the losing write, where its image tells.
     pub common_value: Option<Value>,
     /// Whether it is no longer open: a write that has seen the loser has been made since, or the row is gone. What
     /// [`RowState::is_open`](crate::row_state::RowState::is_open) tells once the events are pruned.
     pub superseded: bool,
+}
+
+/// What one side of a conflict left behind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Left {
+    /// Nothing: it is a delete.
+    Nothing,
+    /// This value, in the column that the entry is about.
+    Value(Value),
+    /// These values, in the columns that it wrote: the entry is about the row as a whole.
+    Written(BTreeMap<ColumnName, Value>),
 }
 
 /// How a conflict was settled.
@@ -86,6 +101,22 @@ pub enum Strategy {
     MergeChanges,
     /// A rule of the mesh decides.
     BusinessRule,
+}
+
+impl RowEvent {
+    /// An event of a changeset that knew `context` and was sealed under `epoch`; `columns` names the columns of its table.
+    pub fn new(event: &Event, dot: Dot, context: &Context, epoch: u64, columns: &[ColumnName]) -> RowEvent {
+        let written = event.written.iter();
+        RowEvent {
+            stamp: Stamp { lamport: event.lamport, dot },
+            context: context.clone(),
+            epoch,
+            operation: event.operation,
+            leaves: event.operation == Operation::Delete && leaves_scope(&event.extras),
+            written: written.map(|(column, value)| (columns[usize::from(*column)].clone(), value.clone())).collect(),
+            before: columns.iter().cloned().zip(event.before.iter().cloned()).collect(),
+        }
+    }
 }
 
 impl ConflictType {
@@ -103,6 +134,62 @@ impl ConflictType {
     pub fn parse(text: &str) -> Option<ConflictType> {
         use ConflictType::{DeleteUpdate, InsertInsert, UpdateDelete, UpdateUpdate};
         [UpdateUpdate, InsertInsert, UpdateDelete, DeleteUpdate].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+impl Left {
+    /// What an event left in its row.
+    fn by(event: &RowEvent) -> Left {
+        if is_delete(event) { Left::Nothing } else { Left::Written(event.written.clone()) }
+    }
+
+    /// Exact bytes; none for [`Left::Nothing`].
+    pub fn encode(&self) -> Option<Vec<u8>> {
+        let mut out = Writer::default();
+        match self {
+            Left::Nothing => return None,
+            Left::Value(value) => value.encode(&mut out),
+            Left::Written(columns) => {
+                out.number(columns.len() as u64);
+                for (column, value) in columns {
+                    out.bytes(column.as_bytes());
+                    value.encode(&mut out);
+                }
+            }
+        }
+        Some(out.0)
+    }
+
+    /// Reads what [`Left::encode`] wrote, for an entry about one column or about a row as a whole.
+    ///
+    /// # Errors
+    /// If the bytes are anything else.
+    pub fn decode(bytes: Option<&[u8]>, about_column: bool) -> Result<Left, Malformed> {
+        let Some(bytes) = bytes else { return Ok(Left::Nothing) };
+        let mut input = Reader::new(bytes);
+        if about_column {
+            return Value::decode(&mut input).map(Left::Value);
+        }
+        let count = input.count("columns of a ledger entry", limits::COLUMNS_MAX)?;
+        let mut read = || {
+            let column = input.bytes("column of a ledger entry", limits::NAME_BYTES_MAX)?;
+            let column = std::str::from_utf8(column).map_err(|_| Malformed::Invalid("column of a ledger entry"))?;
+            Ok((column.into(), Value::decode(&mut input)?))
+        };
+        (0..count).map(|_| read()).collect::<Result<_, _>>().map(Left::Written)
+    }
+
+    /// JSON for people, as values have it; a row is an object. None for [`Left::Nothing`].
+    pub fn to_json(&self) -> Option<String> {
+        match self {
+            Left::Nothing => None,
+            Left::Value(value) => Some(value.to_json()),
+            Left::Written(columns) => {
+                let mut out = String::new();
+                write_json_object(&mut out, columns.iter().map(|(name, value)| (&**name, value)));
+                Some(out)
+            }
+        }
     }
 }
 
@@ -174,8 +261,8 @@ impl Row<'_> {
             strategy: Strategy::LastWriterWins,
             losing: loser.stamp,
             winning: winner.stamp,
-            losing_value: Some(value.clone()),
-            winning_value: winner.written.get(column).cloned(),
+            lost: Left::Value(value.clone()),
+            won: winner.written.get(column).map_or(Left::Nothing, |value| Left::Value(value.clone())),
             common_value: loser.before.get(column).cloned(),
             superseded: !self.lives || self.is_superseded(loser, |later| later.written.contains_key(column)),
         })
@@ -184,17 +271,18 @@ impl Row<'_> {
     /// The entry of an event as a whole: a delete beaten by a write, or a write beaten by a delete.
     fn lost_existence(&self, loser: &RowEvent) -> Option<Entry> {
         let beats = |other: &&RowEvent| {
-            let later = other.stamp > loser.stamp;
             is_delete(other) != is_delete(loser)
-                && match self.policy_between(loser, other).existence {
+                && match self.existence_between(loser, other) {
+                    _ if loser.leaves || other.leaves => other.leaves,
                     ExistencePolicy::UpdateWins => is_delete(loser),
                     ExistencePolicy::DeleteWins => is_delete(other),
-                    ExistencePolicy::LastWriter => later,
+                    ExistencePolicy::LastWriter => other.stamp > loser.stamp,
                 }
         };
         let winner = self.concurrent_with(loser).filter(beats).max_by_key(|other| other.stamp)?;
         let earlier_is_delete = if loser.stamp < winner.stamp { is_delete(loser) } else { is_delete(winner) };
-        let strategy = match self.policy_between(loser, winner).existence {
+        let strategy = match self.existence_between(loser, winner) {
+            _ if winner.leaves => Strategy::BusinessRule,
             ExistencePolicy::UpdateWins => Strategy::MergeChanges,
             ExistencePolicy::DeleteWins => Strategy::BusinessRule,
             ExistencePolicy::LastWriter => Strategy::LastWriterWins,
@@ -205,11 +293,15 @@ impl Row<'_> {
             strategy,
             losing: loser.stamp,
             winning: winner.stamp,
-            losing_value: None,
-            winning_value: None,
+            lost: Left::by(loser),
+            won: Left::by(winner),
             common_value: None,
             superseded: !self.is_open_as_a_whole(loser),
         })
+    }
+
+    fn existence_between(&self, a: &RowEvent, b: &RowEvent) -> ExistencePolicy {
+        self.policy_between(a, b).existence
     }
 
     /// The policy of the roster epoch that the later of two events was sealed under.

@@ -6,7 +6,7 @@ mod codec;
 pub use codec::{OriginTable, decode, encode};
 
 use crate::clock::Lamport;
-use crate::event::{Context, Event, Extras, Operation};
+use crate::event::{Context, Event, Extras, Operation, leaves_scope};
 use crate::ident::{Dot, Origin, Seq};
 use crate::value::{Key, Value};
 
@@ -70,7 +70,8 @@ pub struct RowState {
     /// Whole rows left by maximal writes that have met a concurrent write, be it of other columns: for the rules that choose whole
     /// rows or groups of columns. By stamp; empty until [`RowState::remember_row`] fills it in.
     pub witnesses: Vec<(Stamp, Vec<(ColumnIx, Value)>)>,
-    /// The extra fields of maximal writes, where they have any: what rules across rows need of a write as long as it lives. By stamp.
+    /// The extra fields of maximal writes and of the deletes that stand, where they have any: what the rules need of a write as long as
+    /// it lives, and of a delete as long as nobody has seen it. By stamp.
     pub extras: Vec<(Stamp, Extras)>,
     /// What stands in the table; set by whoever wrote there, not by `merge`.
     pub shown: Shown,
@@ -172,6 +173,13 @@ impl RowState {
         self.registers.get(usize::from(column.0)).unwrap_or(&Register::Unwritten)
     }
 
+    /// Whether it left the scope at a node, and no write has come since that knew of it: then it stands nowhere that it travelled to,
+    /// whatever others wrote meanwhile and whatever the policy for existence.
+    pub fn has_left(&self) -> bool {
+        let leaves = self.extras.iter().filter(|(_, extras)| leaves_scope(extras));
+        leaves.into_iter().any(|(stamp, _)| self.deletes.contains(stamp))
+    }
+
     /// Whether writes stand side by side in it: then the ledger may speak of this row.
     pub fn is_contested(&self) -> bool {
         let several = self.registers.iter().any(|register| matches!(register, Register::Several(_)));
@@ -228,7 +236,7 @@ impl RowState {
         self.keep_witnesses(arrival, &unseen);
     }
 
-    /// Keeps the extra fields of a write until every column of it is overwritten.
+    /// Keeps the extra fields of a write until every column of it is overwritten, those of a delete until something has seen it.
     fn keep_extras(&mut self, arrival: &Arrival<'_>) {
         if !arrival.event.extras.is_empty() {
             let stamp = arrival.stamp();
@@ -236,7 +244,7 @@ impl RowState {
             self.extras.insert(position, (stamp, arrival.event.extras.clone()));
         }
         let mut extras = std::mem::take(&mut self.extras);
-        extras.retain(|(stamp, _)| self.writes().any(|written| written == stamp));
+        extras.retain(|(stamp, _)| self.writes().chain(&self.deletes).any(|known| known == stamp));
         self.extras = extras;
     }
 
@@ -246,6 +254,7 @@ impl RowState {
         self.deletes.retain(|delete| !arrival.has_seen(delete));
         let position = self.deletes.partition_point(|delete| *delete < stamp);
         self.deletes.insert(position, stamp);
+        self.keep_extras(arrival);
     }
 
     /// Remembers the whole row of a write that met others and of those that it met; forgets the rows of overwritten ones. What

@@ -30,6 +30,9 @@ pub fn show(state: &RowState, policy: &TablePolicy, names: &[ColumnName]) -> Cho
 
 /// Whether the row is shown.
 pub fn exists(state: &RowState, policy: ExistencePolicy) -> bool {
+    if state.has_left() {
+        return false;
+    }
     let written = state.live.iter().max();
     let deleted = state.deletes.iter().max();
     match policy {

@@ -4,7 +4,7 @@
 
 mod sweeping;
 
-use rowmesh_core::ledger::{ConflictType, Entry, Strategy};
+use rowmesh_core::ledger::{ConflictType, Entry, Left, Strategy};
 use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy};
 use rowmesh_core::value::Value;
 use rowmesh_sim::model::check::{self, Coverage};
@@ -197,6 +197,36 @@ fn f6_update_against_delete_follows_the_policy_in_every_order() {
 }
 
 #[test]
+fn m2_q18_a_row_that_leaves_the_scope_is_gone_everywhere_whatever_others_wrote_and_the_edit_is_in_the_ledger() {
+    use ExistencePolicy::{DeleteWins, LastWriter, UpdateWins};
+    for existence in [UpdateWins, DeleteWins, LastWriter] {
+        let mut world = three_nodes_with_a_row(vec![DrawnPolicy { existence, ..default_policy(2) }]);
+        (world.nodes[0].skew, world.nodes[1].skew) = (5, 0);
+        world.update(0, 0, 1, 9);
+        world.seal(0).unwrap();
+        world.nodes[1].leave(0);
+        world.seal(1).unwrap();
+        let entries = healed_in_every_order(&mut world, 2);
+        assert!(
+            world.nodes.iter().all(|node| node.table[0].is_none()),
+            "{existence:?}: the later edit does not bring it back"
+        );
+        let [entry] = &entries[..] else { panic!("{existence:?}: {entries:?}") };
+        assert_eq!((entry.strategy, entry.superseded), (Strategy::BusinessRule, false));
+        assert_eq!(entry.lost, Left::Written([("c1".into(), 9.into())].into()), "what was lost can be restored");
+
+        // It moves out of the filter again, at the node that kept it: it comes back whole, and the conflict is settled.
+        world.write(1, 0, Some(&[4.into(), 5.into()]));
+        world.seal(1).unwrap();
+        world.heal().unwrap();
+        check::healed(&mut world).unwrap();
+        let back = |node: &rowmesh_sim::model::node::Node| node.table[0].as_ref().map(|row| row[1..].to_vec());
+        assert!(world.nodes.iter().all(|node| back(node) == Some(vec![4.into(), 5.into()])));
+        assert!(world.nodes[2].ledger(&world.history, 0).iter().all(|entry| entry.superseded));
+    }
+}
+
+#[test]
 fn f7_concurrent_equal_edits_leave_no_ledger_entry() {
     let mut world = three_nodes_with_a_row(vec![default_policy(2)]);
     for node in 0..3 {
@@ -244,5 +274,9 @@ fn healed_in_every_order(world: &mut World, orders: usize) -> Vec<Entry> {
 }
 
 fn values_lost(entries: &[Entry]) -> Vec<(Option<Value>, Option<Value>)> {
-    entries.iter().map(|entry| (entry.losing_value.clone(), entry.winning_value.clone())).collect()
+    let value = |left: &Left| match left {
+        Left::Value(value) => Some(value.clone()),
+        Left::Nothing | Left::Written(_) => None,
+    };
+    entries.iter().map(|entry| (value(&entry.lost), value(&entry.won))).collect()
 }

@@ -1,6 +1,7 @@
 //! Takes changesets from elsewhere into row states and tables: merge, show, write, check, remember. Runs inside a transaction that
 //! `store` began and in which everything dirty has been sealed already. Decides no winner: `show` does.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rowmesh_core::changeset::Changeset;
@@ -45,6 +46,8 @@ struct Passage {
     state: RowState,
     /// What the ledger has to be brought up to date with, if anything.
     news: Option<News>,
+    /// The row that it belongs to left the scope, and it has to go with it: why, for people.
+    orphaned: Option<String>,
 }
 
 /// Takes in one changeset, whole.
@@ -52,11 +55,12 @@ pub fn take_changeset(work: &mut Work<'_>, changeset: &Changeset) -> Result<Appl
     let known = recognise(work, changeset)?;
     let mut passages = Vec::with_capacity(changeset.events().len());
     let mut rows = Vec::with_capacity(changeset.events().len());
+    let mut followers = Followers::new();
     for event in changeset.events() {
         let known = &known[usize::from(event.table)];
         let key = event.key(changeset.shape(event));
         rows.push((known.number, key.clone()));
-        if known.in_scope && !is_kept_out(work, known, changeset, event, &key)? {
+        if known.in_scope && !is_kept_out(work, known, changeset, event, &key, &mut followers)? {
             passages.push(merge_event(work, changeset, event, known, key)?);
         }
     }
@@ -71,14 +75,24 @@ pub fn retry_parked(work: &mut Work<'_>) -> Result<u64> {
     for (number, key) in parked::rows(work.connection)? {
         let state = row_states::load(work.connection, work.origins, number, &key)?;
         let table = work.registry.tracked(number).cloned();
-        passages.push(Passage { table, number, key, state, news: None });
+        passages.push(Passage { table, number, key, state, news: None, orphaned: None });
     }
     settle(work, passages, None)?;
     Ok(parked::rows(work.connection)?.len() as u64)
 }
 
+/// Rows of a changeset that belong to rows which left the scope here before their writer knew.
+type Followers = HashSet<(TableNumber, Key)>;
+
 /// Whether the filters say of the row as the event leaves it that it should never have left its origin: then it is not taken in here.
-fn is_kept_out(work: &mut Work<'_>, known: &Known, changeset: &Changeset, event: &Event, key: &Key) -> Result<bool> {
+fn is_kept_out(
+    work: &mut Work<'_>,
+    known: &Known,
+    changeset: &Changeset,
+    event: &Event,
+    key: &Key,
+    followers: &mut Followers,
+) -> Result<bool> {
     let Some(table) = known.table.as_ref().filter(|table| work.membership.concerns(&table.schema.name)) else {
         return Ok(false);
     };
@@ -87,11 +101,30 @@ fn is_kept_out(work: &mut Work<'_>, known: &Known, changeset: &Changeset, event:
         let value_of = |name| names.iter().position(|known| known == name).map(|position| after[position].clone());
         table.schema.columns.iter().map(|column| value_of(&column.name).unwrap_or(Value::Null)).collect::<Vec<Value>>()
     });
+    if let Some(row) = &after
+        && belongs_to_left(work, table, row, followers)?
+    {
+        followers.insert((known.number, key.clone()));
+        return Ok(false);
+    }
     let kept_out = work.membership.keeps_out(work.connection, work.registry, table, key, after.as_deref())?;
     if kept_out {
         tracing::warn!(table = %known.name, origin = %changeset.dot().origin, "a row outside the scope was sent and is not taken in");
     }
     Ok(kept_out)
+}
+
+/// Whether a row belongs to one that left the scope after its writer last saw it, or to another such row. Where the owner stands, it
+/// is shown with it, and leaves with the next seal.
+fn belongs_to_left(work: &Work<'_>, table: &Table, row: &[Value], followers: &Followers) -> Result<bool> {
+    for (number, key) in work.membership.owners(work.registry, table, row) {
+        let owner = (number, key);
+        if followers.contains(&owner) || row_states::load(work.connection, work.origins, owner.0, &owner.1)?.has_left()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Numbers the changeset's tables and columns; those unknown here get numbers too, so that their rows are remembered until they exist.
@@ -125,11 +158,12 @@ fn merge_event(work: &mut Work<'_>, changeset: &Changeset, event: &Event, known:
     let merged = state.merge(&arrival);
     let contested = was_contested || merged.concurrent || state.is_contested();
     let news = contested.then(|| News::of(changeset.dot(), lived, !state.live.is_empty()));
-    Ok(Passage { table: known.table.clone(), number: known.number, key, state, news })
+    Ok(Passage { table: known.table.clone(), number: known.number, key, state, news, orphaned: None })
 }
 
 /// Writes what `show` chooses, parks what cannot be written, and remembers all of it.
 fn settle(work: &mut Work<'_>, mut passages: Vec<Passage>, changeset: Option<&Changeset>) -> Result<Applied> {
+    follow_leaves(work, &mut passages)?;
     let mut writes = Vec::with_capacity(passages.len());
     for passage in &mut passages {
         if passage.news.is_some() {
@@ -146,6 +180,36 @@ fn settle(work: &mut Work<'_>, mut passages: Vec<Passage>, changeset: Option<&Ch
     Ok(applied)
 }
 
+/// Rows that belong to one that leaves go with it, though nobody where it left knew of them; they come back with it. Until then they are
+/// parked, as they are on nodes that hear of the leave first.
+fn follow_leaves(work: &mut Work<'_>, passages: &mut Vec<Passage>) -> Result<()> {
+    let mut known: HashSet<(TableNumber, Key)> = HashSet::new();
+    let mut position = 0;
+    while position < passages.len() {
+        let parent = &passages[position];
+        position += 1;
+        let goes = parent.orphaned.is_some() || parent.state.has_left();
+        let (true, Some(table)) = (goes, parent.table.clone()) else { continue };
+        let Some(row) = shown_row(&table, &parent.state) else { continue };
+        if known.is_empty() {
+            known.extend(passages.iter().map(|passage| (passage.number, passage.key.clone())));
+        }
+        let reason = format!(
+            "it belongs to {} {}, which left the scope",
+            table.schema.name,
+            passages[position - 1].key.to_display()
+        );
+        for (number, key) in work.membership.owned(work.connection, work.registry, &table, &row)? {
+            let state = row_states::load(work.connection, work.origins, number, &key)?;
+            if state.is_shown() && known.insert((number, key.clone())) {
+                let table = work.registry.tracked(number).cloned();
+                passages.push(Passage { table, number, key, state, news: None, orphaned: Some(reason.clone()) });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What has to happen to the table so that it shows what the state says.
 fn plan_write(work: &mut Work<'_>, passage: &Passage) -> Result<RowWrite> {
     let Some(table) = &passage.table else {
@@ -158,6 +222,7 @@ fn plan_write(work: &mut Work<'_>, passage: &Passage) -> Result<RowWrite> {
     let choice = show::show(&passage.state, work.standing()?.policies.current().table(&table.schema.name), names);
     let before = shown_row(table, &passage.state);
     let after = match choice {
+        _ if passage.orphaned.is_some() => None,
         Choice::Absent => None,
         Choice::Present(image) => {
             let here = image.into_iter().filter_map(|(column, value)| Some((table.position(column)?, value)));
@@ -179,7 +244,7 @@ fn remember(
     changeset: Option<&Changeset>,
     applied: &mut Applied,
 ) -> Result<()> {
-    let Passage { table, number, key, mut state, news } = passage;
+    let Passage { table, number, key, mut state, news, orphaned } = passage;
     let was_shown = state.is_shown();
     match outcome {
         Outcome::Shown { row, written } => {
@@ -188,12 +253,18 @@ fn remember(
                 (Some(table), Some(row)) => crate::work::remember_shown(table, &mut state, row),
                 _ => state.shown = Shown::Absent,
             }
-            if work.has_parked {
-                parked::release(work.connection, number, &key)?;
+            match &orphaned {
+                Some(reason) => applied.parked += park_all(work, number, &key, &state, reason)?,
+                None if work.has_parked => parked::release(work.connection, number, &key)?,
+                None => {}
             }
             if let Some(table) = &table {
                 claims::replace(work.connection, table, &key, write.before.as_deref(), row.as_deref())?;
+                note_if_held_back(work, table, &key, row.as_deref())?;
             }
+        }
+        Outcome::Parked { reason } if orphaned.is_some() => {
+            applied.parked += park_all(work, number, &key, &state, reason)?;
         }
         Outcome::Parked { reason } => {
             let dots = match changeset {
@@ -211,6 +282,25 @@ fn remember(
         work.refresh_ledger(number, &key, news)?;
     }
     row_states::save(work, number, &key, &state, was_shown)
+}
+
+/// A row that came to stand among rows which stay here stays here too: the next seal says so to the others.
+fn note_if_held_back(work: &mut Work<'_>, table: &Table, key: &Key, row: Option<&[Value]>) -> Result<()> {
+    let Some(row) = row.filter(|_| work.membership.concerns(&table.schema.name)) else { return Ok(()) };
+    if work.membership.verdict(work.connection, table, row)?.held_back {
+        let values = key.values().map_err(|source| Error::damaged("a key", source))?;
+        crate::seal::note(work.connection, table.number, &values, work.now)?;
+    }
+    Ok(())
+}
+
+/// Parks every write that a row lives by.
+fn park_all(work: &mut Work<'_>, number: TableNumber, key: &Key, state: &RowState, reason: &str) -> Result<u64> {
+    for live in &state.live {
+        parked::park(work.connection, work.origins, number, key, live.dot, reason, work.now)?;
+    }
+    work.has_parked = true;
+    Ok(state.live.len() as u64)
 }
 
 /// Makes what is shown independent of the registers, which are about to change.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rowmesh_core::clock::{Lamport, WallTime};
 use rowmesh_core::encode::{Reader, Writer};
 use rowmesh_core::ident::{Dot, Seq, hex};
-use rowmesh_core::ledger::{ConflictType, Entry, EntryId, Strategy};
+use rowmesh_core::ledger::{ConflictType, Entry, EntryId, Left, Strategy};
 use rowmesh_core::row_state::{OriginTable, Stamp};
 use rowmesh_core::store::ConflictView;
 use rowmesh_core::value::{Key, Value};
@@ -51,14 +51,14 @@ pub fn save(connection: &Connection, origins: &mut Origins, entries: &[Entry], n
                 losing,
                 entry.losing.dot.seq.0 as i64,
                 entry.losing.lamport.0 as i64,
-                entry.losing_value.as_ref().map(encode),
-                entry.losing_value.as_ref().map(Value::to_json),
+                entry.lost.encode(),
+                entry.lost.to_json(),
                 entry.winning.dot.origin.node.to_string(),
                 winning,
                 entry.winning.dot.seq.0 as i64,
                 entry.winning.lamport.0 as i64,
-                entry.winning_value.as_ref().map(encode),
-                entry.winning_value.as_ref().map(Value::to_json),
+                entry.won.encode(),
+                entry.won.to_json(),
                 entry.common_value.as_ref().map(encode),
                 entry.common_value.as_ref().map(Value::to_json),
                 now.0 as i64,
@@ -163,14 +163,14 @@ fn read(row: &Row<'_>, origins: &Origins) -> Result<ConflictView> {
             table: read_name(row, 1)?,
             key: read_key(row, 2)?,
             loser: losing.dot,
-            column: column.map(Into::into),
+            column: column.as_deref().map(Into::into),
         },
         kind: ConflictType::parse(&kind).ok_or_else(|| Error::inconsistent("a conflict of unknown type"))?,
         strategy: Strategy::parse(&strategy).ok_or_else(|| Error::inconsistent("a conflict of unknown strategy"))?,
         losing,
         winning,
-        losing_value: read_value(row, 10)?,
-        winning_value: read_value(row, 14)?,
+        lost: read_left(row, 10, column.is_some())?,
+        won: read_left(row, 14, column.is_some())?,
         common_value: read_value(row, 15)?,
         superseded: row.get_ref(6)?.as_str().map_err(rusqlite::Error::from)? != "open",
     };
@@ -182,6 +182,12 @@ fn read_stamp(row: &Row<'_>, column: usize, origins: &Origins) -> Result<Stamp> 
         origins.origin(row.get(column)?).ok_or_else(|| Error::inconsistent("a conflict of an unknown origin"))?;
     let dot = Dot { origin, seq: Seq(row.get::<_, i64>(column + 1)? as u64) };
     Ok(Stamp { lamport: Lamport(row.get::<_, i64>(column + 2)? as u64), dot })
+}
+
+fn read_left(row: &Row<'_>, column: usize, about_column: bool) -> Result<Left> {
+    let bytes = row.get::<_, Option<Vec<u8>>>(column)?;
+    let left = Left::decode(bytes.as_deref(), about_column);
+    left.map_err(|source| Error::damaged("one side of a row in rowmesh_conflict_resolutions", source))
 }
 
 fn read_value(row: &Row<'_>, column: usize) -> Result<Option<Value>> {

@@ -9,7 +9,7 @@ use rowmesh_core::event::{Context, Event, Operation};
 use rowmesh_core::exchange::{LogBatch, LogPicker, LogRequest, Pick};
 use rowmesh_core::ident::{Digest, Dot, Seq};
 use rowmesh_core::ledger::RowEvent;
-use rowmesh_core::row_state::{OriginTable, Stamp};
+use rowmesh_core::row_state::OriginTable;
 use rowmesh_core::value::{Key, Value, write_json_object};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -194,19 +194,7 @@ pub fn events_of_row(
 /// An event with what judging it needs.
 pub fn row_event(changeset: &Changeset, event: &Event) -> RowEvent {
     let header = changeset.header();
-    let names = &changeset.shape(event).columns;
-    RowEvent {
-        stamp: Stamp { lamport: event.lamport, dot: header.dot },
-        context: header.context.clone(),
-        epoch: header.epoch,
-        operation: event.operation,
-        written: event
-            .written
-            .iter()
-            .map(|(column, value)| (names[usize::from(*column)].clone(), value.clone()))
-            .collect(),
-        before: names.iter().cloned().zip(event.before.iter().cloned()).collect(),
-    }
+    RowEvent::new(event, header.dot, &header.context, header.epoch, &changeset.shape(event).columns)
 }
 
 /// A short hash of a row's name, for finding its events.

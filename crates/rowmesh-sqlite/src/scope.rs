@@ -115,14 +115,7 @@ impl Membership {
         // Whoever hangs on this row was judged by what was remembered of it.
         judging.judge.forget();
         let coverage = judging.coverage.clone();
-        let mut found = Vec::new();
-        for edge in coverage.children_of(&table.schema.name) {
-            let Some(child) = registry.tracked_by_name(&edge.child) else { continue };
-            let mut lookup = Lookup { connection, schemas: &judging.schemas };
-            for row in lookup.children(edge, &edge.referenced(row))? {
-                found.push((child.number, child.key_of(&row)));
-            }
-        }
+        let mut found = judging.below(connection, registry, table, row, |_| true)?;
         for edge in coverage.needs_of(&table.schema.name) {
             let Some(parent) = registry.tracked_by_name(&edge.parent) else { continue };
             let Some(values) = edge.reference(row) else { continue };
@@ -132,6 +125,19 @@ impl Membership {
             }
         }
         Ok(found)
+    }
+
+    /// Rows that stand here and belong to this one: what is theirs is not for others where it is not.
+    pub fn owned(
+        &self,
+        connection: &Connection,
+        registry: &Registry,
+        table: &Table,
+        row: &[Value],
+    ) -> Result<Vec<(TableNumber, Key)>> {
+        let Some(judging) = &self.judging else { return Ok(Vec::new()) };
+        let is_ownership = |edge: &Arc<Edge>| judging.coverage.owners_of(&edge.child).contains(edge);
+        judging.below(connection, registry, table, row, is_ownership)
     }
 
     /// Whether a row that another node sent is one that should have stayed there: by what it is, or because it belongs to a row that was not
@@ -189,20 +195,24 @@ impl Membership {
         table: &Table,
         row: &[Value],
     ) -> Result<Option<Reason>> {
-        let Some(judging) = &self.judging else { return Ok(None) };
-        for edge in judging.coverage.owners_of(&table.schema.name) {
-            let (Some(parent), Some(values)) = (registry.tracked_by_name(&edge.parent), edge.reference(row)) else {
-                continue;
-            };
-            if parent.schema.key != edge.parent_positions {
-                continue;
-            }
-            let found = reason(connection, parent.number, &Key::of(&values))?;
+        for (number, key) in self.owners(registry, table, row) {
+            let found = reason(connection, number, &key)?;
             if let Some(found) = found.filter(Reason::is_of_others) {
                 return Ok(Some(found));
             }
         }
         Ok(None)
+    }
+
+    /// The rows that a row belongs to, whether they are here or not, as far as it names them by their keys.
+    pub fn owners(&self, registry: &Registry, table: &Table, row: &[Value]) -> Vec<(TableNumber, Key)> {
+        let Some(judging) = &self.judging else { return Vec::new() };
+        let owner = |edge: &Arc<Edge>| {
+            let parent = registry.tracked_by_name(&edge.parent)?;
+            let by_key = parent.schema.key == edge.parent_positions;
+            by_key.then_some((parent.number, Key::of(&edge.reference(row)?)))
+        };
+        judging.coverage.owners_of(&table.schema.name).iter().filter_map(owner).collect()
     }
 
     /// Whether a row is known to be kept here.
@@ -233,6 +243,28 @@ impl Membership {
                 (Some(reason), Judgement { held_back: true, ..Judgement::default() })
             }
         }))
+    }
+}
+
+impl Judging {
+    /// Rows that refer to this one by keys that carry verdicts, as far as they are tracked.
+    fn below(
+        &self,
+        connection: &Connection,
+        registry: &Registry,
+        table: &Table,
+        row: &[Value],
+        by: impl Fn(&Arc<Edge>) -> bool,
+    ) -> Result<Vec<(TableNumber, Key)>> {
+        let mut lookup = Lookup { connection, schemas: &self.schemas };
+        let mut found = Vec::new();
+        for edge in self.coverage.children_of(&table.schema.name).iter().filter(|edge| by(edge)) {
+            let Some(child) = registry.tracked_by_name(&edge.child) else { continue };
+            for row in lookup.children(edge, &edge.referenced(row))? {
+                found.push((child.number, child.key_of(&row)));
+            }
+        }
+        Ok(found)
     }
 }
 

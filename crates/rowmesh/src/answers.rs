@@ -7,6 +7,7 @@ use std::time::Duration;
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::ident::NodeId;
 use rowmesh_core::invite::Invite;
+use rowmesh_core::ledger::Left;
 use rowmesh_core::limits;
 use rowmesh_core::roster::Role;
 use rowmesh_core::row_state::Stamp;
@@ -288,10 +289,10 @@ async fn conflict(shared: &Shared, id: &str) -> Result<Answer, Failure> {
 
 fn conflict_of(shared: &Shared, view: ConflictView) -> Conflict {
     let ConflictView { id, entry, detected_at } = view;
-    let side = |stamp: &Stamp, value: &Option<Value>| ConflictSide {
+    let side = |stamp: &Stamp, left: &Left| ConflictSide {
         node: shared.members.name_of(&stamp.dot.origin.node),
         at: stamp.lamport.wall().0,
-        value: value.as_ref().map(json_of),
+        value: left.to_json().map(|json| parsed(&json)),
     };
     Conflict {
         id,
@@ -302,8 +303,8 @@ fn conflict_of(shared: &Shared, view: ConflictView) -> Conflict {
         strategy: entry.strategy.as_str().to_owned(),
         state: if entry.superseded { "superseded" } else { "open" }.to_owned(),
         detected_at: detected_at.0,
-        losing: side(&entry.losing, &entry.losing_value),
-        winning: side(&entry.winning, &entry.winning_value),
+        losing: side(&entry.losing, &entry.lost),
+        winning: side(&entry.winning, &entry.won),
         common: entry.common_value.as_ref().map(json_of),
         row: None,
     }

@@ -231,8 +231,8 @@ pub(super) fn loss(history: &History, entry: &Entry) -> Loss {
         strategy: entry.strategy,
         losing: entry.losing,
         winning: entry.winning,
-        losing_value: entry.losing_value.clone(),
-        winning_value: entry.winning_value.clone(),
+        lost: entry.lost.clone(),
+        won: entry.won.clone(),
         common_value: entry.common_value.clone(),
         superseded: entry.superseded,
     }

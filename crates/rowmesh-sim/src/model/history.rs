@@ -49,6 +49,8 @@ pub struct Record {
     pub epoch: u64,
     /// What it did.
     pub operation: Operation,
+    /// Whether it is a delete because the row left the scope.
+    pub leaves: bool,
     /// Per column: what it wrote, if it did.
     pub written: Vec<Option<Value>>,
     /// The row that its user had before.
@@ -178,14 +180,6 @@ impl History {
         let unit = &self.units[self.records[event].changeset];
         let sealed = &unit.changeset.events()[event - unit.first];
         let header = unit.changeset.header();
-        let name = |column: usize| self.setting.columns[column].clone();
-        RowEvent {
-            stamp: Stamp { lamport: sealed.lamport, dot: header.dot },
-            context: header.context.clone(),
-            epoch: header.epoch,
-            operation: sealed.operation,
-            written: sealed.written.iter().map(|(column, value)| (name(usize::from(*column)), value.clone())).collect(),
-            before: sealed.before.iter().enumerate().map(|(column, value)| (name(column), value.clone())).collect(),
-        }
+        RowEvent::new(sealed, header.dot, &header.context, header.epoch, &self.setting.columns)
     }
 }

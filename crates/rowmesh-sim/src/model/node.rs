@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rowmesh_core::changeset::{Changeset, Claimed, Header};
 use rowmesh_core::clock::{Lamport, VersionVector, WallTime};
-use rowmesh_core::event::{Birth, Context, Event, Operation};
+use rowmesh_core::event::{Birth, Context, EXTRA_LEAVES_SCOPE, Event, Operation, leaves_scope};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, MeshId, NodeId, Origin};
 use rowmesh_core::ledger::{self, Entry};
 use rowmesh_core::policy::TablePolicy;
@@ -60,6 +60,8 @@ pub struct Node {
     names: Vec<ColumnName>,
     /// Rows that the application touched since the last seal, to tell a missed write from none.
     touched: BTreeSet<usize>,
+    /// Of those, the ones that moved into a filter.
+    leaving: BTreeSet<usize>,
 }
 
 /// What came of offering changesets to a node.
@@ -99,6 +101,7 @@ impl Node {
             columns,
             names,
             touched: BTreeSet::new(),
+            leaving: BTreeSet::new(),
         }
     }
 
@@ -106,6 +109,13 @@ impl Node {
     pub fn write(&mut self, row: usize, image: Option<Vec<Value>>) {
         self.table[row] = image;
         self.touched.insert(row);
+        self.leaving.remove(&row);
+    }
+
+    /// The row moves into a filter: for everything that travels it is gone.
+    pub fn leave(&mut self, row: usize) {
+        self.write(row, None);
+        self.leaving.insert(row);
     }
 
     /// Whether the application wrote something that is not sealed yet.
@@ -223,6 +233,7 @@ impl Node {
             columns: self.columns.iter().map(writes).collect(),
             live: state.live.clone(),
             deletes: state.deletes.clone(),
+            has_left: state.has_left(),
             witnesses: state.witnesses.iter().map(witness).collect(),
         }
     }
@@ -302,6 +313,7 @@ impl Node {
         };
         let lamport = captured.max(state.lamport_max().next());
         let salt = std::array::from_fn(|_| rng.bits() as u8);
+        let leaves = operation == Operation::Delete && self.leaving.contains(&row);
         Event {
             table: 0,
             operation,
@@ -310,7 +322,7 @@ impl Node {
             before: before.unwrap_or_default(),
             written,
             salt,
-            extras: Vec::new(),
+            extras: if leaves { vec![(EXTRA_LEAVES_SCOPE, Vec::new())] } else { Vec::new() },
         }
     }
 
@@ -324,6 +336,7 @@ impl Node {
             stamp: Stamp { lamport: event.lamport, dot },
             epoch: self.epoch,
             operation: event.operation,
+            leaves: leaves_scope(&event.extras),
             written,
             before: self.shown(row),
             after: self.table[row].clone(),

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use rowmesh_core::event::Operation;
 use rowmesh_core::ident::Dot;
-use rowmesh_core::ledger::{ConflictType, Strategy};
+use rowmesh_core::ledger::{ConflictType, Left, Strategy};
 use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy};
 use rowmesh_core::row_state::Stamp;
 use rowmesh_core::value::Value;
@@ -23,6 +23,8 @@ pub struct Folded {
     pub live: Vec<Stamp>,
     /// Deletes that nothing has seen, by stamp ascending.
     pub deletes: Vec<Stamp>,
+    /// Whether one of those says that the row left the scope.
+    pub has_left: bool,
     /// The rows left by maximal writes that have met a concurrent write, by stamp ascending.
     pub witnesses: Vec<(Stamp, Vec<Value>)>,
 }
@@ -43,9 +45,9 @@ pub struct Loss {
     /// The highest write that beats it.
     pub winning: Stamp,
     /// Value lost.
-    pub losing_value: Option<Value>,
+    pub lost: Left,
     /// Value that stands instead.
-    pub winning_value: Option<Value>,
+    pub won: Left,
     /// Value before the losing write.
     pub common_value: Option<Value>,
     /// Whether a later write has seen the loser, or the row is gone.
@@ -67,6 +69,7 @@ pub fn fold(history: &History, known: EventSet, row: usize) -> Folded {
         birth: inserts.map(|(_, event)| event.stamp).min_by(order),
         live: row.live(),
         deletes: row.deletes(),
+        has_left: row.unseen_deletes().any(|event| event.leaves),
         witnesses: row.witnesses(&columns),
         columns,
     }
@@ -78,6 +81,7 @@ pub fn show(folded: &Folded, policy: &DrawnPolicy) -> Option<Vec<Value>> {
     let newest_delete = folded.deletes.iter().copied().max_by(order);
     let stands = match (policy.existence, newest_write, newest_delete) {
         (_, None, _) => false,
+        _ if folded.has_left => false,
         (_, Some(_), None) | (ExistencePolicy::UpdateWins, _, _) => true,
         (ExistencePolicy::DeleteWins, _, _) => false,
         (ExistencePolicy::LastWriter, Some(write), Some(delete)) => order(&write, &delete) == Ordering::Greater,
@@ -176,10 +180,14 @@ impl<'h> Row<'h> {
     }
 
     fn deletes(&self) -> Vec<Stamp> {
-        let unseen = self.events.iter().filter(|(number, event)| event.is_delete() && !self.is_seen(*number, |_| true));
-        let mut deletes: Vec<Stamp> = unseen.map(|(_, event)| event.stamp).collect();
+        let mut deletes: Vec<Stamp> = self.unseen_deletes().map(|event| event.stamp).collect();
         deletes.sort_by(order);
         deletes
+    }
+
+    fn unseen_deletes(&self) -> impl Iterator<Item = &Record> {
+        let unseen = self.events.iter().filter(|(number, event)| event.is_delete() && !self.is_seen(*number, |_| true));
+        unseen.map(|(_, event)| *event)
     }
 
     fn witnesses(&self, columns: &[Vec<(Stamp, Value)>]) -> Vec<(Stamp, Vec<Value>)> {
@@ -218,8 +226,8 @@ impl<'h> Row<'h> {
             strategy: Strategy::LastWriterWins,
             losing: event.stamp,
             winning: winner.stamp,
-            losing_value: Some(value.clone()),
-            winning_value: Some(theirs.clone()),
+            lost: Left::Value(value.clone()),
+            won: Left::Value(theirs.clone()),
             common_value: event.before.as_ref().map(|before| before[column].clone()),
             superseded: self.live().is_empty() || self.is_seen(loser, |other| other.written[column].is_some()),
         })
@@ -233,6 +241,8 @@ impl<'h> Row<'h> {
             }
             let policy = later_policy(history, (loser, event), (other, rival)).existence;
             let wins = match policy {
+                _ if event.leaves => false,
+                _ if rival.leaves => true,
                 ExistencePolicy::UpdateWins => event.is_delete(),
                 ExistencePolicy::DeleteWins => rival.is_delete(),
                 ExistencePolicy::LastWriter => order(&rival.stamp, &event.stamp) == Ordering::Greater,
@@ -249,14 +259,15 @@ impl<'h> Row<'h> {
             column: None,
             kind: if first.is_delete() { ConflictType::DeleteUpdate } else { ConflictType::UpdateDelete },
             strategy: match policy {
+                _ if winner.leaves => Strategy::BusinessRule,
                 ExistencePolicy::UpdateWins => Strategy::MergeChanges,
                 ExistencePolicy::DeleteWins => Strategy::BusinessRule,
                 ExistencePolicy::LastWriter => Strategy::LastWriterWins,
             },
             losing: event.stamp,
             winning: winner.stamp,
-            losing_value: None,
-            winning_value: None,
+            lost: left_by(history, event),
+            won: left_by(history, winner),
             common_value: None,
             superseded: match event.is_delete() {
                 true => self.live().is_empty() || self.is_seen(loser, |_| true),
@@ -276,6 +287,14 @@ impl Record {
     pub fn is_delete(&self) -> bool {
         self.operation == Operation::Delete
     }
+}
+
+fn left_by(history: &History, event: &Record) -> Left {
+    if event.is_delete() {
+        return Left::Nothing;
+    }
+    let columns = history.setting.columns.iter().zip(&event.written);
+    Left::Written(columns.filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect())
 }
 
 fn are_concurrent((a, x): (usize, &Record), (b, y): (usize, &Record)) -> bool {

@@ -2,7 +2,7 @@
 //! timestamps and origins, every mix of operations, every order of arrival and every policy. No dice, no nodes.
 
 use rowmesh_core::clock::{Lamport, VersionVector};
-use rowmesh_core::event::{Birth, Context, Event, EventId, Operation};
+use rowmesh_core::event::{Birth, Context, EXTRA_LEAVES_SCOPE, Event, EventId, Operation};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
 use rowmesh_core::ledger::{self, RowEvent};
 use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy};
@@ -34,12 +34,14 @@ pub struct Scheme {
 #[derive(Clone, Copy, Debug)]
 enum Deed {
     Delete,
+    Leave,
     Write(&'static [(usize, i64)]),
     Insert(i64, i64),
 }
 
-const DEEDS: [Deed; 6] = [
+const DEEDS: [Deed; 7] = [
     Deed::Delete,
+    Deed::Leave,
     Deed::Write(&[(1, 0)]),
     Deed::Write(&[(1, 1)]),
     Deed::Write(&[(2, 0)]),
@@ -80,7 +82,8 @@ pub fn schemes() -> Vec<Scheme> {
 pub fn play(scheme: &Scheme) -> Result<usize, Failure> {
     let mut played = 0;
     for mix in 0..DEEDS.len().pow(EVENTS as u32) {
-        let deeds = [DEEDS[mix % 6], DEEDS[mix / 6 % 6], DEEDS[mix / 36]];
+        let [first, second] = [mix % DEEDS.len(), mix / DEEDS.len() % DEEDS.len()];
+        let deeds = [DEEDS[first], DEEDS[second], DEEDS[mix / DEEDS.len().pow(2)]];
         let case = Case::of(scheme, deeds);
         case.check(scheme).map_err(|failure| format!("{scheme:?} {deeds:?}: {failure}"))?;
         played += 1;
@@ -125,7 +128,7 @@ impl Case {
         let stands = reference::show(&reference::fold(&self.history, seen, 0), &self.history.setting.policies[0]);
         let image = |a: i64, b: i64| vec![Setting::key_value(0), a.into(), b.into()];
         let (operation, before, written) = match deed {
-            Deed::Delete => (Operation::Delete, stands.unwrap_or_else(unseen_row), Vec::new()),
+            Deed::Delete | Deed::Leave => (Operation::Delete, stands.unwrap_or_else(unseen_row), Vec::new()),
             Deed::Insert(a, b) => {
                 (Operation::Insert, Vec::new(), image(a, b).into_iter().zip(0..).map(|(v, c)| (c, v)).collect())
             }
@@ -139,7 +142,9 @@ impl Case {
         } else {
             Birth::At(Dot { origin: origin(0), seq: Seq(1) })
         };
-        let event = Event { table: 0, operation, lamport, birth, before, written, salt: [0; 16], extras: Vec::new() };
+        let leaves = matches!(deed, Deed::Leave);
+        let extras = if leaves { vec![(EXTRA_LEAVES_SCOPE, Vec::new())] } else { Vec::new() };
+        let event = Event { table: 0, operation, lamport, birth, before, written, salt: [0; 16], extras };
         let mut columns = vec![None; 3];
         event.written.iter().for_each(|(column, value)| columns[usize::from(*column)] = Some(value.clone()));
         self.history.records.push(Record {
@@ -147,6 +152,7 @@ impl Case {
             stamp: Stamp { lamport, dot },
             epoch: 0,
             operation,
+            leaves,
             written: columns,
             before: (operation != Operation::Insert).then(|| event.before.clone()),
             after: event.after(),
@@ -219,15 +225,7 @@ impl Case {
 
     fn row_event(&self, history: &History, number: usize) -> RowEvent {
         let (event, context, dot) = &self.events[number];
-        let name = |column: usize| history.setting.columns[column].clone();
-        RowEvent {
-            stamp: Stamp { lamport: event.lamport, dot: *dot },
-            context: context.clone(),
-            epoch: 0,
-            operation: event.operation,
-            written: event.written.iter().map(|(column, value)| (name(usize::from(*column)), value.clone())).collect(),
-            before: event.before.iter().enumerate().map(|(column, value)| (name(column), value.clone())).collect(),
-        }
+        RowEvent::new(event, *dot, context, 0, &history.setting.columns)
     }
 }
 
@@ -304,6 +302,7 @@ fn folded(state: &RowState) -> Folded {
         columns: (0..3).map(writes).collect(),
         live: state.live.clone(),
         deletes: state.deletes.clone(),
+        has_left: state.has_left(),
         witnesses: state.witnesses.iter().map(|(stamp, image)| (*stamp, row(image))).collect(),
     }
 }

@@ -282,7 +282,11 @@ impl World {
                 Some(image)
             }
         };
+        let leaves = image.is_none() && self.rng.chance(25);
         self.nodes[node].write(row, image);
+        if leaves {
+            self.nodes[node].leave(row);
+        }
     }
 }
 

@@ -343,7 +343,7 @@ pub struct ConflictSide {
     pub node: String,
     /// When, milliseconds since 1970, by that node's clock.
     pub at: u64,
-    /// What it wrote; none for a delete.
+    /// What it wrote: a value, or an object of the columns where the row as a whole is meant; none for a delete.
     pub value: Option<serde_json::Value>,
 }
 

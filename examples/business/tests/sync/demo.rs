@@ -195,6 +195,81 @@ fn m2_one_order_moved_to_a_demo_business_leaves_with_its_lines_and_comes_back_as
 }
 
 #[test]
+fn m2_q18_a_row_that_leaves_goes_although_another_node_edits_it_and_the_edit_is_in_the_ledger() {
+    let (mut here, mut there) = pair_with_demo_business();
+    check_move(&mut here, &mut there, "UPDATE users SET locale = 'sn'");
+    here.run("UPDATE businesses SET id = 'demo-was-plain' WHERE id = 'plain-business'");
+    there.run("UPDATE business_customers SET phone = '+263 71 000 1111' WHERE business_id = 'plain-business'");
+    here.seal();
+    there.seal();
+    for _ in 0..2 {
+        there.pull(&mut here);
+        here.pull(&mut there);
+    }
+    assert_eq!(count(&there.app, "business_customers WHERE phone = '+263 71 000 1111'"), 0);
+    assert!(there.ledger().iter().any(|entry| entry.contains("+263 71 000 1111")), "{:?}", there.ledger());
+    assert_eq!(here.ledger(), there.ledger());
+    check_travelled(&here, &mut there);
+    here.check_sound();
+    assert_eq!(here.seal() + there.seal(), 0);
+}
+
+#[test]
+fn m2_q18_what_was_added_elsewhere_to_a_row_that_left_goes_with_it_and_comes_back_with_it() {
+    let rules = Rules::without("private", "description = 'private'");
+    let mut here = Node::filled(1, &rules, &Seed::small(1).without_demo_data());
+    for table in synced_tables().map(|table| table.name) {
+        business::sample_upsert(&here.app, table, "plain", 0).unwrap();
+    }
+    here.seal();
+    let mut there = Node::joined(2, &rules, &mut here);
+    let mut third = Node::joined(3, &rules, &mut here);
+    let orders = count(&here.app, "business_orders");
+    let in_business = |node: &Node| count(&node.app, "business_customers WHERE business_id = 'plain-business'");
+    let standing = in_business(&here);
+
+    here.run("UPDATE businesses SET description = 'private' WHERE id = 'plain-business'");
+    there.run(
+        "INSERT INTO business_customers (id, business_id, customer_number, name, updated_at)
+         VALUES ('newcomer', 'plain-business', 'C-9000', 'Rudo Newcomer', '2026-01-02 03:04:05')",
+    );
+    here.seal();
+    there.seal();
+    // One node hears of the new customer first, the other of the leave.
+    third.pull(&mut here);
+    third.pull(&mut there);
+    there.pull(&mut here);
+    here.pull(&mut there);
+    for node in [&there, &third] {
+        assert_eq!((in_business(node), count(&node.app, "businesses WHERE id = 'plain-business'")), (0, 0));
+    }
+    assert!(third.store.parked().unwrap().iter().any(|parked| parked.table == "business_customers"));
+    assert_eq!(in_business(&here), standing + 1, "nothing is lost: it stands where the business stands");
+    assert_eq!(
+        (here.seal(), there.seal(), third.seal()),
+        (1, 0, 0),
+        "the newcomer leaves too, and nobody deleted anything"
+    );
+    for node in [&mut there, &mut third] {
+        node.pull(&mut here);
+        assert_eq!(node.store.parked().unwrap(), []);
+        assert_eq!(in_business(node), 0);
+    }
+    assert_eq!(here.seal() + there.seal() + third.seal(), 0);
+
+    here.run("UPDATE businesses SET description = 'open again' WHERE id = 'plain-business'");
+    here.seal();
+    there.pull(&mut here);
+    third.pull(&mut here);
+    for node in [&mut here, &mut there, &mut third] {
+        assert_eq!(in_business(node), standing + 1);
+        assert_eq!(count(&node.app, "business_orders"), orders);
+        assert_eq!(node.store.parked().unwrap(), []);
+    }
+    check_equal(&mut [here, there, third]);
+}
+
+#[test]
 fn m7_what_a_node_without_the_filter_sends_is_not_taken_in_as_far_as_the_filter_covers_it() {
     let mut hostile = Node::empty(1, &Rules::usual());
     let mut there = Node::empty(2, &Rules::without_demo_rows());

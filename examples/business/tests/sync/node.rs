@@ -52,7 +52,12 @@ impl Rules {
 
     /// The same, and demo rows stay at home.
     pub fn without_demo_rows() -> Rules {
-        let filter = Filter::parse("demo", business::DEMO_ROOT, business::DEMO_SKIP, business::DEMO_FOLLOW).unwrap();
+        Rules::without("demo", business::DEMO_SKIP)
+    }
+
+    /// The same, and businesses under a condition stay at home, with all that belongs to demo businesses otherwise.
+    pub fn without(name: &str, skip: &str) -> Rules {
+        let filter = Filter::parse(name, business::DEMO_ROOT, skip, business::DEMO_FOLLOW).unwrap();
         Rules { scope: Arc::new(Scope { filters: vec![filter], ..Scope::default() }), ..Rules::usual() }
     }
 }

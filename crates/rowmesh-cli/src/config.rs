@@ -88,6 +88,8 @@ pub struct Filter {
     pub skip: String,
     /// Nullable foreign keys, as `table.column`, by which a row belongs to what it refers to.
     pub follow: Vec<String>,
+    /// When a row that belongs to several others stays here: `any` or `all` of them do.
+    pub several_owners: Option<String>,
 }
 
 /// All settings.

@@ -17,6 +17,7 @@ use crate::log;
 use crate::parked;
 use crate::registry::{Table, TableNumber};
 use crate::row_states;
+use crate::scope::Arriving;
 use crate::work::{News, Work, shown_row};
 use crate::write::{self, Outcome, RowWrite};
 
@@ -56,6 +57,9 @@ pub fn take_changeset(work: &mut Work<'_>, changeset: &Changeset) -> Result<Appl
     let mut passages = Vec::with_capacity(changeset.events().len());
     let mut rows = Vec::with_capacity(changeset.events().len());
     let mut followers = Followers::new();
+    if work.membership.wants_arriving() {
+        work.membership.set_arriving(arriving(changeset, &known));
+    }
     for event in changeset.events() {
         let known = &known[usize::from(event.table)];
         let key = event.key(changeset.shape(event));
@@ -63,6 +67,9 @@ pub fn take_changeset(work: &mut Work<'_>, changeset: &Changeset) -> Result<Appl
         if known.in_scope && !is_kept_out(work, known, changeset, event, &key, &mut followers)? {
             passages.push(merge_event(work, changeset, event, known, key)?);
         }
+    }
+    if work.membership.wants_arriving() {
+        work.membership.set_arriving(Arriving::new());
     }
     log::append(work.connection, work.origins, changeset, &rows, work.now)?;
     let applied = settle(work, passages, Some(changeset))?;
@@ -96,11 +103,7 @@ fn is_kept_out(
     let Some(table) = known.table.as_ref().filter(|table| work.membership.concerns(&table.schema.name)) else {
         return Ok(false);
     };
-    let names = &changeset.shape(event).columns;
-    let after = event.after().map(|after| {
-        let value_of = |name| names.iter().position(|known| known == name).map(|position| after[position].clone());
-        table.schema.columns.iter().map(|column| value_of(&column.name).unwrap_or(Value::Null)).collect::<Vec<Value>>()
-    });
+    let after = image_here(table, changeset, event);
     if let Some(row) = &after
         && belongs_to_left(work, table, row, followers)?
     {
@@ -112,6 +115,27 @@ fn is_kept_out(
         tracing::warn!(table = %known.name, origin = %changeset.dot().origin, "a row outside the scope was sent and is not taken in");
     }
     Ok(kept_out)
+}
+
+/// The rows that a changeset leaves, as far as they are of tables that are here.
+fn arriving(changeset: &Changeset, known: &[Known]) -> Arriving {
+    let mut arriving = Arriving::new();
+    for event in changeset.events() {
+        let known = &known[usize::from(event.table)];
+        let Some(table) = &known.table else { continue };
+        if let Some(row) = image_here(table, changeset, event) {
+            arriving.entry(known.name.clone()).or_default().insert(event.key(changeset.shape(event)), row);
+        }
+    }
+    arriving
+}
+
+/// The row that an event leaves, in the order of this node's table; `None` for a delete.
+fn image_here(table: &Table, changeset: &Changeset, event: &Event) -> Option<Vec<Value>> {
+    let names = &changeset.shape(event).columns;
+    let after = event.after()?;
+    let value_of = |name| names.iter().position(|known| known == name).map(|position| after[position].clone());
+    Some(table.schema.columns.iter().map(|column| value_of(&column.name).unwrap_or(Value::Null)).collect())
 }
 
 /// Whether a row belongs to one that left the scope after its writer last saw it, or to another such row. Where the owner stands, it
@@ -260,7 +284,7 @@ fn remember(
             }
             if let Some(table) = &table {
                 claims::replace(work.connection, table, &key, write.before.as_deref(), row.as_deref())?;
-                note_if_held_back(work, table, &key, row.as_deref())?;
+                note_if_owner_left(work, table, &key, row.as_deref())?;
             }
         }
         Outcome::Parked { reason } if orphaned.is_some() => {
@@ -284,10 +308,10 @@ fn remember(
     row_states::save(work, number, &key, &state, was_shown)
 }
 
-/// A row that came to stand among rows which stay here stays here too: the next seal says so to the others.
-fn note_if_held_back(work: &mut Work<'_>, table: &Table, key: &Key, row: Option<&[Value]>) -> Result<()> {
+/// A row that came to stand under one that left the scope is no longer for others either: the next seal says so to them.
+fn note_if_owner_left(work: &mut Work<'_>, table: &Table, key: &Key, row: Option<&[Value]>) -> Result<()> {
     let Some(row) = row.filter(|_| work.membership.concerns(&table.schema.name)) else { return Ok(()) };
-    if work.membership.verdict(work.connection, table, row)?.held_back {
+    if belongs_to_left(work, table, row, &Followers::new())? {
         let values = key.values().map_err(|source| Error::damaged("a key", source))?;
         crate::seal::note(work.connection, table.number, &values, work.now)?;
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rowmesh_core::schema::TableSchema;
-use rowmesh_core::scope::{Coverage, Edge, Judge, Rows, Scope, Verdict};
+use rowmesh_core::scope::{Coverage, Edge, Judge, Rows, Scope, Travel, Verdict};
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -35,7 +35,11 @@ struct Judging {
     coverage: Arc<Coverage>,
     judge: Judge,
     schemas: HashMap<TableName, TableSchema>,
+    arriving: Arriving,
 }
+
+/// Rows that a changeset brings and that do not stand yet, by table and key.
+pub type Arriving = HashMap<TableName, HashMap<Key, Vec<Value>>>;
 
 impl Judgement {
     /// The row as it travels.
@@ -59,12 +63,67 @@ impl Membership {
             return Membership::default();
         }
         let schemas = schemas.iter().map(|schema| (schema.name.clone(), schema.clone())).collect();
-        Membership { judging: Some(Judging { judge: Judge::new(coverage.clone()), coverage, schemas }) }
+        Membership {
+            judging: Some(Judging {
+                judge: Judge::new(coverage.clone()),
+                coverage,
+                schemas,
+                arriving: Arriving::new(),
+            }),
+        }
+    }
+
+    /// Of these tables, those whose rows have to be judged anew because the schema has moved.
+    pub fn judges_otherwise<'t>(
+        &self,
+        before: &Membership,
+        tables: impl Iterator<Item = &'t TableName>,
+    ) -> Vec<TableName> {
+        let nothing = Coverage::default();
+        let coverage = |membership: &Membership| membership.judging.as_ref().map(|judging| judging.coverage.clone());
+        let (now, then) = (coverage(self), coverage(before));
+        let (now, then) = (now.as_deref().unwrap_or(&nothing), then.as_deref().unwrap_or(&nothing));
+        tables.filter(|table| !now.means_the_same(then, table)).cloned().collect()
+    }
+
+    /// Why all of a table waits until a person has said whether its rows may travel; `None` if it does not.
+    pub fn waits(&self, table: &str) -> Option<String> {
+        let Travel::Waits(doubts) = self.judging.as_ref()?.coverage.travel(table) else { return None };
+        Some(doubts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    }
+
+    /// Whether rows below this one have to be judged although the verdict on it is what it was: what judging sees of it has changed, and
+    /// verdicts may skip a generation.
+    pub fn spreads(&self, table: &Table, before: Option<&[Value]>, after: Option<&[Value]>) -> bool {
+        let Some(judging) = self.judging.as_ref().filter(|judging| judging.coverage.spreads_unseen()) else {
+            return false;
+        };
+        match (before, after) {
+            (Some(before), Some(after)) => {
+                judging.coverage.sight(&table.schema.name).iter().any(|column| before[*column] != after[*column])
+            }
+            (before, after) => before.is_some() != after.is_some(),
+        }
     }
 
     /// Forgets verdicts: rows may have changed since.
     pub fn forget(&mut self) {
         if let Some(judging) = &mut self.judging {
+            judging.judge.forget();
+        }
+    }
+
+    /// Whether what a row that arrives belongs to has to be looked for among the rows that arrive with it: one owner that is not covered
+    /// is then enough for it to travel.
+    pub fn wants_arriving(&self) -> bool {
+        let any_all = |judging: &Judging| judging.coverage.is_by_need();
+        self.judging.as_ref().is_some_and(any_all)
+    }
+
+    /// Says which rows arrive together; an empty set ends it.
+    pub fn set_arriving(&mut self, rows: Arriving) {
+        if let Some(judging) = &mut self.judging {
+            judging.arriving = rows;
             judging.judge.forget();
         }
     }
@@ -119,7 +178,7 @@ impl Membership {
         for edge in coverage.needs_of(&table.schema.name) {
             let Some(parent) = registry.tracked_by_name(&edge.parent) else { continue };
             let Some(values) = edge.reference(row) else { continue };
-            let mut lookup = Lookup { connection, schemas: &judging.schemas };
+            let mut lookup = Lookup { connection, schemas: &judging.schemas, arriving: &judging.arriving };
             if let Some(row) = lookup.parent(edge, &values)? {
                 found.push((parent.number, parent.key_of(&row)));
             }
@@ -150,6 +209,11 @@ impl Membership {
         key: &Key,
         row: Option<&[Value]>,
     ) -> Result<bool> {
+        // Whatever needs it may come later, in another changeset.
+        let may_be_needed = |judging: &Judging| judging.coverage.may_be_needed(&table.schema.name);
+        if self.judging.as_ref().is_some_and(may_be_needed) {
+            return Ok(false);
+        }
         let judged = row.map(|row| self.judge_image(connection, table, row)).transpose()?.flatten();
         let found = match (judged.and_then(|(reason, _)| reason), row) {
             (Some(reason), _) => Some(Reason { filter: format!("{}{NOT_TAKEN_IN}", reason.filter), ..reason }),
@@ -227,7 +291,7 @@ impl Membership {
         row: &[Value],
     ) -> Result<Option<(Option<Reason>, Judgement)>> {
         let Some(judging) = &mut self.judging else { return Ok(None) };
-        let mut lookup = Lookup { connection, schemas: &judging.schemas };
+        let mut lookup = Lookup { connection, schemas: &judging.schemas, arriving: &judging.arriving };
         let verdict = judging.judge.verdict(&table.schema.name, row, &mut lookup)?;
         Ok(Some(match verdict {
             Verdict::Travels { nulls } => (None, Judgement { nulls, ..Judgement::default() }),
@@ -256,7 +320,7 @@ impl Judging {
         row: &[Value],
         by: impl Fn(&Arc<Edge>) -> bool,
     ) -> Result<Vec<(TableNumber, Key)>> {
-        let mut lookup = Lookup { connection, schemas: &self.schemas };
+        let mut lookup = Lookup { connection, schemas: &self.schemas, arriving: &self.arriving };
         let mut found = Vec::new();
         for edge in self.coverage.children_of(&table.schema.name).iter().filter(|edge| by(edge)) {
             let Some(child) = registry.tracked_by_name(&edge.child) else { continue };
@@ -323,9 +387,19 @@ fn remember(connection: &Connection, table: TableNumber, key: &Key, reason: Opti
 struct Lookup<'a> {
     connection: &'a Connection,
     schemas: &'a HashMap<TableName, TableSchema>,
+    arriving: &'a Arriving,
 }
 
 impl Lookup<'_> {
+    /// The row that arrives and has these values in these columns.
+    fn arriving(&self, edge: &Edge, values: &[Value]) -> Option<Vec<Value>> {
+        let rows = self.arriving.get(&edge.parent)?;
+        if self.schemas.get(&edge.parent)?.key == edge.parent_positions {
+            return rows.get(&Key::of(values)).cloned();
+        }
+        rows.values().find(|row| edge.referenced(row) == values).cloned()
+    }
+
     fn rows(
         &self,
         table: &TableName,
@@ -354,6 +428,9 @@ impl Rows for Lookup<'_> {
     type Error = Error;
 
     fn parent(&mut self, edge: &Edge, values: &[Value]) -> Result<Option<Vec<Value>>> {
+        if let Some(row) = self.arriving(edge, values) {
+            return Ok(Some(row));
+        }
         let columns: Vec<&ColumnName> = edge.parent_columns.iter().collect();
         Ok(self.rows(&edge.parent, &columns, values, 1)?.pop())
     }

@@ -202,7 +202,9 @@ impl Draft {
         let state = row_states::load(work.connection, work.origins, pending.table, &pending.key)?;
         let moved = work.membership.judge(work.connection, work.registry, &table, &pending.key, row.as_deref())?;
         let mut others = Vec::new();
-        if moved.changed {
+        // A row that was come to from above spreads on whatever became of itself.
+        let before = if pending.notes.is_empty() { None } else { shown_row(&table, &state) };
+        if moved.changed || work.membership.spreads(&table, before.as_deref(), row.as_deref()) {
             others.extend(self.dependants(work, &table, pending, row.as_deref(), &state)?);
         }
         let travelling = row.as_ref().filter(|_| !moved.held_back).map(|row| moved.travelling(row));

@@ -327,7 +327,10 @@ impl SqliteStore {
             self.to_reconcile.insert(change.table.clone());
         }
         self.found.extend(followed.changes.iter().map(TableChange::sentence));
+        let before = std::mem::take(&mut self.membership);
         self.reload()?;
+        let names: Vec<TableName> = self.registry.all().iter().map(|table| table.schema.name.clone()).collect();
+        self.to_reconcile.extend(self.membership.judges_otherwise(&before, names.iter()));
         Ok(followed)
     }
 
@@ -649,7 +652,7 @@ impl Store for SqliteStore {
     }
 
     fn tables(&mut self, count: bool) -> StoreResult<Vec<TableStatus>> {
-        Ok(views::tables(&self.connection, &self.registry, &self.plan, count)?)
+        Ok(views::tables(&self.connection, &self.registry, &self.plan, &self.membership, count)?)
     }
 
     fn events(&mut self, query: &EventQuery) -> StoreResult<Vec<EventView>> {

@@ -89,18 +89,31 @@ pub fn touched_columns(registry: &Registry) -> Vec<(TableName, Vec<ColumnName>)>
 }
 
 /// Every table and how it fares.
-pub fn tables(connection: &Connection, registry: &Registry, plan: &Plan, count: bool) -> Result<Vec<TableStatus>> {
+pub fn tables(
+    connection: &Connection,
+    registry: &Registry,
+    plan: &Plan,
+    membership: &Membership,
+    count: bool,
+) -> Result<Vec<TableStatus>> {
     let mut all = Vec::new();
     for table in registry.all() {
         let per_table = |sql: &str| -> Result<u64> {
             let number: i64 = connection.prepare_cached(sql)?.query_row([table.number.0], |row| row.get(0))?;
             Ok(number as u64)
         };
+        let waits = membership.waits(&table.schema.name);
         all.push(TableStatus {
             name: table.schema.name.to_string(),
             synced: true,
-            reason: String::new(),
-            remedy: String::new(),
+            remedy: if waits.is_some() {
+                format!("name it in tables.include: include = [\"*\", \"{}\"]", table.schema.name)
+            } else {
+                String::new()
+            },
+            reason: waits.map_or_else(String::new, |doubt| {
+                format!("its rows wait here until somebody says that they may travel: {doubt}")
+            }),
             key: table.schema.key_names().map(|name| name.to_string()).collect(),
             rows: if count { Some(table.count(connection)?) } else { None },
             captured: true,

@@ -149,7 +149,9 @@ impl Node {
         let (options, now) = (&self.options, self.options.clock.now());
         let addresses = advertised(options, None);
         let mut roster = Roster::found(&*self.key, mesh_name, &options.name, addresses, now)?;
-        if let Some(scope) = wanted_scope(options) {
+        let tables = self.store().read(|store| store.tables(false)).await?;
+        let tables = tables.into_iter().map(|table| table.name).collect();
+        if let Some(scope) = wanted_scope(options, None, tables) {
             let entry = roster.set_scope(&*self.key, now, scope)?;
             roster.insert(entry.bytes())?;
         }
@@ -405,7 +407,9 @@ async fn settle(shared: &Arc<Shared>, local: Option<SocketAddr>) -> Result<(), F
         _ => Ok(None),
     });
     moved.await?;
-    let Some(wanted) = wanted_scope(&shared.options) else { return Ok(()) };
+    let tables = shared.store.read(|store| store.tables(false)).await?;
+    let tables = tables.into_iter().map(|table| table.name).collect();
+    let Some(wanted) = wanted_scope(&shared.options, shared.members.roster().scope(), tables) else { return Ok(()) };
     let is_admin = |roster: &Roster| roster.member(&me).is_some_and(|member| member.role == Role::Admin);
     let roster = shared.members.roster();
     if roster.scope() == Some(&wanted) {
@@ -426,12 +430,17 @@ async fn settle(shared: &Arc<Shared>, local: Option<SocketAddr>) -> Result<(), F
     Ok(())
 }
 
-/// What the options say about what travels; `None` where they say nothing.
-fn wanted_scope(options: &NodeOptions) -> Option<roster::Scope> {
+/// What the options say about what travels; `None` where they say nothing. Who sets filters has seen the plan, and with it the tables that
+/// there are; those that come later are not known, however often the node starts.
+fn wanted_scope(options: &NodeOptions, now: Option<&roster::Scope>, tables: Vec<String>) -> Option<roster::Scope> {
     let NodeOptions { include, exclude, filters, .. } = options;
     let says_nothing = include.iter().all(|pattern| pattern == "*") && exclude.is_empty() && filters.is_empty();
-    let tables = TablePatterns { include: include.clone(), exclude: exclude.clone() };
-    (!says_nothing).then(|| roster::Scope { exclude: tables.to_rules(), filters: filters.clone(), extras: Vec::new() })
+    let known = match now {
+        Some(now) if now.filters == *filters => now.known.clone(),
+        _ => (!filters.is_empty()).then_some(tables),
+    };
+    let exclude = TablePatterns { include: include.clone(), exclude: exclude.clone() }.to_rules();
+    (!says_nothing).then(|| roster::Scope { exclude, filters: filters.clone(), known, extras: Vec::new() })
 }
 
 /// Where others reach this node: what the options say, else what follows from where it listens.

@@ -89,6 +89,7 @@ fn options(config: &Config, place: &Place, database: &Database) -> NodeOptions {
         root: filter.table.clone(),
         condition: filter.skip.clone(),
         follow: filter.follow.clone(),
+        several_owners: filter.several_owners.clone(),
         extras: Vec::new(),
     });
     NodeOptions {

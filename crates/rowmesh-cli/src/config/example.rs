@@ -56,4 +56,5 @@ const TABLES_AND_FILTERS: &str = r#"
 # table = "businesses"
 # skip = "id LIKE '%-demo%' OR id LIKE 'demo-%'"
 # follow = ["construction_projects.business_id"]
+# several_owners = "any"
 "#;

@@ -183,6 +183,8 @@ fn read_filters(file: &FileText<'_>, item: &Item<'_>, config: &mut Config) -> Ou
     Ok(())
 }
 
+const FILTER_KEYS: [&str; 5] = ["name", "table", "skip", "follow", "several_owners"];
+
 fn read_filter(file: &FileText<'_>, span: Range<usize>, entries: &DeTable<'_>) -> Outcome<Filter> {
     let mut filter = Filter::default();
     for (key, item) in entries {
@@ -191,13 +193,20 @@ fn read_filter(file: &FileText<'_>, span: Range<usize>, entries: &DeTable<'_>) -
             ("table", DeValue::String(text)) => filter.table = text.to_string(),
             ("skip", DeValue::String(text)) => filter.skip = text.to_string(),
             ("follow", DeValue::Array(columns)) => filter.follow = texts(file, "filters.follow", columns)?,
-            (known @ ("name" | "table" | "skip" | "follow"), _) => {
-                let expected = if known == "follow" { "a list of texts" } else { "a text in quotes" };
+            ("several_owners", DeValue::String(text)) if ["any", "all"].contains(&text.as_ref()) => {
+                filter.several_owners = Some(text.to_string());
+            }
+            (known, _) if FILTER_KEYS.contains(&known) => {
+                let expected = match known {
+                    "follow" => "a list of texts",
+                    "several_owners" => "\"any\" or \"all\"",
+                    _ => "a text in quotes",
+                };
                 return Err(file.wrong(item.span(), &format!("filters.{known}: expected {expected}")));
             }
             (other, _) => {
                 let what = format!("key \"{other}\" in [[filters]]");
-                return Err(file.unknown(key, &what, &["name", "table", "skip", "follow"]));
+                return Err(file.unknown(key, &what, &FILTER_KEYS));
             }
         }
     }

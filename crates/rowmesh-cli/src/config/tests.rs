@@ -120,12 +120,13 @@ fn lists_in_variables_are_separated_by_commas() {
 #[test]
 fn tables_and_filters_are_read() {
     let text = "[table.audit_logs]\nsync = \"off\"\n[table.\"order items\"]\nkey = [\"order_id\", \"line_no\"]\n\
-        [[filters]]\nname = \"demo\"\ntable = \"businesses\"\nskip = \"id LIKE 'demo-%'\"\nfollow = [\"a.b\"]\n";
+        [[filters]]\nname = \"demo\"\ntable = \"businesses\"\nskip = \"id LIKE 'demo-%'\"\nfollow = [\"a.b\"]\nseveral_owners = \"all\"\n";
     let config = Place::with(text).load(&[]).expect("loads");
     assert!(config.tables["audit_logs"].off);
     assert_eq!(config.tables["order items"].key, ["order_id", "line_no"]);
     assert_eq!(config.filters.len(), 1);
     assert_eq!(config.filters[0].follow, ["a.b"]);
+    assert_eq!(config.filters[0].several_owners.as_deref(), Some("all"));
 }
 
 #[test]

@@ -129,6 +129,9 @@ pub struct Scope {
     pub exclude: Vec<String>,
     /// Rows that stay where they are.
     pub filters: Vec<RowFilter>,
+    /// The tables that people had before them when they agreed to the filters: one that came later and may hold rows which a filter
+    /// means waits until they have named it. `None`: all have been seen.
+    pub known: Option<Vec<String>>,
     /// Numbered fields of later versions, ascending, from 16.
     pub extras: Vec<(u64, Vec<u8>)>,
 }
@@ -144,6 +147,8 @@ pub struct RowFilter {
     pub condition: String,
     /// Nullable foreign keys that count as ownership, as `table.column`.
     pub follow: Vec<String>,
+    /// When a row that belongs to several others is held back: `any` or `all` of them are. `None`: any.
+    pub several_owners: Option<String>,
     /// Numbered fields of later versions, ascending, from 16.
     pub extras: Vec<(u64, Vec<u8>)>,
 }
@@ -433,6 +438,9 @@ impl Scope {
             out.number(self.filters.len() as u64);
             self.filters.iter().for_each(|filter| out.bytes(&filter.encode()));
         });
+        if let Some(known) = &self.known {
+            fields.texts(3, known);
+        }
         fields.extras(&self.extras);
     }
 
@@ -443,6 +451,7 @@ impl Scope {
                 let count = input.count("filters", limits::TABLES_PER_CHANGESET_MAX)?;
                 (0..count).map(|_| RowFilter::decode(input.bytes("filter", limits::ROSTER_ENTRY_BYTES_MAX)?)).collect()
             })?,
+            known: fields.find(3, "known tables", |input| rules(input, "known tables"))?,
             extras: fields.extras(),
         })
     }
@@ -455,6 +464,9 @@ impl RowFilter {
         fields.text(2, &self.root);
         fields.text(3, &self.condition);
         fields.texts(4, &self.follow);
+        if let Some(several) = &self.several_owners {
+            fields.text(5, several);
+        }
         fields.extras(&self.extras);
         fields.finish()
     }
@@ -466,6 +478,8 @@ impl RowFilter {
             root: fields.need(2, "filter root", |input| rule(input, "filter root"))?,
             condition: fields.need(3, "filter condition", |input| rule(input, "filter condition"))?,
             follow: fields.need(4, "filter follow list", |input| rules(input, "filter follow list"))?,
+            several_owners: fields
+                .find(5, "rule for several owners", |input| rule(input, "rule for several owners"))?,
             extras: fields.extras(),
         })
     }

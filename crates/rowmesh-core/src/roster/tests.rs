@@ -207,9 +207,11 @@ fn policies_and_scope_are_those_of_the_epoch_asked_for() {
         root: "businesses".into(),
         condition: "id like 'demo-%'".into(),
         follow: vec!["users.current_business_id".into()],
+        several_owners: Some("all".into()),
         extras: vec![],
     };
-    let scope = Scope { exclude: vec!["sessions".into()], filters: vec![filter], extras: vec![] };
+    let known = Some(vec!["businesses".into(), "users".into()]);
+    let scope = Scope { exclude: vec!["sessions".into()], filters: vec![filter], known, extras: vec![] };
     let roster = three();
     let roster = with(roster.clone(), roster.set_policy(&key(1), NOW, policy("max")).unwrap());
     let roster = with(roster.clone(), roster.set_scope(&key(1), NOW, scope.clone()).unwrap());

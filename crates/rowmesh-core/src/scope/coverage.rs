@@ -185,6 +185,17 @@ impl Coverage {
         }
     }
 
+    /// Whether a table's rows are judged by the same keys and conditions as before, or travel or stay as a whole as before.
+    pub fn means_the_same(&self, before: &Coverage, table: &str) -> bool {
+        match (self.table(table), before.table(table)) {
+            (Some(now), Some(then)) => {
+                (&now.travel, &now.roots, &now.owners, &now.nulls)
+                    == (&then.travel, &then.roots, &then.owners, &then.nulls)
+            }
+            (now, then) => now.is_none() && then.is_none(),
+        }
+    }
+
     /// Whether some row of the table may leave the node.
     pub fn may_travel(&self, table: &str) -> bool {
         !self.broken && self.table(table).map_or(self.filters.is_empty(), |known| !known.stays())
@@ -223,6 +234,17 @@ impl Coverage {
     /// referred to before. Empty unless a filter has [`SeveralOwners::All`].
     pub fn needs_of(&self, table: &str) -> &[Arc<Edge>] {
         self.table(table).map_or(&[], |table| &table.needs)
+    }
+
+    /// Whether a row that a filter covers may travel because of others: some filter has [`SeveralOwners::All`].
+    pub fn is_by_need(&self) -> bool {
+        self.filters.iter().any(|filter| filter.filter.several_owners == SeveralOwners::All)
+    }
+
+    /// Whether a covered row of the table may travel because a row below it does: then the row alone does not tell that it should have stayed.
+    /// Only where a filter has [`SeveralOwners::All`].
+    pub fn may_be_needed(&self, table: &str) -> bool {
+        self.table(table).is_some_and(|table| !table.needy.is_empty())
     }
 
     /// Keys that travel as NULL while the row they name stays.

@@ -88,6 +88,17 @@ pub enum SeveralOwners {
     All,
 }
 
+impl SeveralOwners {
+    /// As configuration and roster spell it.
+    pub fn parse(text: &str) -> Option<SeveralOwners> {
+        match text {
+            "any" => Some(SeveralOwners::Any),
+            "all" => Some(SeveralOwners::All),
+            _ => None,
+        }
+    }
+}
+
 impl Scope {
     /// The scope that a roster carries.
     ///
@@ -98,12 +109,20 @@ impl Scope {
             if !filter.extras.is_empty() {
                 return Err(ScopeError::Newer { filter: filter.name.clone() });
             }
-            Filter::parse(&filter.name, &filter.root, &filter.condition, &filter.follow)
+            let read = Filter::parse(&filter.name, &filter.root, &filter.condition, &filter.follow)?;
+            let several_owners = match &filter.several_owners {
+                Some(text) => {
+                    SeveralOwners::parse(text).ok_or_else(|| ScopeError::Newer { filter: filter.name.clone() })?
+                }
+                None => SeveralOwners::default(),
+            };
+            Ok(Filter { several_owners, ..read })
         });
+        let known = rules.known.as_ref().map(|tables| tables.iter().map(|table| table.as_str().into()).collect());
         Ok(Scope {
             tables: TablePatterns::from_rules(rules.exclude.iter().map(String::as_str)),
             filters: filters.collect::<Result<_, _>>()?,
-            accepted: Accepted::All,
+            accepted: known.map_or(Accepted::All, Accepted::Only),
         })
     }
 

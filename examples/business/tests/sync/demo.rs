@@ -7,7 +7,7 @@ use rowmesh_core::clock::VersionVector;
 use rowmesh_core::event::Operation;
 use rowmesh_core::store::Store;
 
-use crate::node::{Node, Rules, check_equal};
+use crate::node::{Node, Rules, check_equal, now};
 use crate::rows::{
     Bytes, Row, RowName, all_texts, canaries, check_rows, demo_names, read_tables, read_travelling, synced_tables,
 };
@@ -267,6 +267,79 @@ fn m2_q18_what_was_added_elsewhere_to_a_row_that_left_goes_with_it_and_comes_bac
         assert_eq!(node.store.parked().unwrap(), []);
     }
     check_equal(&mut [here, there, third]);
+}
+
+#[test]
+fn m3_a_new_table_that_may_hold_demo_rows_waits_until_somebody_has_named_it() {
+    let known = Rules::without_demo_rows().knowing_todays_tables();
+    let mut here = Node::filled(1, &known, &Seed::small(1));
+    let mut there = Node::joined(2, &known, &mut here);
+    let business = strings(&here.app, "SELECT id FROM businesses WHERE id NOT LIKE '%demo%'").remove(0);
+    for node in [&here, &there] {
+        node.run(
+            "CREATE TABLE reminders (id TEXT PRIMARY KEY, business_id TEXT REFERENCES businesses (id), body TEXT)",
+        );
+        node.run("CREATE TABLE colours (id TEXT PRIMARY KEY, name TEXT)");
+    }
+    here.run(&format!("INSERT INTO reminders VALUES ('r1', '{business}', 'call'), ('r2', 'demo-test', 'secret')"));
+    here.run("INSERT INTO colours VALUES ('red', 'Red')");
+    here.store.follow_schema(now()).unwrap();
+    there.store.follow_schema(now()).unwrap();
+    here.seal();
+    there.pull(&mut here);
+    assert_eq!((count(&there.app, "reminders"), count(&there.app, "colours")), (0, 1));
+    let status = here.store.tables(false).unwrap().into_iter().find(|table| table.name == "reminders").unwrap();
+    assert!(status.reason.contains("its nullable business_id refers to businesses"), "{}", status.reason);
+    assert!(status.remedy.contains("reminders"), "{}", status.remedy);
+
+    let named = known.including("reminders");
+    here.stand(&named);
+    there.stand(&named);
+    here.seal();
+    there.pull(&mut here);
+    assert_eq!(
+        count(&there.app, "reminders"),
+        2,
+        "who names the table without following the key lets all of it travel"
+    );
+    assert_eq!(
+        strings(&there.app, "SELECT coalesce(business_id, 'none') FROM reminders ORDER BY id"),
+        [&business, "none"]
+    );
+    let status = here.store.tables(false).unwrap().into_iter().find(|table| table.name == "reminders").unwrap();
+    assert_eq!(status.reason, "");
+    assert_eq!(here.seal() + there.seal(), 0);
+}
+
+#[test]
+fn m1_with_all_owners_a_loan_to_a_demo_business_travels_and_takes_along_what_it_needs() {
+    let rules = Rules::without_demo_rows().where_all_owners_must_stay();
+    let mut here = Node::empty(1, &rules);
+    let mut there = Node::empty(2, &rules);
+    for tag in ["plain", "demo-own", "demo-other"] {
+        business::sample_upsert(&here.app, "inter_business_loans", tag, 0).unwrap();
+    }
+    let loan = "UPDATE inter_business_loans SET lender_business_id = 'demo-own-business', borrower_business_id";
+    let demo_loan =
+        strings(&here.app, "SELECT id FROM inter_business_loans WHERE lender_business_id LIKE 'demo-own%'").remove(0);
+    let steps = [
+        (format!("{loan} = 'plain-business' WHERE id = '{demo_loan}'"), (1, 1)),
+        (format!("{loan} = 'demo-other-business' WHERE id = '{demo_loan}'"), (0, 0)),
+        (format!("{loan} = 'plain-business' WHERE id = '{demo_loan}'"), (1, 1)),
+        ("UPDATE businesses SET id = 'demo-now' WHERE id = 'plain-business'".to_owned(), (0, 0)),
+        ("UPDATE businesses SET id = 'plain-business' WHERE id = 'demo-now'".to_owned(), (1, 1)),
+    ];
+    for (sql, expected) in steps {
+        here.run(&sql);
+        here.seal();
+        there.pull(&mut here);
+        let loans = count(&there.app, &format!("inter_business_loans WHERE id = '{demo_loan}'"));
+        let lenders = count(&there.app, "businesses WHERE id = 'demo-own-business'");
+        assert_eq!((loans, lenders), expected, "{sql}");
+        assert_eq!(count(&there.app, "businesses WHERE id = 'demo-other-business'"), 0, "{sql}");
+        assert_eq!(here.seal() + there.seal(), 0, "{sql}: sealed again");
+        there.check_sound();
+    }
 }
 
 #[test]

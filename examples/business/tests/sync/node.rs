@@ -9,7 +9,7 @@ use rowmesh_core::clock::{VersionVector, WallTime};
 use rowmesh_core::exchange::LogRequest;
 use rowmesh_core::ident::{Digest, Incarnation, MeshId};
 use rowmesh_core::policy::{ColumnPolicy, Policies, PolicyHistory};
-use rowmesh_core::scope::{Filter, Scope};
+use rowmesh_core::scope::{Accepted, Filter, Scope, SeveralOwners};
 use rowmesh_core::sign::{SecretKey, Signer};
 use rowmesh_core::store::{Standing, Store, Taken};
 use rowmesh_sqlite::attach::AttachOptions;
@@ -34,6 +34,7 @@ pub struct Rules {
 pub struct Node {
     pub app: Connection,
     pub store: SqliteStore,
+    name: u8,
     _folder: tempfile::TempDir,
 }
 
@@ -59,6 +60,28 @@ impl Rules {
     pub fn without(name: &str, skip: &str) -> Rules {
         let filter = Filter::parse(name, business::DEMO_ROOT, skip, business::DEMO_FOLLOW).unwrap();
         Rules { scope: Arc::new(Scope { filters: vec![filter], ..Scope::default() }), ..Rules::usual() }
+    }
+
+    /// The same, agreed to by people who had the application's tables of today before them.
+    pub fn knowing_todays_tables(&self) -> Rules {
+        let known = business::tables().iter().map(|table| table.name.into()).collect();
+        self.with_scope(|scope| scope.accepted = Accepted::Only(known))
+    }
+
+    /// The same, and this table travels whatever may be in it.
+    pub fn including(&self, table: &str) -> Rules {
+        self.with_scope(|scope| scope.tables.add(table))
+    }
+
+    /// The same, but a row with several owners stays only if all of them do.
+    pub fn where_all_owners_must_stay(&self) -> Rules {
+        self.with_scope(|scope| scope.filters[0].several_owners = SeveralOwners::All)
+    }
+
+    fn with_scope(&self, change: impl FnOnce(&mut Scope)) -> Rules {
+        let mut scope = (*self.scope).clone();
+        change(&mut scope);
+        Rules { scope: Arc::new(scope), policies: self.policies.clone() }
     }
 }
 
@@ -92,7 +115,12 @@ impl Node {
         let app = open_app(&path);
         business::create(&app).unwrap();
         fill(&app);
-        Node { app, store: open_store(path, name, rules), _folder: folder }
+        Node { app, store: open_store(path, name, rules), name, _folder: folder }
+    }
+
+    /// The mesh agrees to other rules.
+    pub fn stand(&mut self, rules: &Rules) {
+        self.store.set_standing(standing(self.name, rules), now()).unwrap();
     }
 
     /// Runs statements as the application.
@@ -212,18 +240,20 @@ fn open_app(path: &Path) -> Connection {
 }
 
 fn open_store(path: PathBuf, name: u8, rules: &Rules) -> SqliteStore {
-    let key = Arc::new(SecretKey::from_seed([name; 32]));
     let incarnation = Incarnation { count: 1, nonce: 1 };
-    let mut store =
-        SqliteStore::open(&Location::File(path), &AttachOptions::default(), key.node_id(), incarnation).unwrap();
-    let standing = Standing {
+    let node = SecretKey::from_seed([name; 32]).node_id();
+    let mut store = SqliteStore::open(&Location::File(path), &AttachOptions::default(), node, incarnation).unwrap();
+    store.set_standing(standing(name, rules), now()).unwrap();
+    store
+}
+
+fn standing(name: u8, rules: &Rules) -> Standing {
+    Standing {
         mesh: MESH,
-        signer: key,
+        signer: Arc::new(SecretKey::from_seed([name; 32])),
         epoch: 1,
         roster: Digest::default(),
         policies: rules.policies.clone(),
         scope: rules.scope.clone(),
-    };
-    store.set_standing(standing, now()).unwrap();
-    store
+    }
 }

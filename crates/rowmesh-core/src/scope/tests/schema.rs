@@ -428,13 +428,23 @@ fn a_scope_of_a_roster_is_read_and_one_from_the_future_refused() {
         root: "businesses".into(),
         condition: "id LIKE 'demo-%'".into(),
         follow: vec!["projects.business_id".into()],
+        several_owners: None,
         extras: vec![],
     };
     let exclude = vec!["notes".into(), "!audit_logs".into(), "!*".into()];
-    let mut rules = crate::roster::Scope { exclude, filters: vec![filter], extras: vec![] };
+    let mut rules = crate::roster::Scope { exclude, filters: vec![filter], known: None, extras: vec![] };
     let scope = Scope::from_roster(&rules).unwrap();
     assert_eq!(scope.filters[0].follow[0].columns, ["business_id".into()]);
     assert_eq!(scope.tables.include, ["audit_logs", "*"]);
+    assert_eq!((&scope.accepted, scope.filters[0].several_owners), (&Accepted::All, SeveralOwners::Any));
+    rules.known = Some(vec!["orders".into()]);
+    rules.filters[0].several_owners = Some("all".into());
+    let scope = Scope::from_roster(&rules).unwrap();
+    assert_eq!(scope.accepted, Accepted::Only(["orders".into()].into()));
+    assert_eq!(scope.filters[0].several_owners, SeveralOwners::All);
+    rules.filters[0].several_owners = Some("most".into());
+    assert_eq!(Scope::from_roster(&rules), Err(ScopeError::Newer { filter: "demo".into() }));
+    rules.filters[0].several_owners = None;
     rules.filters[0].extras.push((16, vec![1]));
     assert_eq!(Scope::from_roster(&rules), Err(ScopeError::Newer { filter: "demo".into() }));
 }

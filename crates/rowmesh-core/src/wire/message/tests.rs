@@ -1,9 +1,18 @@
 //! Messages come back as they were sent; hostile ones are refused.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use minicbor::Encoder;
 use proptest::prelude::*;
 
 use super::*;
+use crate::ack::AckMark;
+use crate::clock::{VersionVector, WallTime};
+use crate::ident::{Digest, Dot, Incarnation, MeshId, NodeId, Origin, Seq};
+use crate::invite::{InviteId, InviteProof};
+use crate::limits;
+use crate::sign::PublicKey;
 
 fn origin(n: u8) -> Origin {
     Origin { node: NodeId([n; 32]), incarnation: Incarnation { count: u32::from(n), nonce: u64::MAX - 1 } }

@@ -23,11 +23,20 @@ fn kept_seeds_still_pass() {
     check(REGRESSIONS.iter().copied());
 }
 
+/// `ROWMESH_SIM_SEED=N` runs seed N once, with `ROWMESH_SIM_COUNT=M` the M seeds from there, and tells of all that fail.
 #[test]
 fn one_seed() {
-    let seed = std::env::var("ROWMESH_SIM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let report = mesh::run(seed).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
-    println!("{report:?}");
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let (first, count) = (number("ROWMESH_SIM_SEED").unwrap_or(1), number("ROWMESH_SIM_COUNT").unwrap_or(1));
+    let mut failed = Vec::new();
+    for seed in first..first + count {
+        match std::panic::catch_unwind(|| mesh::run(seed)) {
+            Ok(Ok(report)) => println!("seed {seed}: {report:?}"),
+            Ok(Err(wrong)) => failed.push(format!("seed {seed}: {wrong}")),
+            Err(_) => failed.push(format!("seed {seed}: panicked")),
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 macro_rules! seeds {

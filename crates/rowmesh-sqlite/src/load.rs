@@ -1,6 +1,7 @@
 //! Loads a snapshot into a database whose tables are empty, chunk by chunk, each in a transaction that `store` began. The application may
 //! write meanwhile: what it wrote stays and is sealed afterwards. A load that was cut short is wiped and begun anew.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rowmesh_core::changeset::Claimed;
@@ -112,17 +113,23 @@ impl Load {
     fn rows(&self, work: &mut Work<'_>, there: i64, rows: &[(Vec<u8>, Vec<u8>)]) -> Result<u64> {
         let table = self.table(there)?;
         let origins: Vec<Origin> = self.start.origins.iter().map(|(origin, ..)| *origin).collect();
+        let noted = match &table.table {
+            Some(here) => seal::noted_keys(work.connection, here)?,
+            None => HashSet::new(),
+        };
         for (key, state) in rows {
             let there = From1(&origins);
             let state = row_state::decode(&mut Reader::new(state), &there)
                 .map_err(|source| Error::damaged("a row state from a peer", source))?;
             let state = renumber(state, &table.columns)?;
-            self.row(work, table, Key(key.clone()), state)?;
+            let key = Key(key.clone());
+            let is_noted = noted.contains(&key);
+            self.row(work, table, key, state, is_noted)?;
         }
         Ok(rows.len() as u64)
     }
 
-    fn row(&self, work: &mut Work<'_>, table: &LoadTable, key: Key, mut state: RowState) -> Result<()> {
+    fn row(&self, work: &mut Work<'_>, table: &LoadTable, key: Key, mut state: RowState, is_noted: bool) -> Result<()> {
         let names = work.registry.column_names(table.number);
         let choice = show::show(&state, work.standing()?.policies.current().table(&table.name), names);
         state.shown = Shown::Absent;
@@ -132,11 +139,14 @@ impl Load {
                 let reason = format!("there is no table \"{}\" here yet", table.name);
                 self.park_writes(work, table, &key, &state, &reason)?;
             }
-            (Choice::Present(image), Some(here)) => self.place(work, table, here, &key, &mut state, image)?,
+            (Choice::Present(image), Some(here)) => {
+                self.place(work, table, here, &key, &mut state, image, is_noted)?;
+            }
         }
         row_states::save(work, table.number, &key, &state, false)
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn place(
         &self,
         work: &mut Work<'_>,
@@ -145,10 +155,15 @@ impl Load {
         key: &Key,
         state: &mut RowState,
         image: Vec<(ColumnIx, Value)>,
+        is_noted: bool,
     ) -> Result<()> {
-        let values = key.values().map_err(|source| Error::damaged("a key from a peer", source))?;
+        let values = key_values(key)?;
         match write::place_new(work, here, &values, &image)? {
             write::Placed::Stands(row) => {
+                if is_noted && seal::was_deleted_here(work.connection, table.number, key)? {
+                    // It was here before, by a load that was cut short, and the application deleted it: the next seal tells the others.
+                    here.delete(work.connection, &values)?;
+                }
                 remember_shown(here, state, &row);
                 claims::replace(work.connection, here, key, None, Some(&row))
             }
@@ -204,6 +219,10 @@ impl Load {
             .map(|(_, table)| table)
             .ok_or_else(|| Error::inconsistent("a chunk of a table that the snapshot does not name"))
     }
+}
+
+fn key_values(key: &Key) -> Result<Vec<Value>> {
+    key.values().map_err(|source| Error::damaged("a key from a peer", source))
 }
 
 /// Origins of a snapshot, which are numbered from 1 there.

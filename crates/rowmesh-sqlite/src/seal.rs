@@ -431,6 +431,35 @@ pub fn is_noted(connection: &Connection, table: TableNumber, key: &[Value]) -> R
     Ok(statement.raw_query().next()?.is_some())
 }
 
+/// The keys of one table that are noted and wait to be sealed.
+pub fn noted_keys(connection: &Connection, table: &Table) -> Result<HashSet<Key>> {
+    let mut statement =
+        connection.prepare_cached("SELECT k1, k2, k3, k4, k5, k6, k7, k8 FROM rowmesh_dirty WHERE t = ?1")?;
+    let mut rows = statement.query([table.number.0])?;
+    let mut keys = HashSet::new();
+    while let Some(row) = rows.next()? {
+        keys.insert(Key::of(&read_values(row, 0, table.schema.key.len())?));
+    }
+    Ok(keys)
+}
+
+/// Whether the application deleted a row of that key which it had not made itself since the last seal.
+pub fn was_deleted_here(connection: &Connection, table: TableNumber, key: &Key) -> Result<bool> {
+    let values = key.values().map_err(|source| crate::fault::Error::damaged("a key from a peer", source))?;
+    let conditions: String = (1..=values.len()).map(|n| format!(" AND k{n} IS ?{}", n + 1)).collect();
+    let sql = format!("SELECT op FROM rowmesh_dirty WHERE t = ?1{conditions} ORDER BY id");
+    let mut statement = connection.prepare_cached(&sql)?;
+    statement.raw_bind_parameter(1, table.0)?;
+    crate::values::bind_values(&mut statement, 2, &values)?;
+    let mut rows = statement.raw_query();
+    let mut noted = Vec::new();
+    while let Some(row) = rows.next()? {
+        noted.push(NotedOperation::from_number(row.get(0)?));
+    }
+    let made_here = noted.first() == Some(&NotedOperation::Insert);
+    Ok(!made_here && noted.last().is_some_and(|last| last.may_remove()))
+}
+
 /// Whether any key is noted.
 pub fn any_noted(connection: &Connection) -> Result<bool> {
     Ok(connection.prepare_cached("SELECT 1 FROM rowmesh_dirty LIMIT 1")?.exists([])?)

@@ -208,7 +208,8 @@ impl SqliteStore {
     }
 
     /// Rows that stood here before Rowmesh came: remembered as this origin's first changeset, which is in no log. Who joins gets them
-    /// with the snapshot. May be cut short and begun again at any row.
+    /// with the snapshot. A row that was noted came later and is left to the sealer: what an application writes while its node joins has to
+    /// reach the others as events. May be cut short and begun again at any row.
     fn adopt_existing_rows(&mut self, now: WallTime) -> StoreResult<()> {
         let done: Option<i64> = fact(&self.connection, "adopted").map_err(Error::from)?;
         if done.is_some() {
@@ -219,13 +220,14 @@ impl SqliteStore {
         let mut any = false;
         for table in self.registry.all() {
             let keys = table.keys(&self.connection).map_err(Error::from)?;
-            any |= !keys.is_empty();
             for some in keys.chunks(ADOPT_ROWS) {
-                self.in_transaction(|work| {
-                    for key in some {
-                        adopt_row(work, &table, key, stamp)?;
+                any |= self.in_transaction(|work| {
+                    let noted = seal::noted_keys(work.connection, &table)?;
+                    let mut adopted = false;
+                    for key in some.iter().filter(|key| !noted.contains(&Key::of(*key))) {
+                        adopted |= adopt_row(work, &table, key, stamp)?;
                     }
-                    Ok(End::Commit(()))
+                    Ok(End::Commit(adopted))
                 })?;
             }
         }
@@ -414,29 +416,31 @@ fn fits(work: &Work<'_>, changeset: &Changeset) -> Fit {
     }
 }
 
-/// Remembers a row as it stands, if nothing is remembered of it yet.
+/// Remembers a row as it stands, if nothing is remembered of it yet. Returns whether it is an adopted one.
 fn adopt_row(
     work: &mut Work<'_>,
     table: &crate::registry::Table,
     key: &[rowmesh_core::value::Value],
     stamp: Stamp,
-) -> Result<()> {
-    let Some(row) = table.read(work.connection, key)? else { return Ok(()) };
+) -> Result<bool> {
+    let Some(row) = table.read(work.connection, key)? else { return Ok(false) };
     let key = table.key_of(&row);
     let judgement = work.membership.judge(work.connection, work.registry, table, &key, Some(&row))?;
     if judgement.held_back {
-        return Ok(());
+        return Ok(false);
     }
     let row = judgement.travelling(&row);
-    if row_states::load(work.connection, work.origins, table.number, &key)? != RowState::default() {
-        return Ok(());
+    let known = row_states::load(work.connection, work.origins, table.number, &key)?;
+    if known != RowState::default() {
+        return Ok(known.birth.is_some_and(|birth| birth.dot == stamp.dot));
     }
     let mut state = RowState { birth: Some(stamp), live: vec![stamp], shown: Shown::AsWritten, ..RowState::default() };
     for (column, value) in table.columns.iter().zip(&row) {
         state.write(*column, stamp, value.clone());
     }
     claims::replace(work.connection, table, &key, None, Some(&row))?;
-    row_states::save(work, table.number, &key, &state, false)
+    row_states::save(work, table.number, &key, &state, false)?;
+    Ok(true)
 }
 
 impl Store for SqliteStore {

@@ -1,6 +1,7 @@
 //! The node tier: whole nodes, shipped state machines, codec and SQLite store in virtual time, over links that lose, delay, reorder,
 //! duplicate and break. Faults first, then everything is healed and the nodes must agree. Sockets, threads and real time are not here.
 
+pub mod joining;
 pub mod node;
 pub mod oracle;
 pub mod workload;
@@ -22,6 +23,8 @@ pub struct Report {
     pub conflicts: usize,
     /// Times a node was killed.
     pub crashes: u64,
+    /// Nodes that came in with a snapshot.
+    pub joins: u64,
 }
 
 /// Runs one seed: faults drawn from it, then healing, then every oracle.

@@ -1,5 +1,5 @@
 //! One simulated node: a real store, the roster and acknowledgements beside it, an exchange under way, and an application. Knows no network
-//! and no time: the world tells it both.
+//! and no time: the world tells it both. How a node comes into a mesh is `joining`'s.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rowmesh_core::clock::{VersionVector, WallTime};
 use rowmesh_core::exchange::{Applied, Dialer, Known, Schedule, View, sort_out};
 use rowmesh_core::ident::{Incarnation, NodeId};
 use rowmesh_core::policy::PolicyHistory;
-use rowmesh_core::roster::Roster;
+use rowmesh_core::roster::{Adopted, Entry, Roster};
 use rowmesh_core::scope::Scope;
 use rowmesh_core::sign::{SecretKey, Signer};
 use rowmesh_core::store::{Standing, Store};
@@ -32,14 +32,30 @@ pub struct Node {
     pub clock_offset: i64,
     /// How often it was killed, so that messages to an earlier life are lost.
     pub life: u64,
+    /// How it stands to the mesh; outlives its process, as the data folder does.
+    pub stage: Stage,
     location: Location,
-    roster: Roster,
+}
+
+/// How a node stands to the mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It has not come to its database yet.
+    Unborn,
+    /// Its database is attached, and it belongs to no mesh.
+    Outside,
+    /// It was let in, and its copy is unfinished.
+    Loading,
+    /// It is like any other.
+    In,
 }
 
 /// What dies with the process.
 pub struct Daemon {
     /// The database.
     pub store: RefCell<SqliteStore>,
+    /// Who belongs to the mesh; none while this node does not.
+    pub roster: Option<Roster>,
     /// Acknowledgements known.
     pub acks: AckStore,
     /// When to call whom.
@@ -60,14 +76,13 @@ pub struct Call {
 }
 
 impl Node {
-    /// A node with an empty database of that schema.
-    pub fn new(name: &str, key: Arc<SecretKey>, roster: Roster, schema: &str) -> Node {
+    /// A node whose database is not made yet.
+    pub fn new(name: &str, key: Arc<SecretKey>) -> Node {
         let uri = format!("file:/{name}?vfs=memdb");
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
         let app = Connection::open_with_flags(&uri, flags).expect("a database in memory can be opened");
         app.execute_batch("PRAGMA foreign_keys = ON").expect("a pragma of every SQLite");
-        app.execute_batch(schema).expect("the workload's schema is valid");
-        Node { key, app, daemon: None, clock_offset: 0, life: 0, location: Location::Uri(uri), roster }
+        Node { key, app, daemon: None, clock_offset: 0, life: 0, stage: Stage::Unborn, location: Location::Uri(uri) }
     }
 
     /// Its name.
@@ -81,18 +96,64 @@ impl Node {
         let options = AttachOptions::default();
         let mut store = SqliteStore::open(&self.location, &options, self.id(), incarnation)
             .expect("a healthy database can be opened");
+        let entries = store.roster_entries().expect("the roster can be read");
+        let store = RefCell::new(store);
+        self.daemon = Some(Daemon { store, roster: None, acks: AckStore::new(), schedule, call: None, counter: now.0 });
+        if let Some(roster) = kept_roster(&entries) {
+            self.stand_on(roster, now);
+        }
+    }
+
+    /// Takes a whole roster: that of a mesh that this node founded or was let into.
+    pub fn enter(&mut self, roster: Roster, stage: Stage, now: WallTime) {
+        self.stage = stage;
+        self.keep_roster(&roster);
+        self.stand_on(roster, now);
+    }
+
+    /// Takes in entries of the roster: stored first, then believed.
+    pub fn adopt_roster(&mut self, entries: &[Arc<[u8]>], now: WallTime) -> Adopted {
+        let Some(mut roster) = self.daemon.as_ref().and_then(|daemon| daemon.roster.clone()) else {
+            return Adopted::default();
+        };
+        let adopted = roster.adopt(entries);
+        assert!(adopted.refused.is_empty(), "members sign what they may: {:?}", adopted.refused);
+        if !adopted.new.is_empty() {
+            self.keep_roster(&roster);
+            self.stand_on(roster, now);
+        }
+        adopted
+    }
+
+    fn keep_roster(&self, roster: &Roster) {
+        let Some(daemon) = &self.daemon else { return };
+        let entries: Vec<Vec<u8>> = roster.entries().map(|entry| entry.bytes().to_vec()).collect();
+        daemon.store.borrow_mut().keep_roster(&entries, &[], &[]).expect("the roster can be kept");
+    }
+
+    fn stand_on(&mut self, roster: Roster, now: WallTime) {
         let standing = Standing {
-            mesh: self.roster.mesh(),
+            mesh: roster.mesh(),
             signer: self.key.clone(),
-            epoch: self.roster.epoch(),
-            roster: self.roster.hash(),
+            epoch: roster.epoch(),
+            roster: roster.hash(),
             policies: Arc::new(PolicyHistory::default()),
             scope: Arc::new(Scope::default()),
         };
-        store.set_standing(standing, now).expect("a first standing");
-        let counter = now.0;
-        self.daemon = Some(Daemon { store: RefCell::new(store), acks: AckStore::new(), schedule, call: None, counter });
+        let Some(daemon) = &mut self.daemon else { return };
+        daemon.store.borrow_mut().set_standing(standing, now).expect("a standing can be taken up");
+        daemon.roster = Some(roster);
         self.acknowledge(now);
+    }
+
+    /// Whether it runs and is a member with a whole copy.
+    pub fn is_up(&self) -> bool {
+        self.daemon.is_some() && self.stage == Stage::In
+    }
+
+    /// The roster, while the node runs and belongs to the mesh.
+    pub fn roster(&self) -> Option<&Roster> {
+        self.daemon.as_ref().and_then(|daemon| daemon.roster.as_ref())
     }
 
     /// Kills the daemon.
@@ -103,7 +164,7 @@ impl Node {
 
     /// Seals what the application wrote; returns whether anything was sealed.
     pub fn seal(&mut self, now: WallTime) -> bool {
-        let Some(daemon) = &self.daemon else { return false };
+        let Some(daemon) = self.daemon.as_ref().filter(|_| self.stage == Stage::In) else { return false };
         let mut store = daemon.store.borrow_mut();
         let mut events = 0;
         if store.look().expect("looking works").dirty {
@@ -124,10 +185,10 @@ impl Node {
 
     /// Judges and applies what came.
     pub fn apply(&mut self, changesets: &[Arc<[u8]>], now: WallTime) -> Applied {
-        let Some(daemon) = &self.daemon else { return Applied::default() };
+        let Some((daemon, roster)) = self.daemon.as_ref().zip(self.roster()) else { return Applied::default() };
         let vector = daemon.store.borrow().position().vector;
         let hash_of = |dot: &_| daemon.store.borrow_mut().hash_of(dot).expect("the log can be read");
-        let sorted = sort_out(&Known { now, vector: &vector, roster: &self.roster, hash_of: &hash_of }, changesets);
+        let sorted = sort_out(&Known { now, vector: &vector, roster, hash_of: &hash_of }, changesets);
         let taken = take_all(&mut daemon.store.borrow_mut(), &sorted.take, now);
         let applied = Applied {
             vector: daemon.store.borrow().position().vector,
@@ -143,8 +204,9 @@ impl Node {
     /// Takes in acknowledgements of others.
     pub fn adopt_acks(&mut self, acks: &[Arc<[u8]>]) {
         let Some(daemon) = &mut self.daemon else { return };
+        let Some(roster) = &daemon.roster else { return };
         for bytes in acks {
-            if let Ok(ack) = SignedAck::verify(bytes, &self.roster) {
+            if let Ok(ack) = SignedAck::verify(bytes, roster) {
                 daemon.acks.keep(ack);
             }
         }
@@ -152,13 +214,13 @@ impl Node {
 
     /// Runs `body` with what an exchange needs to see.
     pub fn with_view<T>(&self, now: WallTime, body: impl FnOnce(&View<'_>) -> T) -> Option<T> {
-        let daemon = self.daemon.as_ref()?;
+        let daemon = self.daemon.as_ref().filter(|_| self.stage == Stage::In)?;
         let position = daemon.store.borrow().position();
         let schema = daemon.store.borrow().schema_fingerprint();
         let view = View {
             node: self.id(),
             incarnation: position.origin.incarnation,
-            roster: &self.roster,
+            roster: daemon.roster.as_ref()?,
             acks: &daemon.acks,
             vector: &position.vector,
             floor: &position.floor,
@@ -177,7 +239,8 @@ impl Node {
     }
 
     fn acknowledge(&mut self, now: WallTime) {
-        let Some(daemon) = &mut self.daemon else { return };
+        let Some(daemon) = self.daemon.as_mut().filter(|_| self.stage == Stage::In) else { return };
+        let Some(roster) = &daemon.roster else { return };
         let position = daemon.store.borrow().position();
         let known = daemon.acks.get(&self.key.node_id()).map(|ack| ack.ack().vector.clone());
         if known.as_ref() == Some(&position.vector) {
@@ -187,15 +250,22 @@ impl Node {
         assert!(known.is_none_or(|known| position.vector.includes(&known)), "an acknowledgement went backwards");
         daemon.counter += 1;
         let ack = Ack {
-            mesh: self.roster.mesh(),
+            mesh: roster.mesh(),
             origin: position.origin,
             counter: daemon.counter,
-            epoch: self.roster.epoch(),
+            epoch: roster.epoch(),
             at: now,
             vector: position.vector,
         };
         daemon.acks.keep(SignedAck::sign(ack, &*self.key));
     }
+}
+
+/// The roster that a database holds; none if its node belongs to no mesh.
+fn kept_roster(entries: &[Vec<u8>]) -> Option<Roster> {
+    let decoded = entries.iter().map(|bytes| Entry::decode(bytes).expect("what was kept can be read"));
+    let founding = decoded.into_iter().find(|entry| entry.parents().is_empty())?;
+    Some(Roster::from_entries(founding.mesh(), entries).expect("what was kept is whole"))
 }
 
 fn take_all(store: &mut SqliteStore, changesets: &[Changeset], now: WallTime) -> Tally {

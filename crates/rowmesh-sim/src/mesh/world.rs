@@ -6,13 +6,15 @@ use std::sync::Arc;
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::exchange::schedule::Tick;
 use rowmesh_core::exchange::{Answer, Dialer, Failure, Options, Responder, Schedule, Step, Timing};
+use rowmesh_core::ident::{MeshId, NodeId};
 use rowmesh_core::roster::{NewMember, Role, Roster};
 use rowmesh_core::sign::{SecretKey, Signer};
 use rowmesh_core::store::Store;
 use rowmesh_core::wire::message::Path;
 use rowmesh_core::wire::{Request, Response};
 
-use super::node::{Call, Node};
+use super::joining::Application;
+use super::node::{Call, Node, Stage};
 use super::{Report, oracle, workload};
 use crate::rng::Rng;
 
@@ -33,11 +35,24 @@ const ANSWER_MS: u64 = 20_000;
 /// Cycles of the exchange interval within which everything must be quiet after healing (O12).
 const CYCLES_TO_QUIET: u64 = 10;
 
+/// Who is a member when a run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// Everybody.
+    Whole,
+    /// All but the last node, which joins while the others write.
+    OneJoins,
+    /// The first alone, whose database held rows before; the others join it or one another.
+    AllJoin,
+}
+
 /// What may go wrong in a run.
 #[derive(Debug, Clone)]
 pub struct Faults {
     /// How many nodes.
     pub nodes: usize,
+    /// Who of them is a member when it begins.
+    pub beginning: Beginning,
     /// How long faults last, milliseconds.
     pub duration_ms: u64,
     /// Messages lost, of a hundred.
@@ -63,6 +78,13 @@ impl Faults {
     pub fn draw(rng: &mut Rng) -> Faults {
         Faults {
             nodes: rng.between(2, 4),
+            beginning: *rng.pick(&[
+                Beginning::Whole,
+                Beginning::Whole,
+                Beginning::OneJoins,
+                Beginning::OneJoins,
+                Beginning::AllJoin,
+            ]),
             duration_ms: rng.between(2, 6) as u64 * 60_000,
             loss: *rng.pick(&[0, 0, 5, 30]),
             duplication: *rng.pick(&[0, 10, 50]),
@@ -81,10 +103,13 @@ impl Faults {
 }
 
 /// Everything that can happen.
-enum Happening {
+pub(super) enum Happening {
     Write(usize),
-    Look(usize),
-    Call(usize),
+    Look { node: usize, life: u64 },
+    Call { node: usize, life: u64 },
+    Come(usize),
+    Ask { node: usize, life: u64 },
+    Piece { from: usize, from_life: u64, to: usize, to_life: u64, at: (u64, u64), bytes: Vec<u8> },
     Request { from: usize, life: u64, to: usize, id: u64, path: Path, body: Vec<u8> },
     Response { to: usize, life: u64, id: u64, path: Path, body: Vec<u8> },
     GiveUp { node: usize, life: u64, id: u64 },
@@ -101,19 +126,23 @@ pub struct World {
     pub nodes: Vec<Node>,
     /// Values seen in tables before healing: none of them may be forgotten.
     pub witnessed: BTreeSet<String>,
+    /// Nodes that have come and are not in yet.
+    pub(super) applications: BTreeMap<usize, Application>,
+    pub(super) rng: Rng,
+    pub(super) faults: Faults,
+    pub(super) now: u64,
+    pub(super) requests: u64,
+    pub(super) messages: u64,
+    pub(super) joins: u64,
+    pub(super) mesh: MeshId,
+    pub(super) broken: BTreeSet<(usize, usize)>,
     seed: u64,
-    rng: Rng,
-    faults: Faults,
-    now: u64,
     ends: u64,
     queue: BTreeMap<(u64, u64), Happening>,
     sequence: u64,
-    requests: u64,
-    broken: BTreeSet<(usize, usize)>,
     trace: blake3::Hasher,
     counters: Vec<u64>,
     writes: u64,
-    messages: u64,
     crashes: u64,
     writing: bool,
 }
@@ -123,12 +152,9 @@ impl World {
     pub fn new(seed: u64, mut rng: Rng, faults: Faults) -> World {
         let keys: Vec<Arc<SecretKey>> =
             (0..faults.nodes).map(|node| Arc::new(SecretKey::from_seed([node as u8 + 1; 32]))).collect();
-        let roster = found(&keys);
         let instance = INSTANCES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let nodes: Vec<Node> = (keys.into_iter().enumerate())
-            .map(|(node, key)| {
-                Node::new(&format!("sim-{instance}-{seed}-{node}"), key, roster.clone(), workload::SCHEMA)
-            })
+            .map(|(node, key)| Node::new(&format!("sim-{instance}-{seed}-{node}"), key))
             .collect();
         let offsets: Vec<i64> =
             nodes.iter().map(|_| rng.below(2 * faults.skew_ms + 1) as i64 - faults.skew_ms as i64).collect();
@@ -136,29 +162,72 @@ impl World {
         let mut world = World {
             nodes,
             witnessed: BTreeSet::new(),
-            seed,
+            applications: BTreeMap::new(),
             rng,
             now: EPOCH_MS,
+            requests: 0,
+            messages: 0,
+            joins: 0,
+            mesh: MeshId([0; 32]),
+            broken: BTreeSet::new(),
+            seed,
             ends: EPOCH_MS + faults.duration_ms,
             faults,
             queue: BTreeMap::new(),
             sequence: 0,
-            requests: 0,
-            broken: BTreeSet::new(),
             trace: blake3::Hasher::new(),
             counters,
             writes: 0,
-            messages: 0,
             crashes: 0,
             writing: true,
         };
         for (node, offset) in offsets.into_iter().enumerate() {
             world.nodes[node].clock_offset = offset;
-            world.start(node);
-            world.plan_write(node);
         }
+        world.begin();
         world.plan_faults();
         world
+    }
+
+    /// Founds the mesh, and plans when those come who are not in it from the start.
+    fn begin(&mut self) {
+        let members = match self.faults.beginning {
+            Beginning::Whole => self.nodes.len(),
+            Beginning::OneJoins => self.nodes.len() - 1,
+            Beginning::AllJoin => 1,
+        };
+        let keys: Vec<Arc<SecretKey>> = self.nodes.iter().map(|node| node.key.clone()).collect();
+        let roster = found(&keys[..members]);
+        self.mesh = roster.mesh();
+        for node in 0..members {
+            self.make_schema(node);
+            if self.faults.beginning == Beginning::AllJoin {
+                self.write_before(node);
+            }
+            self.nodes[node].stage = Stage::Outside;
+            self.start(node);
+            let now = self.wall(node);
+            self.nodes[node].enter(roster.clone(), Stage::In, now);
+            self.take_up(node);
+            self.plan_write(node);
+        }
+        for node in members..self.nodes.len() {
+            let when = self.rng.below(self.faults.duration_ms as usize / 2) as u64;
+            self.plan(when, Happening::Come(node));
+        }
+    }
+
+    /// Rows that stand in a database before Rowmesh comes to it.
+    fn write_before(&mut self, node: usize) {
+        for _ in 0..self.rng.between(1, 12) {
+            let World { nodes, rng, counters, .. } = self;
+            workload::act(&nodes[node].app, rng, node, &mut counters[node]);
+        }
+    }
+
+    /// The application's own migrations.
+    pub(super) fn make_schema(&self, node: usize) {
+        self.nodes[node].app.execute_batch(workload::SCHEMA).expect("the workload's schema is valid");
     }
 
     /// Runs with faults until their time is over.
@@ -176,9 +245,7 @@ impl World {
             !matches!(happening, Happening::Write(_) | Happening::Kill(_) | Happening::Break(..) | Happening::Jump(_))
         });
         for node in 0..self.nodes.len() {
-            if self.nodes[node].daemon.is_none() {
-                self.start(node);
-            }
+            self.start(node);
         }
         // A clock that ran ahead is believed once true time has caught up with what it stamped.
         let ahead = self.nodes.iter().map(|node| node.clock_offset.unsigned_abs()).max().unwrap_or_default();
@@ -205,6 +272,7 @@ impl World {
             messages: self.messages,
             conflicts: oracle::ledger(&self.nodes[0].app).len(),
             crashes: self.crashes,
+            joins: self.joins,
         }
     }
 
@@ -223,8 +291,14 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Write(node) => self.write(node),
-            Happening::Look(node) => self.look(node),
-            Happening::Call(node) => self.call_whoever_is_due(node),
+            Happening::Look { node, life } => self.look(node, life),
+            Happening::Call { node, life } => self.call_whoever_is_due(node, life),
+            Happening::Come(node) => self.come(node),
+            Happening::Ask { node, life } => self.ask(node, life),
+            Happening::Piece { from, from_life, to, to_life, at, bytes } => {
+                let both_live = self.nodes[from].life == from_life && self.nodes[to].life == to_life;
+                self.take_piece(from, to, at, &bytes, both_live);
+            }
             Happening::Request { from, life, to, id, path, body } => self.answer(from, life, to, id, path, &body),
             Happening::Response { to, life, id, path, body } => self.take_response(to, life, id, path, &body),
             Happening::GiveUp { node, life, id } => self.give_up(node, life, id),
@@ -245,12 +319,12 @@ impl World {
         }
     }
 
-    fn plan(&mut self, after: u64, happening: Happening) {
+    pub(super) fn plan(&mut self, after: u64, happening: Happening) {
         self.sequence += 1;
         self.queue.insert((self.now + after, self.sequence), happening);
     }
 
-    fn plan_write(&mut self, node: usize) {
+    pub(super) fn plan_write(&mut self, node: usize) {
         let pause = self.rng.between(1, 2 * 60_000 / self.faults.writes_per_minute) as u64;
         self.plan(pause, Happening::Write(node));
     }
@@ -279,21 +353,40 @@ impl World {
         }
     }
 
-    fn start(&mut self, node: usize) {
-        if self.nodes[node].daemon.is_some() {
+    /// Starts a node that is down, if its database is there.
+    pub(super) fn start(&mut self, node: usize) {
+        if self.nodes[node].daemon.is_some() || self.nodes[node].stage == Stage::Unborn {
             return;
         }
-        let mut schedule = Schedule::new(Timing::default());
-        for peer in 0..self.nodes.len() {
-            if peer != node {
-                let random = self.rng.bits();
-                schedule.add(Tick(self.now), self.nodes[peer].id(), random);
-            }
-        }
         let now = self.wall(node);
-        self.nodes[node].start(now, schedule);
-        self.plan(self.rng_pause(LOOK_MS), Happening::Look(node));
-        self.plan(self.rng_pause(LOOK_MS), Happening::Call(node));
+        self.nodes[node].start(now, Schedule::new(Timing::default()));
+        let life = self.nodes[node].life;
+        match self.nodes[node].stage {
+            Stage::In => self.take_up(node),
+            _ => self.plan(self.rng_pause(LOOK_MS), Happening::Ask { node, life }),
+        }
+    }
+
+    /// A member with a whole copy begins to look at its database and to call the others.
+    pub(super) fn take_up(&mut self, node: usize) {
+        self.follow_roster(node);
+        let life = self.nodes[node].life;
+        self.plan(self.rng_pause(LOOK_MS), Happening::Look { node, life });
+        self.plan(self.rng_pause(LOOK_MS), Happening::Call { node, life });
+    }
+
+    /// Calls everybody whom the roster names.
+    pub(super) fn follow_roster(&mut self, node: usize) {
+        let (me, tick) = (self.nodes[node].id(), Tick(self.now));
+        let members: Vec<NodeId> = self.nodes[node].roster().map_or_else(Vec::new, |roster| {
+            roster.members().map(|(member, _)| *member).filter(|member| *member != me).collect()
+        });
+        let World { nodes, rng, .. } = self;
+        let Some(daemon) = &mut nodes[node].daemon else { return };
+        let known: BTreeSet<NodeId> = daemon.schedule.peers().copied().collect();
+        for member in members.into_iter().filter(|member| !known.contains(member)) {
+            daemon.schedule.add(tick, member, rng.bits());
+        }
     }
 
     fn rng_pause(&self, below: u64) -> u64 {
@@ -317,7 +410,10 @@ impl World {
         self.plan_write(node);
     }
 
-    fn look(&mut self, node: usize) {
+    fn look(&mut self, node: usize, life: u64) {
+        if self.nodes[node].life != life {
+            return;
+        }
         let now = self.wall(node);
         if self.nodes[node].seal(now) {
             let tick = Tick(self.now);
@@ -325,18 +421,17 @@ impl World {
                 daemon.schedule.nudge(tick);
             }
         }
-        if self.nodes[node].daemon.is_some() {
-            let pause = if self.writing { LOOK_MS } else { QUIET_LOOK_MS };
-            self.plan(pause, Happening::Look(node));
-        }
+        let pause = if self.writing { LOOK_MS } else { QUIET_LOOK_MS };
+        self.plan(pause, Happening::Look { node, life });
     }
 
-    fn call_whoever_is_due(&mut self, node: usize) {
+    fn call_whoever_is_due(&mut self, node: usize, life: u64) {
         let tick = Tick(self.now);
-        let Some(daemon) = &mut self.nodes[node].daemon else { return };
+        let is_same = self.nodes[node].life == life;
+        let Some(daemon) = self.nodes[node].daemon.as_mut().filter(|_| is_same) else { return };
         let due = if daemon.call.is_none() { daemon.schedule.poll_due(tick) } else { None };
         let pause = if self.writing { CALL_MS } else { QUIET_CALL_MS };
-        self.plan(pause, Happening::Call(node));
+        self.plan(pause, Happening::Call { node, life });
         let Some(peer) = due else { return };
         let position = self.nodes.iter().position(|other| other.id() == peer).expect("only members are called");
         let call = Call { peer: position, dialer: Dialer::new(peer, Options::default()), waiting_for: 0 };
@@ -350,7 +445,11 @@ impl World {
             let Some(step) = self.nodes[node].with_view(now, |view| call.dialer.poll_step(view)) else { return };
             match step {
                 Step::Send(request) => return self.send_request(node, call, &request),
-                Step::AdoptRoster(_) => unreachable!("all nodes begin with the whole roster"),
+                Step::AdoptRoster(entries) => {
+                    let adopted = self.nodes[node].adopt_roster(&entries, now);
+                    self.follow_roster(node);
+                    call.dialer.handle_roster_adopted(&adopted);
+                }
                 Step::AdoptAcks(acks) => {
                     self.nodes[node].adopt_acks(&acks);
                     call.dialer.handle_acks_adopted();
@@ -364,20 +463,21 @@ impl World {
                     let batch = daemon.store.borrow_mut().read_log(&request).expect("the log can be read");
                     call.dialer.handle_log(batch);
                 }
-                Step::Done(summary) => return self.end_call(node, call.peer, true, summary.unfinished),
-                Step::Failed(..) => return self.end_call(node, call.peer, false, false),
+                Step::Done(summary) => return self.end_call(node, call.peer, Ok(summary.unfinished)),
+                Step::Failed(failure, _) => return self.end_call(node, call.peer, Err(failure.may_retry())),
             }
         }
     }
 
-    fn end_call(&mut self, node: usize, peer: usize, well: bool, more: bool) {
+    /// `ended` says whether there is more to do, or whether calling again may help.
+    fn end_call(&mut self, node: usize, peer: usize, ended: Result<bool, bool>) {
         let (tick, random, peer) = (Tick(self.now), self.rng.bits(), self.nodes[peer].id());
         let Some(daemon) = &mut self.nodes[node].daemon else { return };
-        match well {
-            true => daemon.schedule.succeeded(tick, &peer, more, false, random),
-            false => daemon.schedule.failed(tick, &peer, true, random),
+        match ended {
+            Ok(more) => daemon.schedule.succeeded(tick, &peer, more, false, random),
+            Err(may_retry) => daemon.schedule.failed(tick, &peer, may_retry, random),
         }
-        self.note(&[b'e', node as u8, u8::from(well)]);
+        self.note(&[b'e', node as u8, u8::from(ended.is_ok())]);
     }
 
     fn send_request(&mut self, node: usize, mut call: Call, request: &Request) {
@@ -394,7 +494,7 @@ impl World {
     }
 
     /// Puts a message on a link: it may be lost, delayed, come twice, overtake others.
-    fn transmit(&mut self, from: usize, to: usize, message: &dyn Fn() -> Happening) {
+    pub(super) fn transmit(&mut self, from: usize, to: usize, message: &dyn Fn() -> Happening) {
         if self.broken.contains(&(from, to)) || self.rng.chance(self.faults.loss) {
             return;
         }
@@ -434,9 +534,18 @@ impl World {
                 response
             }
             Answer::Apply(changesets) => Responder::applied(self.nodes[to].apply(&changesets, now)),
-            Answer::AdoptRoster(_) | Answer::Wait(_) | Answer::Join(_) | Answer::Snapshot(_) => {
-                unreachable!("this simulator asks for none of these")
+            Answer::AdoptRoster(entries) => {
+                let adopted = self.nodes[to].adopt_roster(&entries, now);
+                self.follow_roster(to);
+                let Some(response) = self.nodes[to].with_view(now, |view| Responder::roster_adopted(view, &adopted))
+                else {
+                    return;
+                };
+                response
             }
+            Answer::Join(join) => self.let_in(to, from, &join),
+            Answer::Snapshot(_) => return self.send_copy(to, from, life, id),
+            Answer::Wait(_) => unreachable!("nobody waits in this simulator"),
         };
         let body = response.encode();
         self.transmit(to, from, &|| Happening::Response { to: from, life, id, path, body: body.clone() });
@@ -446,8 +555,11 @@ impl World {
         self.note(body);
         self.messages += 1;
         let now = self.wall(node);
-        let Some(mut call) = self.waiting_call(node, life, id) else { return };
         let response = Response::decode(path, body).expect("what this simulator sends can be read");
+        if path == Path::Join {
+            return self.joined(node, life, response);
+        }
+        let Some(mut call) = self.waiting_call(node, life, id) else { return };
         self.nodes[node].with_view(now, |view| call.dialer.handle_response(view, response));
         self.drive(node, call);
     }
@@ -466,14 +578,14 @@ impl World {
         if is_it { daemon.call.take() } else { None }
     }
 
-    fn note(&mut self, bytes: &[u8]) {
+    pub(super) fn note(&mut self, bytes: &[u8]) {
         self.trace.update(&self.now.to_be_bytes());
         self.trace.update(blake3::hash(bytes).as_bytes());
     }
 
     /// Remembers every value that stands in a table now and is unlike any other.
     fn witness(&mut self) {
-        for node in &self.nodes {
+        for node in self.nodes.iter().filter(|node| oracle::has_tables(&node.app)) {
             let names = oracle::query(
                 &node.app,
                 "SELECT name FROM customers UNION SELECT phone FROM customers WHERE phone IS NOT NULL",

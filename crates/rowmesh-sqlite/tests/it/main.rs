@@ -1,4 +1,5 @@
 //! Tests of the store against real SQLite files.
 
+mod joining;
 mod mesh;
 mod travel;

@@ -40,6 +40,22 @@ impl Node {
         Node { name, app, store, path, key, _folder: folder }
     }
 
+    /// A node that captures already and knows no roster yet: [`Node::stand`] makes it a member.
+    pub fn outside(name: u8, schema: &str) -> Node {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db");
+        let app = open_app(&path);
+        app.execute_batch(schema).unwrap();
+        let key = Arc::new(SecretKey::from_seed([name; 32]));
+        let store = attach_store(&path, &key);
+        Node { name, app, store, path, key, _folder: folder }
+    }
+
+    /// Lets the store know the roster.
+    pub fn stand(&mut self) {
+        self.store.set_standing(standing(&self.key), now()).unwrap();
+    }
+
     /// Runs statements as the application.
     pub fn run(&self, sql: &str) {
         self.app.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
@@ -171,18 +187,25 @@ pub fn now() -> WallTime {
     WallTime(since.as_millis() as u64)
 }
 
-fn open_store(path: &std::path::Path, key: &Arc<SecretKey>) -> SqliteStore {
+pub fn open_store(path: &std::path::Path, key: &Arc<SecretKey>) -> SqliteStore {
+    let mut store = attach_store(path, key);
+    store.set_standing(standing(key), now()).unwrap();
+    store
+}
+
+fn attach_store(path: &std::path::Path, key: &Arc<SecretKey>) -> SqliteStore {
     let location = Location::File(path.to_owned());
     let incarnation = Incarnation { count: 1, nonce: 1 };
-    let mut store = SqliteStore::open(&location, &AttachOptions::default(), key.node_id(), incarnation).unwrap();
-    let standing = Standing {
+    SqliteStore::open(&location, &AttachOptions::default(), key.node_id(), incarnation).unwrap()
+}
+
+fn standing(key: &Arc<SecretKey>) -> Standing {
+    Standing {
         mesh: MESH,
         signer: key.clone(),
         epoch: 1,
         roster: Digest::default(),
         policies: Arc::new(PolicyHistory::default()),
         scope: Arc::new(Scope::default()),
-    };
-    store.set_standing(standing, now()).unwrap();
-    store
+    }
 }

@@ -5,6 +5,7 @@
 //! for each row that may leave, and where a verdict differs from the one remembered, the same for the rows at the end of
 //! [`Coverage::children_of`] and [`Coverage::needs_of`].
 
+mod binding;
 pub mod condition;
 pub mod coverage;
 pub mod error;
@@ -142,7 +143,7 @@ impl Scope {
     /// a table that cannot be judged waits ([`Travel::Waits`]), the others go on. `schemas` are *all* tables of the database, those
     /// that stay at home too, so that ownership is found through them.
     pub fn cover_here(&self, schemas: &[TableSchema]) -> Coverage {
-        coverage::build(schemas, &self.filters, &|table| self.tables.decide(table), &|table| match &self.accepted {
+        binding::build(schemas, &self.filters, &|table| self.tables.decide(table), &|table| match &self.accepted {
             Accepted::All => true,
             Accepted::Only(tables) => tables.contains(table) || self.tables.names(table),
         })

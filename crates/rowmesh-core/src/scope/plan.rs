@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::scope::SeveralOwners;
-use crate::scope::coverage::{Coverage, Doubt, FilterIx, Travel, names_of, spell};
+use crate::scope::binding::{names_of, spell};
+use crate::scope::coverage::{Coverage, Doubt, FilterIx, Travel};
 use crate::scope::error::ScopeError;
 use crate::value::{ColumnName, TableName};
 

@@ -1,6 +1,7 @@
 //! What one seal round produced: events with a signed, chained header. Verified is a type of its own, so that nothing unsigned
 //! can be applied by mistake. Ordering, storing and sending changesets are not here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -101,10 +102,10 @@ impl Claimed {
         }
         let header_bytes = input.bytes("header", limits::CHANGESET_BYTES_MAX)?;
         let signature = input.array("signature")?;
-        let SignedParts { header, shapes_hash, events_root, event_count } = decode_header(header_bytes)?;
+        let SignedParts { header, elders, shapes_hash, events_root, event_count } = decode_header(header_bytes)?;
         let shapes_bytes = input.bytes("tables", limits::CHANGESET_BYTES_MAX)?;
         let shapes = decode_shapes(shapes_bytes)?;
-        let origins = origins_of(&header.context.vector, header.dot.origin);
+        let origins = origins_of(&header.context.vector, header.dot.origin, &elders);
         let (events, checksums) = decode_events(&mut input, &shapes, &origins, event_count)?;
         input.end("changeset")?;
         let dot = header.dot;
@@ -150,7 +151,8 @@ impl Claimed {
 impl Changeset {
     /// Seals events into a changeset: encodes, hashes, signs.
     pub fn seal(header: Header, shapes: Vec<TableShape>, events: Vec<Event>, signer: &dyn Signer) -> Changeset {
-        let origins = origins_of(&header.context.vector, header.dot.origin);
+        let elders = elders_of(&events, &header);
+        let origins = origins_of(&header.context.vector, header.dot.origin, &elders);
         let mut checksums = Vec::with_capacity(events.len());
         let mut event_section = Writer::default();
         let mut one = Writer::default();
@@ -166,6 +168,7 @@ impl Changeset {
 
         let parts = SignedParts {
             header,
+            elders,
             shapes_hash: Digest::of(&shape_section.0),
             events_root: root_of(&checksums),
             event_count: events.len(),
@@ -255,18 +258,32 @@ pub fn event_salt(secret: &[u8; 32], dot: Dot, position: usize) -> [u8; 16] {
 
 struct SignedParts {
     header: Header,
+    /// Origins of births that the events name and the context does not: incarnations that are closed and that all have seen whole, so that
+    /// no version vector has to name them any more. Sorted.
+    elders: Vec<Origin>,
     shapes_hash: Digest,
     events_root: Digest,
     event_count: usize,
 }
 
-/// The list that births in events point into: every origin of the context and the changeset's own, sorted.
-fn origins_of(vector: &VersionVector, own: Origin) -> Vec<Origin> {
-    let mut origins: Vec<Origin> = vector.dots().map(|dot| dot.origin).collect();
-    if let Err(position) = origins.binary_search(&own) {
-        origins.insert(position, own);
-    }
+/// The list that births in events point into: every origin of the context, the changeset's own and the elders, sorted.
+fn origins_of(vector: &VersionVector, own: Origin, elders: &[Origin]) -> Vec<Origin> {
+    let mut origins: Vec<Origin> = vector.dots().map(|dot| dot.origin).chain(elders.iter().copied()).collect();
+    origins.push(own);
+    origins.sort_unstable();
+    origins.dedup();
     origins
+}
+
+fn elders_of(events: &[Event], header: &Header) -> Vec<Origin> {
+    let is_known = |origin: &Origin| is_in_context(header, origin);
+    let births = events.iter().map(|event| event.birth_dot(header.dot).origin);
+    let elders: BTreeSet<Origin> = births.filter(|origin| !is_known(origin)).collect();
+    elders.into_iter().collect()
+}
+
+fn is_in_context(header: &Header, origin: &Origin) -> bool {
+    *origin == header.dot.origin || header.context.vector.get(origin) != Seq(0)
 }
 
 fn root_of(checksums: &[Digest]) -> Digest {
@@ -287,6 +304,8 @@ fn encode_header(parts: &SignedParts) -> Vec<u8> {
     out.number(header.epoch);
     out.raw(&header.roster.0);
     encode_context(&mut out, &header.context);
+    out.number(parts.elders.len() as u64);
+    parts.elders.iter().for_each(|origin| out.origin(origin));
     out.number(u64::from(header.part));
     out.number(u64::from(header.parts));
     out.number(header.sealed_at.0);
@@ -309,6 +328,8 @@ fn decode_header(bytes: &[u8]) -> Result<SignedParts, Malformed> {
     let epoch = input.bounded("epoch", limits::NUMBER_MAX)?;
     let roster = input.digest("roster hash")?;
     let context = decode_context(&mut input)?;
+    let count = input.count("origins of births", limits::ORIGINS_MAX)?;
+    let elders = (0..count).map(|_| input.origin("origin of births")).collect::<Result<Vec<_>, _>>()?;
     let part = input.bounded("part", u64::from(u32::MAX))? as u32;
     let parts = input.bounded("parts", u64::from(u32::MAX))? as u32;
     if part == 0 || part > parts {
@@ -329,11 +350,15 @@ fn decode_header(bytes: &[u8]) -> Result<SignedParts, Malformed> {
         sealed_at: WallTime(input.bounded("sealed at", limits::NUMBER_MAX)?),
         lamport_max: Lamport(input.bounded("lamport", limits::NUMBER_MAX)?),
     };
+    let rises = elders.windows(2).all(|pair| pair[0] < pair[1]);
+    if !rises || elders.iter().any(|origin| is_in_context(&header, origin)) {
+        return Err(Malformed::Invalid("origins of births"));
+    }
     let shapes_hash = input.digest("tables hash")?;
     let events_root = input.digest("events root")?;
     let event_count = input.bounded("events", limits::CHANGESET_EVENTS_MAX as u64)? as usize;
     input.end("header")?;
-    Ok(SignedParts { header, shapes_hash, events_root, event_count })
+    Ok(SignedParts { header, elders, shapes_hash, events_root, event_count })
 }
 
 /// Appends a context's canonical bytes.
@@ -464,7 +489,10 @@ mod tests {
             extras: vec![(7, vec![1, 2])],
             ..insert.clone()
         };
-        let delete = Event { operation: Operation::Delete, written: vec![], ..update.clone() };
+        // Its birth was sealed by an incarnation that everybody has seen whole and no vector names any more.
+        let elder = Origin { incarnation: Incarnation { count: 0, nonce: 2 }, ..other };
+        let birth = Birth::At(Dot { origin: elder, seq: Seq(7) });
+        let delete = Event { operation: Operation::Delete, written: vec![], birth, ..update.clone() };
         let header = Header {
             mesh: MESH,
             dot: Dot { origin, seq: Seq(3) },

@@ -163,8 +163,7 @@ impl Event {
         match self.birth {
             Birth::Here => out.number(0),
             Birth::At(dot) => {
-                let index =
-                    origins.binary_search(&dot.origin).expect("a birth that the context covers has its origin there");
+                let index = origins.binary_search(&dot.origin).expect("the list has the origin of every birth");
                 out.number(index as u64 + 1);
                 out.number(dot.seq.0);
             }

@@ -59,8 +59,8 @@ pub enum Shown {
 /// Everything remembered of one row.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RowState {
-    /// The insert that made the row; of several under one natural key, the earliest.
-    pub birth: Option<Stamp>,
+    /// The inserts that no other known insert has seen, by stamp ascending: more than one where several nodes made the row at once.
+    pub births: Vec<Stamp>,
     /// Per column, by [`ColumnIx`].
     pub registers: Vec<Register>,
     /// Per origin its last write that no delete has seen, by origin ascending. The row lives while there is one (`update_wins`).
@@ -149,6 +149,11 @@ impl RowState {
         Merged { concurrent }
     }
 
+    /// The insert that made the row; of several at once, the earliest.
+    pub fn birth(&self) -> Option<&Stamp> {
+        self.births.first()
+    }
+
     /// The value shown in a column; `None` if no row is shown or the column was never written.
     pub fn shown_value(&self, column: ColumnIx) -> Option<&Value> {
         match &self.shown {
@@ -218,7 +223,9 @@ impl RowState {
         let unseen = self.writes().filter(|known| !arrival.has_seen(known)).copied().collect::<Vec<_>>();
         let stamp = arrival.stamp();
         if arrival.event.operation == Operation::Insert {
-            self.birth = Some(self.birth.map_or(stamp, |known| known.min(stamp)));
+            self.births.retain(|known| !arrival.has_seen(known));
+            let position = self.births.partition_point(|known| *known < stamp);
+            self.births.insert(position, stamp);
         }
         self.deletes.retain(|delete| !arrival.has_seen(delete));
         match self.live.binary_search_by_key(&stamp.dot.origin, |live| live.dot.origin) {
@@ -309,7 +316,7 @@ impl RowState {
 /// Every origin that a row state names, for whoever must number them before storing it.
 pub fn origins(state: &RowState) -> impl Iterator<Item = Origin> + '_ {
     let witnesses = state.witnesses.iter().map(|(stamp, _)| stamp);
-    state.birth.iter().chain(state.stamps()).chain(witnesses).map(|stamp| stamp.dot.origin)
+    state.births.iter().chain(state.stamps()).chain(witnesses).map(|stamp| stamp.dot.origin)
 }
 
 impl Stamp {

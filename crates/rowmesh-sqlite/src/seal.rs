@@ -325,7 +325,7 @@ impl Draft {
         // The capture time says when the user acted; it may not lie in our future, nor at or below what the row already knows.
         let captured = Lamport::at(pending.at.min(work.now));
         let lamport = captured.max(state.lamport_max().next());
-        let birth = match (operation, state.birth) {
+        let birth = match (operation, state.birth()) {
             (Operation::Update | Operation::Delete, Some(birth)) => Birth::At(birth.dot),
             _ => Birth::Here,
         };

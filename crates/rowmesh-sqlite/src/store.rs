@@ -432,9 +432,9 @@ fn adopt_row(
     let row = judgement.travelling(&row);
     let known = row_states::load(work.connection, work.origins, table.number, &key)?;
     if known != RowState::default() {
-        return Ok(known.birth.is_some_and(|birth| birth.dot == stamp.dot));
+        return Ok(known.births.iter().any(|birth| birth.dot == stamp.dot));
     }
-    let mut state = RowState { birth: Some(stamp), live: vec![stamp], shown: Shown::AsWritten, ..RowState::default() };
+    let mut state = RowState { births: vec![stamp], live: vec![stamp], shown: Shown::AsWritten, ..RowState::default() };
     for (column, value) in table.columns.iter().zip(&row) {
         state.write(*column, stamp, value.clone());
     }

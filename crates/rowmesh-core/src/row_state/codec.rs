@@ -40,7 +40,7 @@ pub fn encode(state: &RowState, origins: &mut dyn OriginTable, out: &mut Writer)
     stamps.collect(state);
     out.byte(VERSION);
     stamps.encode(origins, out);
-    out.number(state.birth.map_or(0, |birth| stamps.number(&birth) + 1));
+    encode_stamp_list(&state.births, &stamps, out);
     encode_stamp_list(&state.live, &stamps, out);
     encode_stamp_list(&state.deletes, &stamps, out);
     out.number(state.registers.len() as u64);
@@ -80,10 +80,7 @@ pub fn decode(input: &mut Reader<'_>, origins: &dyn OriginTable) -> Result<RowSt
         return Err(Malformed::Invalid("row state version"));
     }
     let stamps = Stamps::decode(input, origins)?;
-    let birth = match input.bounded("birth", stamps.0.len() as u64)? {
-        0 => None,
-        number => Some(stamps.0[number as usize - 1]),
-    };
+    let births = decode_stamp_list(input, &stamps)?;
     let live = decode_stamp_list(input, &stamps)?;
     let deletes = decode_stamp_list(input, &stamps)?;
     let count = input.count("registers", limits::COLUMNS_MAX)?;
@@ -100,7 +97,7 @@ pub fn decode(input: &mut Reader<'_>, origins: &dyn OriginTable) -> Result<RowSt
     let count = input.count("extras", limits::ORIGINS_MAX)?;
     let extras =
         (0..count).map(|_| Ok((stamps.read(input)?, decode_fields(input)?))).collect::<Result<_, Malformed>>()?;
-    Ok(RowState { birth, registers, live, deletes, witnesses, extras, shown })
+    Ok(RowState { births, registers, live, deletes, witnesses, extras, shown })
 }
 
 fn decode_fields(input: &mut Reader<'_>) -> Result<Extras, Malformed> {
@@ -116,7 +113,7 @@ struct Stamps(Vec<Stamp>);
 
 impl Stamps {
     fn collect(&mut self, state: &RowState) {
-        for stamp in state.birth.iter().chain(state.stamps()).chain(state.witnesses.iter().map(|(stamp, _)| stamp)) {
+        for stamp in state.births.iter().chain(state.stamps()).chain(state.witnesses.iter().map(|(stamp, _)| stamp)) {
             // Neighbouring columns mostly share a stamp: look at the last first.
             if self.0.last() != Some(stamp) && !self.0.contains(stamp) {
                 self.0.push(*stamp);

@@ -304,7 +304,7 @@ fn difference(a: &Folded, b: &Folded) -> String {
             parts.push(format!("{what} {a} against {b}"));
         }
     };
-    compare("birth", &a.birth, &b.birth);
+    compare("births", &a.births, &b.births);
     compare("live", &a.live, &b.live);
     compare("deletes", &a.deletes, &b.deletes);
     compare("columns", &a.columns, &b.columns);

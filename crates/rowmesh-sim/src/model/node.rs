@@ -229,7 +229,7 @@ impl Node {
             |column: &ColumnIx| state.register(*column).writes().iter().map(|w| (w.stamp, w.value.clone())).collect();
         let witness = |(stamp, image): &(Stamp, Vec<(ColumnIx, Value)>)| (*stamp, self.in_common_order(image));
         Folded {
-            birth: state.birth,
+            births: state.births.clone(),
             columns: self.columns.iter().map(writes).collect(),
             live: state.live.clone(),
             deletes: state.deletes.clone(),
@@ -307,7 +307,7 @@ impl Node {
         let values = after.iter().flatten().enumerate();
         let written = values.filter(|(column, value)| was(*column) != Some(value));
         let written = written.map(|(column, value)| (column as u16, value.clone())).collect();
-        let birth = match (operation, state.birth) {
+        let birth = match (operation, state.birth()) {
             (Operation::Insert, _) | (_, None) => Birth::Here,
             (_, Some(birth)) => Birth::At(birth.dot),
         };

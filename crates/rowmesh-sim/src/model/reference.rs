@@ -15,8 +15,8 @@ use super::history::{DrawnPolicy, EventSet, History, Record};
 /// A row state without anything local to a node.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Folded {
-    /// The earliest insert.
-    pub birth: Option<Stamp>,
+    /// The inserts that no other insert has seen, by stamp ascending.
+    pub births: Vec<Stamp>,
     /// Per column its maximal writes, by stamp ascending.
     pub columns: Vec<Vec<(Stamp, Value)>>,
     /// Per origin its last write that no delete has seen, by origin ascending.
@@ -63,10 +63,9 @@ struct Row<'h> {
 /// The state of a row once the known events are in.
 pub fn fold(history: &History, known: EventSet, row: usize) -> Folded {
     let row = Row::of(history, known, row);
-    let inserts = row.events.iter().filter(|(_, event)| event.operation == Operation::Insert);
     let columns: Vec<Vec<(Stamp, Value)>> = (0..row.columns).map(|column| row.maximal_writes(column)).collect();
     Folded {
-        birth: inserts.map(|(_, event)| event.stamp).min_by(order),
+        births: row.births(),
         live: row.live(),
         deletes: row.deletes(),
         has_left: row.unseen_deletes().any(|event| event.leaves),
@@ -151,6 +150,15 @@ impl<'h> Row<'h> {
 
     fn is_seen(&self, event: usize, by: impl Fn(&Record) -> bool) -> bool {
         self.events.iter().any(|(_, other)| other.seen.has(event) && by(other))
+    }
+
+    fn births(&self) -> Vec<Stamp> {
+        let is_insert = |event: &Record| event.operation == Operation::Insert;
+        let inserts = self.events.iter().filter(|(_, event)| is_insert(event));
+        let unseen = inserts.filter(|(number, _)| !self.is_seen(*number, is_insert));
+        let mut births: Vec<Stamp> = unseen.map(|(_, event)| event.stamp).collect();
+        births.sort_by(order);
+        births
     }
 
     fn maximal_writes(&self, column: usize) -> Vec<(Stamp, Value)> {

@@ -298,7 +298,7 @@ fn folded(state: &RowState) -> Folded {
         |column: u16| state.register(ColumnIx(column)).writes().iter().map(|w| (w.stamp, w.value.clone())).collect();
     let row = |image: &[(ColumnIx, Value)]| image.iter().map(|(_, value)| value.clone()).collect();
     Folded {
-        birth: state.birth,
+        births: state.births.clone(),
         columns: (0..3).map(writes).collect(),
         live: state.live.clone(),
         deletes: state.deletes.clone(),

@@ -143,7 +143,7 @@ impl Identity {
 impl Row {
     /// When it was born.
     pub fn born(&self) -> Stamp {
-        self.state.birth.expect("a row begins with its insert")
+        *self.state.birth().expect("a row begins with its insert")
     }
 }
 

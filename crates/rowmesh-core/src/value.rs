@@ -24,14 +24,30 @@ pub enum Value {
     /// IEEE 754 double.
     Real(f64),
     /// Text in the database's encoding; SQLite lets it hold bytes that are not UTF-8, and so do we.
-    Text(Vec<u8>),
+    Text(Bytes),
     /// Bytes.
-    Blob(Vec<u8>),
+    Blob(Bytes),
     /// Exact decimal of any length, in its shortest text that keeps the scale (`1.10` is not `1.1`).
     Decimal(String),
     /// A value of a type that has no form of its own here: the type's name and its canonical text.
     Typed(Arc<str>, String),
 }
+
+/// The bytes of a value: few in place, many shared. A row is copied again and again on its way; its long texts are not.
+#[derive(Clone)]
+pub struct Bytes(Held);
+
+#[derive(Clone)]
+enum Held {
+    Few(u8, [u8; FEW]),
+    Many(Arc<[u8]>),
+}
+
+/// As many as fit where the reference to shared ones would stand.
+const FEW: usize = 22;
+
+/// First byte of an encoded text.
+const TEXT: u8 = 3;
 
 /// Longest blob that JSON for people spells out; a longer one is named by length and hash.
 const BLOB_BYTES_SPELT: usize = 1_024;
@@ -39,7 +55,7 @@ const BLOB_BYTES_SPELT: usize = 1_024;
 impl Value {
     /// Text from a string.
     pub fn text(text: &str) -> Value {
-        Value::Text(text.as_bytes().to_vec())
+        Value::Text(text.as_bytes().into())
     }
 
     /// Whether it is NULL.
@@ -79,7 +95,7 @@ impl Value {
                 out.raw(&real_bits(*number).to_be_bytes());
             }
             Value::Text(bytes) => {
-                out.byte(3);
+                out.byte(TEXT);
                 out.bytes(bytes);
             }
             Value::Blob(bytes) => {
@@ -109,8 +125,8 @@ impl Value {
             0 => Value::Null,
             1 => Value::Integer(input.signed("integer")?),
             2 => Value::Real(decode_real(u64::from_be_bytes(input.array("real")?))?),
-            3 => Value::Text(input.bytes("text", limit)?.to_vec()),
-            4 => Value::Blob(input.bytes("blob", limit)?.to_vec()),
+            TEXT => Value::Text(input.bytes("text", limit)?.into()),
+            4 => Value::Blob(input.bytes("blob", limit)?.into()),
             5 => match input.byte("boolean")? {
                 0 => Value::Boolean(false),
                 1 => Value::Boolean(true),
@@ -131,6 +147,7 @@ impl Value {
             Value::Null => out.push_str("null"),
             Value::Boolean(truth) => out.push_str(if *truth { "true" } else { "false" }),
             Value::Integer(number) => write_display(out, number),
+            Value::Real(number) if is_short(*number) => write_display(out, &format_args!("{}.0", *number as i64)),
             Value::Real(number) if number.is_finite() => write_display(out, &format_args!("{number:?}")),
             Value::Real(number) => write_display(out, &format_args!("{{\"real\":\"{number}\"}}")),
             Value::Text(bytes) => match std::str::from_utf8(bytes) {
@@ -154,6 +171,48 @@ impl Value {
         let mut out = String::new();
         self.write_json(&mut out);
         out
+    }
+}
+
+impl From<&[u8]> for Bytes {
+    fn from(bytes: &[u8]) -> Bytes {
+        if bytes.len() > FEW {
+            return Bytes(Held::Many(bytes.into()));
+        }
+        let mut few = [0; FEW];
+        few[..bytes.len()].copy_from_slice(bytes);
+        Bytes(Held::Few(bytes.len() as u8, few))
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Bytes {
+        bytes.as_slice().into()
+    }
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Held::Few(length, bytes) => &bytes[..usize::from(*length)],
+            Held::Many(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Bytes {
+    fn eq(&self, other: &Bytes) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Bytes {}
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        (**self).fmt(f)
     }
 }
 
@@ -193,7 +252,7 @@ pub struct Key(pub Vec<u8>);
 impl Key {
     /// The key made of these values.
     pub fn of<'v>(values: impl IntoIterator<Item = &'v Value>) -> Key {
-        let mut out = Writer::default();
+        let mut out = Writer(Vec::with_capacity(40));
         for value in values {
             value.encode(&mut out);
         }
@@ -215,17 +274,25 @@ impl Key {
 
     /// For people: the bare value where there is one, else a JSON array.
     pub fn to_display(&self) -> String {
+        if let Some(text) = self.as_text() {
+            return text.to_owned();
+        }
         match self.values() {
-            Ok(values) if values.len() == 1 => match values[0].as_str() {
-                Some(text) => text.to_owned(),
-                None => values[0].to_json(),
-            },
+            Ok(values) if values.len() == 1 => values[0].to_json(),
             Ok(values) => {
                 let parts: Vec<String> = values.iter().map(Value::to_json).collect();
                 format!("[{}]", parts.join(","))
             }
             Err(_) => hex(&self.0),
         }
+    }
+
+    /// The text that it consists of, where it is one in UTF-8.
+    fn as_text(&self) -> Option<&str> {
+        let mut input = Reader::new(&self.0);
+        let is_text = input.byte("value").ok()? == TEXT;
+        let text = input.bytes("text", limits::EVENT_BYTES_MAX).ok().filter(|_| is_text && input.rest() == 0)?;
+        std::str::from_utf8(text).ok()
     }
 }
 
@@ -246,22 +313,31 @@ pub fn write_json_object<'v>(out: &mut String, fields: impl IntoIterator<Item = 
 /// Appends a JSON string.
 pub fn write_json_string(out: &mut String, text: &str) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if u32::from(c) < 0x20 => write_display(out, &format_args!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
+    let mut rest = text;
+    // What needs no escape, nearly always all of it, is copied as a whole.
+    while let Some(position) = rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        out.push_str(&rest[..position]);
+        match rest.as_bytes()[position] {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            control => write_display(out, &format_args!("\\u{control:04x}")),
         }
+        rest = &rest[position + 1..];
     }
+    out.push_str(rest);
     out.push('"');
 }
 
 fn write_display(out: &mut String, what: &dyn std::fmt::Display) {
     write!(out, "{what}").expect("writing to a String never fails");
+}
+
+/// Whether a real is a whole number that its shortest form writes out, with `.0` behind it: an amount, mostly.
+fn is_short(number: f64) -> bool {
+    number.fract() == 0.0 && number.abs() < 1e15 && (number != 0.0 || number.is_sign_positive())
 }
 
 fn real_bits(number: f64) -> u64 {
@@ -288,8 +364,8 @@ pub(crate) mod tests {
             any::<bool>().prop_map(Value::Boolean),
             any::<i64>().prop_map(Value::Integer),
             any::<u64>().prop_map(|bits| Value::Real(f64::from_bits(bits))),
-            any::<Vec<u8>>().prop_map(Value::Text),
-            any::<Vec<u8>>().prop_map(Value::Blob),
+            any::<Vec<u8>>().prop_map(|bytes| Value::Text(bytes.into())),
+            any::<Vec<u8>>().prop_map(|bytes| Value::Blob(bytes.into())),
             "-?[0-9]{1,30}(\\.[0-9]{1,30})?".prop_map(Value::Decimal),
             ("[a-z]{1,9}", ".{0,20}").prop_map(|(name, text)| Value::Typed(name.into(), text)),
         ]
@@ -330,6 +406,61 @@ pub(crate) mod tests {
         assert_eq!(Value::Real(f64::NAN), Value::Real(-f64::NAN));
     }
 
+    proptest! {
+        #[test]
+        fn reals_in_json_are_written_in_their_shortest_form(whole in -20_000_000_000_000_000i64..20_000_000_000_000_000, bits: u64) {
+            for number in [whole as f64, whole as f64 / 8.0, f64::from_bits(bits)] {
+                if number.is_finite() {
+                    prop_assert_eq!(Value::Real(number).to_json(), format!("{number:?}"));
+                }
+            }
+        }
+
+        #[test]
+        fn strings_in_json_have_every_control_quote_and_backslash_escaped(text in ".{0,40}|[\\x00-\\x7f]{0,40}") {
+            let mut expected = String::from("\"");
+            for c in text.chars() {
+                match c {
+                    '"' | '\\' => expected.extend(['\\', c]),
+                    '\n' => expected.push_str("\\n"),
+                    '\r' => expected.push_str("\\r"),
+                    '\t' => expected.push_str("\\t"),
+                    c if u32::from(c) < 0x20 => expected.push_str(&format!("\\u{:04x}", u32::from(c))),
+                    c => expected.push(c),
+                }
+            }
+            expected.push('"');
+            prop_assert_eq!(Value::text(&text).to_json(), expected);
+        }
+    }
+
+    #[test]
+    fn minus_zero_keeps_its_sign_in_json() {
+        assert_eq!(Value::Real(-0.0).to_json(), "-0.0");
+    }
+
+    #[test]
+    fn keys_are_shown_bare_where_they_are_one_value() {
+        let shown = |values: &[Value]| Key::of(values).to_display();
+        assert_eq!(shown(&[Value::text("a \"b\"")]), "a \"b\"");
+        assert_eq!(shown(&[Value::text("")]), "");
+        assert_eq!(shown(&[Value::Integer(-7)]), "-7");
+        assert_eq!(shown(&[Value::text("a"), Value::Integer(1)]), "[\"a\",1]");
+        assert_eq!(shown(&[Value::Text(vec![0xff].into())]), "{\"text\":\"ff\"}");
+        assert_eq!(Key(vec![TEXT, 9, 1]).to_display(), "030901");
+    }
+
+    #[test]
+    fn few_bytes_and_many_are_the_same_kind_of_bytes() {
+        for length in [0, 1, FEW - 1, FEW, FEW + 1, 1_000] {
+            let bytes: Vec<u8> = (0..length).map(|n| n as u8).collect();
+            let held = Bytes::from(bytes.clone());
+            assert_eq!(*held, *bytes);
+            assert_eq!(held, Bytes::from(&bytes[..]));
+            assert_ne!(held, Bytes::from([&bytes[..], &[7]].concat()));
+        }
+    }
+
     #[test]
     fn json_for_people_keeps_what_json_can_hold() {
         let values = [
@@ -337,7 +468,7 @@ pub(crate) mod tests {
             Value::Integer(1 << 60),
             Value::Real(0.1),
             Value::text("a\"\n\u{1}é"),
-            Value::Blob(vec![1, 255]),
+            Value::Blob(vec![1, 255].into()),
         ];
         let json: Vec<String> = values.iter().map(Value::to_json).collect();
         assert_eq!(json, ["null", "1152921504606846976", "0.1", "\"a\\\"\\n\\u0001é\"", "{\"blob\":\"01ff\"}"]);

@@ -189,7 +189,7 @@ mod tests {
         check("REAL", "1", Some(Value::Real(1.0)));
         check("DECIMAL", "1.50", Some(Value::Real(1.5)));
         check("BOOLEAN", "true", Some(Value::Integer(1)));
-        check("", "x'00ff'", Some(Value::Blob(vec![0, 255])));
+        check("", "x'00ff'", Some(Value::Blob(vec![0, 255].into())));
         check("TEXT", "NULL", Some(Value::Null));
         check("INTEGER", "1+2", Some(Value::Integer(3)));
         check("TEXT", "bare_word", Some(Value::text("bare_word")));

@@ -27,14 +27,19 @@ pub fn from_sqlite(value: ValueRef<'_>) -> Value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(number) => Value::Integer(number),
         ValueRef::Real(number) => Value::Real(number),
-        ValueRef::Text(bytes) => Value::Text(bytes.to_vec()),
-        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+        ValueRef::Text(bytes) => Value::Text(bytes.into()),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.into()),
     }
 }
 
 /// Columns `from..from + count` of a result row.
 pub fn read_values(row: &Row<'_>, from: usize, count: usize) -> rusqlite::Result<Vec<Value>> {
-    (from..from + count).map(|column| row.get_ref(column).map(from_sqlite)).collect()
+    // Collecting into a Result would let the vector grow step by step.
+    let mut values = Vec::with_capacity(count);
+    for column in from..from + count {
+        values.push(from_sqlite(row.get_ref(column)?));
+    }
+    Ok(values)
 }
 
 /// Binds values to consecutive parameters from `first` (counted from 1).

@@ -132,7 +132,7 @@ impl Setting {
 
     /// The value in the key column of a row.
     pub fn key_value(row: usize) -> Value {
-        Value::Text(vec![b'r', b'0' + row as u8])
+        Value::Text(vec![b'r', b'0' + row as u8].into())
     }
 
     /// The key of a row.

@@ -70,7 +70,7 @@ fn key_of(key: &value::Key) -> Key {
     values
         .map(|value| match value {
             value::Value::Integer(number) => Value::Integer(number),
-            value::Value::Text(text) => Value::Text(String::from_utf8(text).unwrap()),
+            value::Value::Text(text) => Value::Text(String::from_utf8(text.to_vec()).unwrap()),
             other => panic!("the application has no key with {other:?}"),
         })
         .collect()

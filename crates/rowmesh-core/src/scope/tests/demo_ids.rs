@@ -238,7 +238,8 @@ fn m3_the_demo_rule_judges_two_hundred_ids_as_a_person_would() {
 
 #[test]
 fn m3_an_id_that_is_null_or_no_text_is_not_covered() {
-    for id in [Value::Null, Value::Integer(5), Value::Real(5.0), Value::Blob(b"x-demo".to_vec()), Value::Boolean(true)]
+    for id in
+        [Value::Null, Value::Integer(5), Value::Real(5.0), Value::Blob(b"x-demo".to_vec().into()), Value::Boolean(true)]
     {
         let lookup = |_: &str| Some(id.clone());
         assert!(!filter().skip.evaluate(&lookup).is_true(), "{id:?}");

@@ -6,14 +6,18 @@ mod measure;
 mod nodes;
 mod pipeline;
 
+/// Rows of the part `pipeline` unless `rows=N` says otherwise: fewer under a profiler.
+const PIPELINE_ROWS: usize = 100_000;
+
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let (settings, wanted): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|word| word.contains('='));
+    let rows = settings.iter().find_map(|word| word.strip_prefix("rows=")?.parse().ok()).unwrap_or(PIPELINE_ROWS);
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     if is_wanted("capture") {
         capture::run();
     }
     if is_wanted("pipeline") {
-        pipeline::run();
+        pipeline::run(rows);
     }
     if is_wanted("nodes") {
         nodes::run();

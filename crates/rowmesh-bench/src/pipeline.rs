@@ -17,14 +17,13 @@ use rowmesh_sqlite::connection::Location;
 use rowmesh_sqlite::store::SqliteStore;
 use rusqlite::Connection;
 
-use crate::measure::time;
+use crate::measure::{cpu_time, time};
 
-const ROWS: usize = 100_000;
 const MESH: MeshId = MeshId([7; 32]);
 
 /// Measures and prints.
-pub fn run() {
-    println!("pipeline: {ROWS} row changes between two stores in two threads");
+pub fn run(rows: usize) {
+    println!("pipeline: {rows} row changes between two stores in two threads");
     let folder = tempfile::tempdir().expect("a folder for the measurement");
     let paths = [folder.path().join("a.db"), folder.path().join("b.db")];
     let schema =
@@ -40,29 +39,38 @@ pub fn run() {
     let mut b = open(&paths[1], 2);
 
     let insert = format!(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
          INSERT INTO products SELECT printf('%08x-product', i), 'sku' || i, 'Product ' || i, 9.5, 10, NULL, '2026-01-01', '2026-01-01' FROM n"
     );
     let update = "UPDATE products SET price = price + 1, updated_at = '2026-02-02'".to_owned();
     for (name, statement) in [("insert", insert), ("update", update)] {
         apps[0].execute_batch(&statement).expect("the application's statement");
-        let (bytes, sealing) = time(|| seal_all(&mut a));
-        report(&format!("{name}: seal"), sealing);
-        let (_, applying) = time(|| take_all(&mut a, &mut b));
-        report(&format!("{name}: read, verify, merge, apply"), applying);
-        println!("    {:.0} bytes of changesets a row", bytes as f64 / ROWS as f64);
+        let (bytes, sealing) = time_both(|| seal_all(&mut a));
+        report(&format!("{name}: seal"), rows, sealing);
+        let (_, applying) = time_both(|| take_all(&mut a, &mut b));
+        report(&format!("{name}: read, verify, merge, apply"), rows, applying);
+        println!("    {:.0} bytes of changesets a row", bytes as f64 / rows as f64);
     }
 
     apps[0].execute_batch("UPDATE products SET stock = stock - 1").expect("the application's statement");
-    let ((a, b), both) = time(|| seal_and_apply_together(a, b));
-    report("update: seal, verify, merge, apply at the same time", both);
-    sizes(&apps[0], ROWS);
+    let ((a, b), both) = time_both(|| seal_and_apply_together(a, b));
+    report("update: seal, verify, merge, apply at the same time", rows, both);
+    sizes(&apps[0], rows);
     let digests = [a, b].map(|mut store| store.content_digest().expect("the contents can be read"));
     println!("    contents {}", if digests[0] == digests[1] { "equal" } else { "DIFFER" });
 }
 
-fn report(name: &str, took: Duration) {
-    println!("  {name:<52} {:>9.0} rows/s   {:.2} s", ROWS as f64 / took.as_secs_f64(), took.as_secs_f64());
+fn report(name: &str, rows: usize, (took, cpu): (Duration, Duration)) {
+    let (took, cpu) = (took.as_secs_f64(), cpu.as_secs_f64());
+    println!("  {name:<52} {:>9.0} rows/s   {took:.2} s, of which {cpu:.2} s of processor time", rows as f64 / took);
+}
+
+/// The time that something took by the clock, and by the processor: on a busy machine only the latter means something.
+fn time_both<T>(what: impl FnOnce() -> T) -> (T, (Duration, Duration)) {
+    let used = || cpu_time(std::process::id()).unwrap_or_default();
+    let before = used();
+    let (result, took) = time(what);
+    (result, (took, used().saturating_sub(before)))
 }
 
 fn sizes(app: &Connection, rows: usize) {

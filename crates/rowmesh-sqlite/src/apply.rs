@@ -44,6 +44,7 @@ struct Passage {
     table: Option<Arc<Table>>,
     number: TableNumber,
     key: Key,
+    place: Option<row_states::Place>,
     state: RowState,
     /// What the ledger has to be brought up to date with, if anything.
     news: Option<News>,
@@ -82,7 +83,7 @@ pub fn retry_parked(work: &mut Work<'_>) -> Result<u64> {
     for (number, key) in parked::rows(work.connection)? {
         let state = row_states::load(work.connection, work.origins, number, &key)?;
         let table = work.registry.tracked(number).cloned();
-        passages.push(Passage { table, number, key, state, news: None, orphaned: None });
+        passages.push(Passage { table, number, key, place: None, state, news: None, orphaned: None });
     }
     settle(work, passages, None)?;
     Ok(parked::rows(work.connection)?.len() as u64)
@@ -167,7 +168,7 @@ fn recognise(work: &mut Work<'_>, changeset: &Changeset) -> Result<Vec<Known>> {
 }
 
 fn merge_event(work: &mut Work<'_>, changeset: &Changeset, event: &Event, known: &Known, key: Key) -> Result<Passage> {
-    let mut state = row_states::load(work.connection, work.origins, known.number, &key)?;
+    let (place, mut state) = row_states::recall(work, known.number, &key)?;
     let (was_contested, lived) = (state.is_contested(), !state.live.is_empty());
     let arrival = Arrival {
         event,
@@ -182,7 +183,7 @@ fn merge_event(work: &mut Work<'_>, changeset: &Changeset, event: &Event, known:
     let merged = state.merge(&arrival);
     let contested = was_contested || merged.concurrent || state.is_contested();
     let news = contested.then(|| News::of(changeset.dot(), lived, !state.live.is_empty()));
-    Ok(Passage { table: known.table.clone(), number: known.number, key, state, news, orphaned: None })
+    Ok(Passage { table: known.table.clone(), number: known.number, key, place, state, news, orphaned: None })
 }
 
 /// Writes what `show` chooses, parks what cannot be written, and remembers all of it.
@@ -227,7 +228,8 @@ fn follow_leaves(work: &mut Work<'_>, passages: &mut Vec<Passage>) -> Result<()>
             let state = row_states::load(work.connection, work.origins, number, &key)?;
             if state.is_shown() && known.insert((number, key.clone())) {
                 let table = work.registry.tracked(number).cloned();
-                passages.push(Passage { table, number, key, state, news: None, orphaned: Some(reason.clone()) });
+                let orphaned = Some(reason.clone());
+                passages.push(Passage { table, number, key, place: None, state, news: None, orphaned });
             }
         }
     }
@@ -268,7 +270,7 @@ fn remember(
     changeset: Option<&Changeset>,
     applied: &mut Applied,
 ) -> Result<()> {
-    let Passage { table, number, key, mut state, news, orphaned } = passage;
+    let Passage { table, number, key, place, mut state, news, orphaned } = passage;
     let was_shown = state.is_shown();
     match outcome {
         Outcome::Shown { row, written } => {
@@ -305,7 +307,7 @@ fn remember(
     if let Some(news) = news {
         work.refresh_ledger(number, &key, news)?;
     }
-    row_states::save(work, number, &key, &state, was_shown)
+    row_states::save_at(work, place, number, &key, &state, was_shown)
 }
 
 /// A row that came to stand under one that left the scope is no longer for others either: the next seal says so to them.

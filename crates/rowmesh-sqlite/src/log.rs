@@ -10,7 +10,7 @@ use rowmesh_core::exchange::{LogBatch, LogPicker, LogRequest, Pick};
 use rowmesh_core::ident::{Digest, Dot, Seq};
 use rowmesh_core::ledger::RowEvent;
 use rowmesh_core::row_state::OriginTable;
-use rowmesh_core::value::{Key, Value, write_json_object};
+use rowmesh_core::value::{Key, Value, write_json_string};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::fault::{Error, Result};
@@ -61,24 +61,24 @@ pub fn append_loaded(
         ])?;
     let first = connection.last_insert_rowid() * EVENTS_PER_CHANGESET;
     let mut statement = connection.prepare_cached(
-        "INSERT INTO rowmesh_events (id, t, row_hash, key, op, lamport, checksum, record_key, before_data, after_data)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO rowmesh_events (id, t, key, op, lamport, checksum, record_key, before_data, after_data)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
+    let names: Vec<Vec<String>> = changeset.shapes().iter().map(|shape| json_names(&shape.columns)).collect();
+    let mut images = Images::default();
     let events = changeset.events().iter().zip(changeset.checksums()).zip(rows).enumerate();
     for (position, ((event, checksum), (table, key))) in events {
-        let names = &changeset.shape(event).columns;
-        let before = (event.operation != Operation::Insert).then(|| image_json(names, &event.before));
+        images.draw(&names[usize::from(event.table)], event);
         statement.execute(params![
             first + position as i64,
             table.0,
-            row_hash(*table, key),
             key.0,
             event.operation as i64,
             event.lamport.0 as i64,
             checksum.0,
             key.to_display(),
-            before,
-            after_json(names, event),
+            (event.operation != Operation::Insert).then_some(&images.before),
+            (event.operation != Operation::Delete).then_some(&images.after),
         ])?;
     }
     Ok(())
@@ -176,9 +176,9 @@ pub fn events_of_row(
     table: TableNumber,
     key: &Key,
 ) -> Result<Vec<RowEvent>> {
-    let mut statement = connection
-        .prepare_cached("SELECT id FROM rowmesh_events WHERE row_hash = ?1 AND t = ?2 AND key = ?3 ORDER BY id")?;
-    let mut rows = statement.query(params![row_hash(table, key), table.0, key.0])?;
+    let mut statement =
+        connection.prepare_cached("SELECT id FROM rowmesh_events WHERE t = ?1 AND key = ?2 ORDER BY id")?;
+    let mut rows = statement.query(params![table.0, key.0])?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
@@ -195,16 +195,6 @@ pub fn events_of_row(
 pub fn row_event(changeset: &Changeset, event: &Event) -> RowEvent {
     let header = changeset.header();
     RowEvent::new(event, header.dot, &header.context, header.epoch, &changeset.shape(event).columns)
-}
-
-/// A short hash of a row's name, for finding its events.
-pub fn row_hash(table: TableNumber, key: &Key) -> i64 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&table.0.to_be_bytes());
-    hasher.update(&key.0);
-    let mut short = [0; 8];
-    hasher.finalize_xof().fill(&mut short);
-    i64::from_be_bytes(short)
 }
 
 fn number_of(origins: &Origins, dot: &Dot) -> Result<u32> {
@@ -237,33 +227,50 @@ fn decode(body: &[u8]) -> Result<Changeset> {
     Ok(claimed.trust_own_log())
 }
 
-fn image_json(names: &[Arc<str>], values: &[Value]) -> String {
-    let mut out = String::with_capacity(64 + values.iter().map(Value::weight).sum::<usize>() * 2);
-    write_json_object(&mut out, names.iter().map(|name| &**name).zip(values));
-    out
+/// A row before and after an event, as JSON for people. The room is used again for the next event.
+#[derive(Default)]
+struct Images {
+    before: String,
+    after: String,
 }
 
-fn after_json(names: &[Arc<str>], event: &Event) -> Option<String> {
-    match event.operation {
-        Operation::Delete => None,
-        Operation::Insert => {
-            let mut out = String::with_capacity(64 + event.weight() * 2);
-            write_json_object(
-                &mut out,
-                names.iter().map(|name| &**name).zip(event.written.iter().map(|(_, value)| value)),
-            );
-            Some(out)
-        }
-        Operation::Update => {
-            let mut values: Vec<&Value> = event.before.iter().collect();
-            for (column, value) in &event.written {
-                values[usize::from(*column)] = value;
+impl Images {
+    /// `names` are the columns as JSON has them. What an update left alone is written once and copied.
+    fn draw(&mut self, names: &[String], event: &Event) {
+        self.before.clear();
+        self.after.clear();
+        let mut written = event.written.iter().peekable();
+        for (column, name) in names.iter().enumerate() {
+            let start = self.before.len();
+            if let Some(value) = event.before.get(column) {
+                write_field(&mut self.before, name, value);
             }
-            let mut out = String::with_capacity(64 + event.weight() * 2);
-            write_json_object(&mut out, names.iter().map(|name| &**name).zip(values));
-            Some(out)
+            match written.next_if(|(position, _)| usize::from(*position) == column) {
+                Some((_, value)) => write_field(&mut self.after, name, value),
+                None => self.after.push_str(&self.before[start..]),
+            }
         }
+        self.before.push('}');
+        self.after.push('}');
     }
+}
+
+/// Names as JSON strings.
+fn json_names(names: &[Arc<str>]) -> Vec<String> {
+    let json = |name: &Arc<str>| {
+        let mut out = String::with_capacity(name.len() + 2);
+        write_json_string(&mut out, name);
+        out
+    };
+    names.iter().map(json).collect()
+}
+
+/// Appends one field of an object, which begins with its first field.
+fn write_field(out: &mut String, name: &str, value: &Value) {
+    out.push(if out.is_empty() { '{' } else { ',' });
+    out.push_str(name);
+    out.push(':');
+    value.write_json(out);
 }
 
 fn context_json(context: &Context) -> String {

@@ -2,7 +2,7 @@
 //! the statements that read and write a row. How a table is recognised is `catalog`'s business.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rowmesh_core::event::TableShape;
 use rowmesh_core::row_state::ColumnIx;
@@ -32,7 +32,15 @@ pub struct Table {
     select: String,
     insert: String,
     delete: String,
+    /// `UPDATE main.… SET` without and ` WHERE …` with the key, and what was made of them by the columns set.
+    update: (String, String),
+    updates: Mutex<HashMap<Vec<usize>, Arc<str>>>,
+    /// For each foreign key, whether the row that it names is here.
+    parents: Vec<String>,
 }
+
+/// Statements of one table by the columns that they set, at most.
+const UPDATES_MAX: usize = 64;
 
 /// All tables, tracked here or only known by name.
 #[derive(Default)]
@@ -182,6 +190,9 @@ impl Table {
             select: format!("SELECT {names_list} FROM main.{table} WHERE {by_key}"),
             insert: format!("INSERT INTO main.{table} ({names_list}) VALUES ({})", places.join(", ")),
             delete: format!("DELETE FROM main.{table} WHERE {by_key}"),
+            update: (format!("UPDATE main.{table} SET "), format!(" WHERE {by_key}")),
+            updates: Mutex::default(),
+            parents: schema.foreign_keys.iter().map(|key| exists_sql(&key.parent, &key.parent_columns)).collect(),
             schema,
         }
     }
@@ -224,18 +235,28 @@ impl Table {
         key: &[Value],
         changed: &[(usize, &Value)],
     ) -> rusqlite::Result<bool> {
-        let first = self.schema.key.len() + 1;
-        let sets: Vec<String> = (changed.iter().enumerate())
-            .map(|(n, (column, _))| format!("{} = ?{}", quote(&self.schema.columns[*column].name), first + n))
-            .collect();
-        let by_key: Vec<String> = (self.schema.key.iter().enumerate())
-            .map(|(n, column)| format!("{} IS ?{}", quote(&self.schema.columns[*column].name), n + 1))
-            .collect();
-        let (table, sets, by_key) = (quote(&self.schema.name), sets.join(", "), by_key.join(" AND "));
-        let mut statement = connection.prepare_cached(&format!("UPDATE main.{table} SET {sets} WHERE {by_key}"))?;
+        let columns: Vec<usize> = changed.iter().map(|(column, _)| *column).collect();
+        let mut statement = connection.prepare_cached(&self.update_sql(columns))?;
         bind_values(&mut statement, 1, key)?;
-        bind_values(&mut statement, first, changed.iter().map(|(_, value)| *value))?;
+        bind_values(&mut statement, self.schema.key.len() + 1, changed.iter().map(|(_, value)| *value))?;
         Ok(statement.raw_execute()? > 0)
+    }
+
+    fn update_sql(&self, columns: Vec<usize>) -> Arc<str> {
+        let mut known = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sql) = known.get(&columns) {
+            return sql.clone();
+        }
+        let first = self.schema.key.len() + 1;
+        let sets: Vec<String> = (columns.iter().enumerate())
+            .map(|(n, column)| format!("{} = ?{}", quote(&self.schema.columns[*column].name), first + n))
+            .collect();
+        let sql: Arc<str> = format!("{}{}{}", self.update.0, sets.join(", "), self.update.1).into();
+        if known.len() >= UPDATES_MAX {
+            known.clear();
+        }
+        known.insert(columns, sql.clone());
+        sql
     }
 
     /// Deletes a row; returns whether there was one.
@@ -297,13 +318,25 @@ impl Table {
         columns: &[ColumnName],
         values: &[&Value],
     ) -> rusqlite::Result<bool> {
-        let conditions: Vec<String> =
-            columns.iter().enumerate().map(|(n, column)| format!("{} = ?{}", quote(column), n + 1)).collect();
-        let sql = format!("SELECT 1 FROM main.{} WHERE {} LIMIT 1", quote(&self.schema.name), conditions.join(" AND "));
-        let mut statement = connection.prepare_cached(&sql)?;
-        bind_values(&mut statement, 1, values.iter().copied())?;
-        Ok(statement.raw_query().next()?.is_some())
+        exists(connection, &exists_sql(&self.schema.name, columns), values)
     }
+
+    /// Whether the row that a foreign key names, by its position in the schema, is here.
+    pub fn has_parent(&self, connection: &Connection, foreign_key: usize, values: &[&Value]) -> rusqlite::Result<bool> {
+        exists(connection, &self.parents[foreign_key], values)
+    }
+}
+
+fn exists_sql(table: &str, columns: &[ColumnName]) -> String {
+    let conditions: Vec<String> =
+        columns.iter().enumerate().map(|(n, column)| format!("{} = ?{}", quote(column), n + 1)).collect();
+    format!("SELECT 1 FROM main.{} WHERE {} LIMIT 1", quote(table), conditions.join(" AND "))
+}
+
+fn exists(connection: &Connection, sql: &str, values: &[&Value]) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached(sql)?;
+    bind_values(&mut statement, 1, values.iter().copied())?;
+    Ok(statement.raw_query().next()?.is_some())
 }
 
 /// A shared name from text in a result column.

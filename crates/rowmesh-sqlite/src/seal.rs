@@ -1,6 +1,7 @@
 //! The sealer: turns dirty keys into one signed changeset by comparing rows as they are with what was last shown. Reads the truth, never
 //! the order in which triggers fired. Runs inside a transaction that `store` began.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -86,14 +87,16 @@ pub fn seal_part(work: &mut Work<'_>, round: &mut Round) -> Result<SealedPart> {
             draft.look_for_missing(work, table)?;
         }
     }
-    delete_notes(work.connection, &spent)?;
+    let any_spent = !spent.is_empty();
+    delete_notes(work.connection, spent)?;
     let changeset = draft.finish(work, round)?;
-    Ok(SealedPart { changeset, more: !round.is_empty(), spent: !spent.is_empty() })
+    Ok(SealedPart { changeset, more: !round.is_empty(), spent: any_spent })
 }
 
 /// Reads the notes and orders the keys: what may stand parents first, then what may be gone children first.
 fn plan(connection: &Connection, registry: &Registry, round: &mut Round) -> Result<()> {
-    let mut found: HashMap<(TableNumber, Key), Pending> = HashMap::new();
+    let mut found: Vec<Pending> = Vec::new();
+    let mut positions: HashMap<(TableNumber, Key), usize> = HashMap::new();
     let mut statement = connection.prepare_cached(
         "SELECT id, t, op, at, k1, k2, k3, k4, k5, k6, k7, k8 FROM rowmesh_dirty ORDER BY id LIMIT ?1",
     )?;
@@ -109,14 +112,21 @@ fn plan(connection: &Connection, registry: &Registry, round: &mut Round) -> Resu
         let key = Key::of(&values);
         let gone = NotedOperation::from_number(row.get(2)?).may_remove();
         let at = WallTime(row.get::<_, i64>(3)?.max(0) as u64);
-        let new = || Pending { table: number, values, key: key.clone(), notes: Vec::new(), may_be_gone: false, at };
-        let pending = found.entry((number, key.clone())).or_insert_with(new);
+        let position = match positions.entry((number, key)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let key = new.key().1.clone();
+                found.push(Pending { table: number, values, key, notes: Vec::new(), may_be_gone: false, at });
+                *new.insert(found.len() - 1)
+            }
+        };
+        let pending = &mut found[position];
         pending.notes.push(id);
         pending.may_be_gone |= gone;
         pending.at = pending.at.max(at);
     }
-    delete_notes(connection, &unknown)?;
-    for pending in found.values() {
+    delete_notes(connection, unknown)?;
+    for pending in &found {
         let Some(table) = registry.tracked(pending.table) else { continue };
         // Noted once, the row as it stands is all that it was in this round; noted more often, it may have been more.
         let moved_on = pending.notes.len() > 1 && !table.schema.uniques.is_empty();
@@ -125,20 +135,23 @@ fn plan(connection: &Connection, registry: &Registry, round: &mut Round) -> Resu
         }
     }
     let rank = |pending: &Pending| registry.tracked(pending.table).map_or(0, |table| table.rank as i64);
-    let mut waiting: Vec<Pending> = found.into_values().collect();
-    waiting.sort_by_cached_key(|pending| {
+    found.sort_by_cached_key(|pending| {
         let rank = rank(pending);
         (pending.may_be_gone, if pending.may_be_gone { -rank } else { rank }, pending.notes.first().copied())
     });
     round.part = 0;
-    round.waiting = waiting.into();
+    round.waiting = found.into();
     Ok(())
 }
 
-fn delete_notes(connection: &Connection, ids: &[i64]) -> Result<()> {
-    let mut statement = connection.prepare_cached("DELETE FROM rowmesh_dirty WHERE id = ?1")?;
-    for id in ids {
-        statement.execute([id])?;
+/// Deletes exactly these notes. Most have consecutive ids, and such a run is one statement.
+fn delete_notes(connection: &Connection, mut ids: Vec<i64>) -> Result<()> {
+    ids.sort_unstable();
+    let mut statement = connection.prepare_cached("DELETE FROM rowmesh_dirty WHERE id BETWEEN ?1 AND ?2")?;
+    for run in ids.chunk_by(|id, next| id.saturating_add(1) >= *next) {
+        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+            statement.execute([first, last])?;
+        }
     }
     Ok(())
 }
@@ -151,17 +164,21 @@ struct Draft {
     shape_of: HashMap<TableNumber, u16>,
     events: Vec<Event>,
     rows: Vec<SealedRow>,
+    /// Table and key of each of them.
+    names: Vec<(TableNumber, Key)>,
     looked: HashSet<(TableNumber, Key)>,
     suspects: BTreeSet<TableNumber>,
     bytes: usize,
 }
 
+/// What is remembered of a row, and where.
+type Known = (Option<row_states::Place>, RowState);
+
 /// A row beside its event.
 struct SealedRow {
     table: Arc<Table>,
-    key: Key,
+    place: Option<row_states::Place>,
     state: RowState,
-    before: Option<Vec<Value>>,
     after: Option<Vec<Value>>,
 }
 
@@ -175,6 +192,7 @@ impl Draft {
             shape_of: HashMap::new(),
             events: Vec::new(),
             rows: Vec::new(),
+            names: Vec::new(),
             looked: HashSet::new(),
             suspects: BTreeSet::new(),
             bytes: 0,
@@ -187,19 +205,25 @@ impl Draft {
 
     /// Looks at a row, and at those that it pushed aside or draws along: they belong into the same changeset.
     fn look(&mut self, work: &mut Work<'_>, first: Pending) -> Result<()> {
-        let mut queue = VecDeque::from([first]);
-        while let Some(pending) = queue.pop_front() {
+        let mut queue = VecDeque::new();
+        let mut next = Some(first);
+        while let Some(pending) = next {
             if self.looked.insert((pending.table, pending.key.clone())) {
                 queue.extend(self.look_at_row(work, &pending)?);
             }
+            next = queue.pop_front();
         }
         Ok(())
     }
 
     fn look_at_row(&mut self, work: &mut Work<'_>, pending: &Pending) -> Result<Vec<Pending>> {
         let Some(table) = work.registry.tracked(pending.table).cloned() else { return Ok(Vec::new()) };
-        let row = table.read(work.connection, &pending.values)?.filter(|row| table.key_of(row) == pending.key);
-        let state = row_states::load(work.connection, work.origins, pending.table, &pending.key)?;
+        let has_key = |row: &Vec<Value>| {
+            let mut parts = table.schema.key.iter().zip(&pending.values);
+            parts.all(|(column, value)| row[*column] == *value)
+        };
+        let row = table.read(work.connection, &pending.values)?.filter(has_key);
+        let (place, state) = row_states::recall(work, pending.table, &pending.key)?;
         let moved = work.membership.judge(work.connection, work.registry, &table, &pending.key, row.as_deref())?;
         let mut others = Vec::new();
         // A row that was come to from above spreads on whatever became of itself.
@@ -207,14 +231,16 @@ impl Draft {
         if moved.changed || work.membership.spreads(&table, before.as_deref(), row.as_deref()) {
             others.extend(self.dependants(work, &table, pending, row.as_deref(), &state)?);
         }
-        let travelling = row.as_ref().filter(|_| !moved.held_back).map(|row| moved.travelling(row));
+        let stands = row.is_some();
+        let as_it_travels = |row: Vec<Value>| if moved.nulls.is_empty() { row } else { moved.travelling(&row) };
+        let travelling = row.filter(|_| !moved.held_back).map(as_it_travels);
         match (travelling, state.is_shown()) {
             (None, true) if pending.may_be_gone || moved.held_back => {
-                self.delete(work, &table, pending, state, moved.held_back);
+                self.delete(work, &table, pending, (place, state), moved.held_back);
             }
             // Written, and gone though nobody noted a delete: only a REPLACE does that, or a trigger that was missing.
             (None, _) => {
-                if row.is_none() && !pending.may_be_gone {
+                if !stands && !pending.may_be_gone {
                     self.suspects.insert(table.number);
                     // Undecided: whoever took its unique value may still be looked at in this round, and then tell.
                     self.looked.remove(&(table.number, pending.key.clone()));
@@ -223,9 +249,9 @@ impl Draft {
             (Some(row), shown) => {
                 others.extend(self.pushed_aside(work, &table, pending, &row)?);
                 if shown {
-                    self.update(work, &table, pending, state, &row);
+                    self.update(work, &table, pending, (place, state), row);
                 } else {
-                    self.insert(work, &table, pending, state, &row);
+                    self.insert(work, &table, pending, (place, state), row);
                 }
             }
         }
@@ -240,8 +266,14 @@ impl Draft {
             return Ok(());
         }
         let stand = table.count(work.connection)? as i64 - crate::scope::count_held_back(work.connection, number)?;
-        let drafted = self.rows.iter().filter(|row| row.table.number == number);
-        let change: i64 = drafted.map(|row| i64::from(row.after.is_some()) - i64::from(row.before.is_some())).sum();
+        let drafted = self.rows.iter().zip(&self.events).filter(|(row, _)| row.table.number == number);
+        let change: i64 = drafted
+            .map(|(_, event)| match event.operation {
+                Operation::Insert => 1,
+                Operation::Update => 0,
+                Operation::Delete => -1,
+            })
+            .sum();
         if row_states::shown_rows(work, number)? + change == stand {
             return Ok(());
         }
@@ -283,12 +315,13 @@ impl Draft {
         keys.into_iter().map(|(number, key)| follow(pending, number, key)).collect()
     }
 
-    fn insert(&mut self, work: &Work<'_>, table: &Arc<Table>, pending: &Pending, state: RowState, row: &[Value]) {
+    fn insert(&mut self, work: &Work<'_>, table: &Arc<Table>, pending: &Pending, known: Known, row: Vec<Value>) {
         let written = row.iter().cloned().enumerate().map(|(column, value)| (column as u16, value)).collect();
-        self.push(work, table, pending, state, Operation::Insert, written, Some(row.to_vec()));
+        self.push(work, table, pending, known, Operation::Insert, written, Some(row));
     }
 
-    fn update(&mut self, work: &Work<'_>, table: &Arc<Table>, pending: &Pending, state: RowState, row: &[Value]) {
+    fn update(&mut self, work: &Work<'_>, table: &Arc<Table>, pending: &Pending, known: Known, row: Vec<Value>) {
+        let state = &known.1;
         let differs = |position: usize, value: &Value| match state.shown_value(table.columns[position]) {
             Some(shown) => shown != value,
             // A column that no event ever wrote: new here since a migration. Its default is nobody's write.
@@ -299,12 +332,12 @@ impl Draft {
             .map(|(position, value)| (position as u16, value.clone()))
             .collect();
         if !written.is_empty() {
-            self.push(work, table, pending, state, Operation::Update, written, Some(row.to_vec()));
+            self.push(work, table, pending, known, Operation::Update, written, Some(row));
         }
     }
 
-    fn delete(&mut self, work: &Work<'_>, table: &Arc<Table>, pending: &Pending, state: RowState, leaves: bool) {
-        self.push(work, table, pending, state, Operation::Delete, Vec::new(), None);
+    fn delete(&mut self, work: &Work<'_>, table: &Arc<Table>, pending: &Pending, known: Known, leaves: bool) {
+        self.push(work, table, pending, known, Operation::Delete, Vec::new(), None);
         if leaves && let Some(event) = self.events.last_mut() {
             event.extras.push((rowmesh_core::event::EXTRA_LEAVES_SCOPE, Vec::new()));
         }
@@ -316,7 +349,7 @@ impl Draft {
         work: &Work<'_>,
         table: &Arc<Table>,
         pending: &Pending,
-        state: RowState,
+        (place, state): Known,
         operation: Operation,
         written: Vec<(u16, Value)>,
         after: Option<Vec<Value>>,
@@ -334,14 +367,15 @@ impl Draft {
             operation,
             lamport,
             birth,
-            before: before.clone().unwrap_or_default(),
+            before: before.unwrap_or_default(),
             written,
             salt: event_salt(&self.salt_secret, self.dot, self.events.len()),
             extras: Vec::new(),
         };
         self.bytes += event.weight();
         self.events.push(event);
-        self.rows.push(SealedRow { table: table.clone(), key: pending.key.clone(), state, before, after });
+        self.rows.push(SealedRow { table: table.clone(), place, state, after });
+        self.names.push((table.number, pending.key.clone()));
     }
 
     fn shape_number(&mut self, table: &Table) -> u16 {
@@ -371,33 +405,33 @@ impl Draft {
             lamport_max: self.events.iter().map(|event| event.lamport).max().unwrap_or_default(),
         };
         let changeset = Changeset::seal(header, self.shapes, self.events, &*work.standing()?.signer);
-        let rows: Vec<(TableNumber, Key)> = self.rows.iter().map(|row| (row.table.number, row.key.clone())).collect();
-        log::append(work.connection, work.origins, &changeset, &rows, work.now)?;
-        for (event, row) in changeset.events().iter().zip(self.rows) {
-            take_own(work, &changeset, event, row)?;
+        log::append(work.connection, work.origins, &changeset, &self.names, work.now)?;
+        for ((event, (_, key)), row) in changeset.events().iter().zip(&self.names).zip(self.rows) {
+            take_own(work, &changeset, event, key, row)?;
         }
         Ok(Some(changeset))
     }
 }
 
 /// Takes an event of our own into its row's state. The table already stands as the event left it.
-fn take_own(work: &mut Work<'_>, changeset: &Changeset, event: &Event, row: SealedRow) -> Result<()> {
-    let SealedRow { table, key, mut state, before, after } = row;
+fn take_own(work: &mut Work<'_>, changeset: &Changeset, event: &Event, key: &Key, row: SealedRow) -> Result<()> {
+    let SealedRow { table, place, mut state, after } = row;
+    let before = (event.operation != Operation::Insert).then_some(&event.before[..]);
     let context = &changeset.header().context;
     let arrival =
-        Arrival { event, dot: changeset.dot(), context, table: &table.schema.name, key: &key, columns: &table.columns };
+        Arrival { event, dot: changeset.dot(), context, table: &table.schema.name, key, columns: &table.columns };
     let (contested, lived) = (state.is_contested(), !state.live.is_empty());
     let merged = state.merge(&arrival);
     match &after {
         Some(after) => remember_shown(&table, &mut state, after),
         None => state.shown = Shown::Absent,
     }
-    claims::replace(work.connection, &table, &key, before.as_deref(), after.as_deref())?;
+    claims::replace(work.connection, &table, key, before, after.as_deref())?;
     if merged.concurrent || contested || state.is_contested() {
-        work.remember_rows(table.number, &key, &mut state)?;
-        work.refresh_ledger(table.number, &key, News::of(changeset.dot(), lived, !state.live.is_empty()))?;
+        work.remember_rows(table.number, key, &mut state)?;
+        work.refresh_ledger(table.number, key, News::of(changeset.dot(), lived, !state.live.is_empty()))?;
     }
-    row_states::save(work, table.number, &key, &state, before.is_some())
+    row_states::save_at(work, place, table.number, key, &state, before.is_some())
 }
 
 /// Another row to look at because of this one.

@@ -276,6 +276,7 @@ impl SqliteStore {
             now: WallTime::default(),
             decoded: &mut self.decoded,
             has_parked: self.has_parked,
+            held: row_states::Held::default(),
             shown: HashMap::new(),
             conflicts: 0,
         };
@@ -284,6 +285,7 @@ impl SqliteStore {
             Ok(end)
         });
         let has_parked = work.has_parked;
+        drop(work);
         let ended = match result {
             Ok(End::Commit(value)) => self.connection.execute_batch("COMMIT").map(|()| value).map_err(Error::from),
             Ok(End::Rollback(value)) => self.connection.execute_batch("ROLLBACK").map(|()| value).map_err(Error::from),

@@ -157,7 +157,6 @@ CREATE TABLE IF NOT EXISTS rowmesh_changesets (
 CREATE TABLE IF NOT EXISTS rowmesh_events (
     id       INTEGER PRIMARY KEY,
     t        INTEGER NOT NULL,
-    row_hash INTEGER NOT NULL,
     key      BLOB NOT NULL,
     op       INTEGER NOT NULL,
     lamport  INTEGER NOT NULL,
@@ -166,15 +165,16 @@ CREATE TABLE IF NOT EXISTS rowmesh_events (
     before_data TEXT,
     after_data  TEXT
 );
-CREATE INDEX IF NOT EXISTS rowmesh_events_row ON rowmesh_events (row_hash);
+CREATE INDEX IF NOT EXISTS rowmesh_events_row ON rowmesh_events (t, key);
 
 -- What is remembered of each row. The bytes are rowmesh_core::row_state::encode's, with origins by number.
 CREATE TABLE IF NOT EXISTS rowmesh_row_states (
+    r     INTEGER PRIMARY KEY,
     t     INTEGER NOT NULL,
     key   BLOB NOT NULL,
     state BLOB NOT NULL,
-    PRIMARY KEY (t, key)
-) WITHOUT ROWID;
+    UNIQUE (t, key)
+);
 
 -- Hashes of the unique values that shown rows hold: how the sealer finds the row that a REPLACE removed.
 CREATE TABLE IF NOT EXISTS rowmesh_claims (

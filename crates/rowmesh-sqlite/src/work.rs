@@ -18,6 +18,7 @@ use crate::ledger_rows;
 use crate::log::{self, Decoded};
 use crate::origins::Origins;
 use crate::registry::{Registry, Table, TableNumber};
+use crate::row_states;
 use crate::scope::Membership;
 use crate::values::read_key;
 
@@ -41,6 +42,8 @@ pub struct Work<'a> {
     pub decoded: &'a mut Decoded,
     /// Whether anything is parked, as far as is known.
     pub has_parked: bool,
+    /// What saving and recalling row states needs again and again.
+    pub held: row_states::Held<'a>,
     /// By table, how many rows more are shown than at the transaction's beginning.
     pub shown: HashMap<TableNumber, i64>,
     /// Ledger entries that this transaction added.

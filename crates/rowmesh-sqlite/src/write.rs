@@ -20,6 +20,8 @@ pub struct RowWrite {
     /// As shown before, in the order of the table.
     pub before: Option<Vec<Value>>,
     after: Option<Vec<(usize, Value)>>,
+    /// Which of `after` differ from `before`, where there are both.
+    changed: Vec<usize>,
     impossible: Option<String>,
 }
 
@@ -48,7 +50,14 @@ impl RowWrite {
         before: Option<Vec<Value>>,
         after: Option<Vec<(usize, Value)>>,
     ) -> RowWrite {
-        RowWrite { table: Some(table), key, values, before, after, impossible: None }
+        let changed = match (&before, &after) {
+            (Some(before), Some(after)) => {
+                let differs = |n: &usize| before[after[*n].0] != after[*n].1;
+                (0..after.len()).filter(differs).collect()
+            }
+            _ => Vec::new(),
+        };
+        RowWrite { table: Some(table), key, values, before, after, changed, impossible: None }
     }
 
     /// A row that cannot be written at all.
@@ -59,23 +68,20 @@ impl RowWrite {
             values: Vec::new(),
             before: None,
             after: None,
+            changed: Vec::new(),
             impossible: Some(reason),
         }
     }
 
     fn changed(&self) -> Vec<(usize, &Value)> {
-        let (Some(before), Some(after)) = (&self.before, &self.after) else { return Vec::new() };
-        after
-            .iter()
-            .filter(|(position, value)| before[*position] != *value)
-            .map(|(position, value)| (*position, value))
-            .collect()
+        let Some(after) = &self.after else { return Vec::new() };
+        self.changed.iter().map(|n| (after[*n].0, &after[*n].1)).collect()
     }
 
     fn is_idle(&self) -> bool {
         match (&self.before, &self.after) {
             (None, None) => true,
-            (Some(_), Some(_)) => self.changed().is_empty(),
+            (Some(_), Some(_)) => self.changed.is_empty(),
             _ => false,
         }
     }
@@ -271,8 +277,9 @@ fn take_back_dangling(work: &Work<'_>, writes: &mut [RowWrite], refused: &mut [O
                 continue;
             }
             let Some(table) = &write.table else { continue };
-            let reason = match write.final_row(table) {
-                Some(row) => missing_parent(work, table, write, &row, &mut checked)?,
+            let reason = match &write.after {
+                Some(_) if table.schema.foreign_keys.is_empty() => None,
+                Some(_) => missing_parent(work, table, write, &mut checked)?,
                 None => living_child(work, table, write)?,
             };
             if let Some(reason) = reason {
@@ -294,21 +301,23 @@ fn missing_parent(
     work: &Work<'_>,
     table: &Table,
     write: &RowWrite,
-    row: &[Value],
     checked: &mut HashSet<Reference>,
 ) -> Result<Option<String>> {
-    for key in &table.schema.foreign_keys {
+    let Some(row) = write.final_row(table) else { return Ok(None) };
+    for (position, key) in table.schema.foreign_keys.iter().enumerate() {
         let changed = |column: &usize| write.before.as_ref().is_none_or(|before| before[*column] != row[*column]);
         let values: Vec<&Value> = key.columns.iter().map(|column| &row[*column]).collect();
         if values.iter().any(|value| value.is_null()) || !key.columns.iter().any(changed) {
             continue;
         }
-        let Some(parent) = work.registry.tracked_by_name(&key.parent) else { continue };
+        if work.registry.tracked_by_name(&key.parent).is_none() {
+            continue;
+        }
         let reference = (key.parent.clone(), key.parent_columns.clone(), Key::of(values.iter().copied()));
         if checked.contains(&reference) {
             continue;
         }
-        if parent.exists_where(work.connection, &key.parent_columns, &values)? {
+        if table.has_parent(work.connection, position, &values)? {
             checked.insert(reference);
         } else {
             let shown = Key::of(values.iter().copied()).to_display();

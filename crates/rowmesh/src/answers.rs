@@ -74,14 +74,6 @@ pub(crate) fn find_peer(shared: &Shared, wanted: &str) -> Result<NodeId, Failure
     }
 }
 
-/// Whether a peer is known to have exactly what this node has.
-pub(crate) fn is_even(shared: &Shared, peer: &NodeId) -> bool {
-    let exposed = shared.store.exposed();
-    let (ours, book) = (&exposed.position.vector, shared.book());
-    book.get(peer)
-        .is_some_and(|state| state.said.is_some() && state.vector.includes(ours) && ours.includes(&state.vector))
-}
-
 /// All members but this one, as people see them.
 pub(crate) fn peers(shared: &Shared) -> Vec<(NodeId, Peer)> {
     let roster = shared.members.roster();

@@ -29,7 +29,7 @@ use crate::store_thread::{Exposed, Noticed};
 use crate::transport::{RequestError, Server};
 
 use calls::{EXCHANGES_MAX, Running};
-use syncs::{Sync, end_sync};
+use syncs::{Sync, Wish};
 use visits::Inbound;
 
 mod calls;
@@ -83,7 +83,7 @@ pub(crate) enum Wake {
     /// A person asks something.
     Asked(Asked),
     /// What was dirty is sealed: now exchange, as a person asked.
-    SyncReady(Sync),
+    SyncReady(Wish),
     /// A person resumed what was paused.
     Resumed,
     /// End.
@@ -209,7 +209,7 @@ impl Daemon {
                     break;
                 }
                 Wake::Asked(asked) => self.asked(asked),
-                Wake::SyncReady(sync) => self.sync(sync),
+                Wake::SyncReady(wish) => self.sync(wish),
                 Wake::Resumed => self.resumed(),
                 Wake::Stop => break,
             }
@@ -242,8 +242,7 @@ impl Daemon {
     async fn stop(mut self) {
         info!("stopping");
         self.shared.closing.send_replace(true);
-        let syncs = std::mem::take(&mut self.syncs);
-        syncs.into_iter().for_each(|sync| end_sync(&self.shared, sync));
+        self.end_syncs(|_| true);
         self.waits.values().for_each(AbortHandle::abort);
         let exchanges = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(STOP_GRACE / 2, exchanges).await;
@@ -283,8 +282,7 @@ impl Daemon {
         self.write(records);
         self.keep_schedule();
         self.retry_parked(now);
-        self.end_late_syncs();
-        self.judge_waiting_syncs();
+        self.press_syncs();
     }
 
     /// What was parked drains by itself once its cause is gone.
@@ -326,18 +324,16 @@ impl Daemon {
         match question {
             Question::Sync { peer, wait, timeout_ms } => {
                 let peers = match peer.map(|peer| answers::find_peer(&shared, &peer)).transpose() {
-                    Ok(Some(peer)) => BTreeSet::from([peer]),
-                    Ok(None) => self.others().into_iter().collect(),
+                    Ok(Some(peer)) => vec![peer],
+                    Ok(None) => self.others(),
                     Err(failure) => return drop(reply.send(Answer::Failed(failure))),
                 };
-                let asked = Instant::now();
-                let deadline = asked + Duration::from_millis(timeout_ms);
+                let deadline = Instant::now() + Duration::from_millis(timeout_ms);
                 self.tasks.spawn(async move {
-                    if let Err(failure) = shared.store.capture().await {
-                        return drop(reply.send(Answer::Failed(failure)));
+                    match shared.store.capture_all(deadline).await {
+                        Ok(()) => shared.wake(Wake::SyncReady(Wish { peers, wait, deadline, reply })),
+                        Err(failure) => drop(reply.send(Answer::Failed(failure))),
                     }
-                    let todo = peers.clone();
-                    shared.wake(Wake::SyncReady(Sync { peers, todo, wait, asked, deadline, reply }));
                 });
             }
             question => {

@@ -58,6 +58,8 @@ pub mod code {
     pub const CANNOT_LISTEN: &str = "RM4204";
     /// The peer no longer has the changes that we lack.
     pub const LOG_PRUNED: &str = "RM5501";
+    /// Not everything was exchanged in time.
+    pub const NOT_IN_TIME: &str = "RM5001";
     /// The database was put back to an earlier state, or copied.
     pub const RESTORED: &str = "RM5502";
     /// No such peer.

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
 use crate::clock::Clock;
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
 use crate::high_water::HighWater;
 use crate::random::random;
 
@@ -216,9 +216,26 @@ impl StoreHandle {
         }
     }
 
-    /// Looks and seals now instead of at the next look. Returns whether anything was sealed.
-    pub(crate) async fn capture(&self) -> Result<bool, Failure> {
-        self.run(Urgency::Now, Keeper::capture).await?
+    /// Looks and seals now instead of at the next look, until all that was there when this was called is sealed. Where others keep the
+    /// database locked it is tried again until the deadline.
+    pub(crate) async fn capture_all(&self, deadline: Instant) -> Result<(), Failure> {
+        let mut pause = LOCKED_PAUSE;
+        loop {
+            let round = |keeper: &mut Keeper| {
+                keeper.capture()?;
+                let locked = keeper.locked_since.is_some();
+                Ok::<_, Failure>((keeper.capturing && keeper.more, locked))
+            };
+            match self.run(Urgency::Now, round).await?? {
+                (false, _) => return Ok(()),
+                (true, _) if Instant::now() >= deadline => return Err(not_sealed()),
+                (true, false) => {}
+                (true, true) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LOCKED_PAUSE_MAX);
+                }
+            }
+        }
     }
 
     /// Replaces what sealing and applying depend on.
@@ -474,6 +491,12 @@ fn look(keeper: &mut Keeper) -> Instant {
         }
     };
     Instant::now() + pause
+}
+
+fn not_sealed() -> Failure {
+    Failure::new(code::NOT_IN_TIME, "what was written here could not be sealed in time")
+        .why("another program keeps the database locked, or writes faster than is sealed; what it writes is noted, and nothing is lost")
+        .hint("Exchange goes on by itself. Watch it:", "rowmesh status --watch")
 }
 
 fn ended() -> Failure {

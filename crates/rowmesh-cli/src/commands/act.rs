@@ -18,21 +18,27 @@ pub fn sync(context: &Context, arguments: &Sync) -> Outcome<Exit> {
     let timeout = context.everywhere.timeout.unwrap_or(SYNC_PATIENCE);
     let question =
         Question::Sync { peer: arguments.peer.clone(), wait: arguments.wait, timeout_ms: milliseconds(timeout) };
-    let (complete, peers) = match context.ask(&question)? {
-        Answer::Synced { complete, peers } => (complete, peers),
+    let (complete, peers, unreachable, late) = match context.ask(&question)? {
+        Answer::Synced { complete, peers, unreachable, late } => (complete, peers, unreachable, late),
         other => return Err(unexpected(&other)),
     };
-    if arguments.wait && !complete {
-        return Err(not_complete(&peers, timeout));
+    if !peers.is_empty() && unreachable.len() == peers.len() {
+        return Err(nobody_reached(&peers));
     }
-    let document = json!({ "complete": complete, "peers": peers });
+    if arguments.wait && !late.is_empty() {
+        return Err(not_complete(&peers, &late, timeout));
+    }
+    let document = json!({ "complete": complete, "peers": peers, "unreachable": unreachable });
     context.talk.result(&document, || {
         let list = render::peers::list(&peers, &Moment::now(), context.talk.out);
         let verdict =
             if complete { "Everything is everywhere." } else { "Exchanged; not everything is everywhere yet." };
         if peers.is_empty() { "No other node to exchange with.\n".to_owned() } else { format!("{list}\n{verdict}\n") }
     })?;
-    Ok(Exit::Done)
+    for name in &unreachable {
+        context.talk.warn(&format!("{name} could not be reached; its changes will follow on their own"));
+    }
+    Ok(if unreachable.is_empty() { Exit::Done } else { Exit::Attention })
 }
 
 /// `rowmesh pause`.
@@ -86,10 +92,25 @@ fn done(context: &Context, question: &Question) -> Outcome<()> {
     }
 }
 
-fn not_complete(peers: &[Peer], timeout: Duration) -> rowmesh::failure::Failure {
+/// Nothing was exchanged: what the first of them says stands for all.
+fn nobody_reached(peers: &[Peer]) -> rowmesh::failure::Failure {
+    let told = |peer: &Peer| match &peer.error {
+        Some(error) => format!("{}: {}", peer.name, error.message),
+        None => format!("{} is {}", peer.name, peer.state),
+    };
+    let failure = match peers {
+        [Peer { error: Some(error), .. }] => return error.clone(),
+        _ => failure("RM4401", "no peer could be reached"),
+    };
+    failure
+        .why(peers.iter().map(told).collect::<Vec<_>>().join("\n"))
+        .hint("They are tried again by themselves. See how they fare:", "rowmesh peers")
+}
+
+fn not_complete(peers: &[Peer], late: &[String], timeout: Duration) -> rowmesh::failure::Failure {
     let behind: Vec<String> = peers
         .iter()
-        .filter(|peer| peer.they_lack > 0 || peer.we_lack > 0 || peer.state != "live")
+        .filter(|peer| late.contains(&peer.name))
         .map(|peer| format!("{} is {}, lacks {}, we lack {}", peer.name, peer.state, peer.they_lack, peer.we_lack))
         .collect();
     failure("RM5001", format!("not everything was exchanged within {}", show_duration(timeout)))

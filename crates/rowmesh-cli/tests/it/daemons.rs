@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::machine::{Machine, eventually, said, sql, value};
+use crate::machine::{Machine, eventually, said, signal, sql, value};
 
 #[test]
 fn a_killed_daemon_is_known_at_once_and_goes_on_where_it_was() {
@@ -87,15 +87,35 @@ fn several_nodes_of_one_machine_are_told_apart() {
 }
 
 #[test]
-fn waiting_for_a_peer_that_is_away_ends_with_6() {
+fn waiting_tells_who_was_late_from_who_is_away() {
     let machine = Machine::new();
-    let (_a, b) = machine.pair();
-    b.kill();
+    let (a, b) = machine.pair();
+    let invite = machine.json(&["invite", "--name", "a"]);
+    let c = machine.start(&["up", "c.db", "--name", "c", "--yes", "--join", invite["line"].as_str().expect("a line")]);
+    let wait = |arguments: &[&str]| {
+        machine.run(&["sync", "--wait", "--name", "a"].iter().chain(arguments).copied().collect::<Vec<_>>())
+    };
+    eventually("all know each other", || wait(&[]).code == 0);
+
+    signal("STOP", c.process());
     sql(&machine.path("a.db"), "INSERT INTO products VALUES ('n', 'Nougat')");
-    eventually("the change is sealed", || machine.json(&["status", "--name", "a"])["dirty"] == false);
-    let said = machine.run(&["sync", "--wait", "--timeout", "500ms", "--peer", "b", "--name", "a"]);
+    let said = wait(&["--timeout", "2s"]);
     assert_eq!((said.code, said.error_code().as_str()), (6, "RM5001"), "{said:?}");
-    assert!(said.err.contains("b is "), "who is behind: {said:?}");
+    assert!(said.err.contains("c is ") && !said.err.contains("b is "), "who is behind: {said:?}");
+    assert!(value(&machine.path("b.db"), "SELECT name FROM products").is_some(), "the other was waited for");
+
+    c.kill();
+    let said = wait(&[]);
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.err.contains("c could not be reached"), "{said:?}");
+    assert_eq!(wait(&["--peer", "b"]).code, 0);
+    b.kill();
+    let said = wait(&["--peer", "b"]);
+    assert_eq!((said.code, said.error_code().as_str()), (1, "RM4401"), "{said:?}");
+    let said = wait(&[]);
+    assert_eq!((said.code, said.error_code().as_str()), (1, "RM4401"), "{said:?}");
+    assert!(said.err.contains("b") && said.err.contains("c:"), "{said:?}");
+    drop(a);
 }
 
 #[test]

@@ -167,6 +167,11 @@ pub fn said(command: &mut Command) -> Said {
 
 /// The application's side: a statement on its own connection.
 pub fn sql(path: &Path, statements: &str) {
+    /// Its number, for signals.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     open(path).execute_batch(statements).expect("the application is never refused");
 }
 

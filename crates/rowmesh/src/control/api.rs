@@ -128,10 +128,16 @@ pub enum Answer {
     },
     /// To [`Question::Sync`].
     Synced {
-        /// Whether every peer asked for has everything and we lack nothing of it.
+        /// Whether every peer asked for has all that was here when it was asked for, and all that it had then is here.
         complete: bool,
         /// The peers as they are now.
         peers: Vec<Peer>,
+        /// Names of those that could not be reached, and were not waited for.
+        #[serde(default)]
+        unreachable: Vec<String>,
+        /// Names of those with which it was not done in time.
+        #[serde(default)]
+        late: Vec<String>,
     },
     /// To [`Question::Doctor`].
     Checks {

@@ -51,7 +51,8 @@ impl Daemon {
                 self.nudge(peer);
             }
         }
-        self.judge_syncs(peer, running.started, succeeded && moved);
+        let ended = exchanged.failure.as_ref().map_or(Ok(moved), Err);
+        self.judge_exchange(peer, running.started, summary.peer.is_some(), ended);
     }
 
     /// Writes down what an exchange has shown of a peer.

@@ -24,7 +24,7 @@ impl Daemon {
             let lacking: Vec<NodeId> = self.others().into_iter().filter(|peer| self.lacks_something(peer)).collect();
             lacking.into_iter().for_each(|peer| self.nudge(peer));
         }
-        self.judge_waiting_syncs();
+        self.judge_syncs();
     }
 
     pub(super) fn nudge(&mut self, peer: NodeId) {

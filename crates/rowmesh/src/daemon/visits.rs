@@ -25,6 +25,7 @@ impl Daemon {
     pub(super) fn heard(&mut self, peer: NodeId, heard: Heard) {
         let now = self.shared.clock.now();
         let Heard { hello, has, offered, sent, received } = heard;
+        let says_what_it_has = hello.is_some() || has.is_some();
         {
             let mut book = self.shared.book();
             if let Some(hello) = &hello {
@@ -50,7 +51,9 @@ impl Daemon {
         inbound.last = Instant::now();
         inbound.sent.add(sent);
         inbound.received.add(received);
-        self.judge_waiting_syncs();
+        if says_what_it_has {
+            self.judge_visit(peer);
+        }
     }
 
     /// What a peer did here becomes one exchange once it is over.

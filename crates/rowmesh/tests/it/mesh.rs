@@ -1,5 +1,7 @@
 //! Nodes that belong to one mesh: changes and members spread, whoever can reach whom, and nothing is written when nothing happens.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rowmesh::control::api::{Answer, Question};
@@ -163,10 +165,90 @@ async fn sync_answers_when_everybody_has_everything() {
         .await;
     let synced =
         till.ask(Question::Sync { peer: Some("office".into()), wait: true, timeout_ms: 20_000 }).await.unwrap();
-    let Answer::Synced { complete, peers } = synced else { panic!("{synced:?}") };
+    let Answer::Synced { complete, peers, .. } = synced else { panic!("{synced:?}") };
     assert!(complete, "{peers:?}");
     assert_eq!((peers[0].they_lack, peers[0].we_lack), (0, 0));
     assert_eq!(till.database.rows(), office.database.rows());
+}
+
+/// An exchange that moves nothing is not yet the end: the peer may be taking the same changes over another connection, or hold them for a
+/// while as here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sync_does_not_end_while_a_peer_has_not_acknowledged_what_was_here() {
+    let quiet = |options: &mut rowmesh::NodeOptions| options.nudge = false;
+    let till = TestNode::with("till", quiet).founds().await;
+    let office = TestNode::with("office", quiet).joins(&till).await;
+    till.sees(1).await;
+    till.clock_ahead.store(7 * 60 * 1_000, std::sync::atomic::Ordering::Relaxed);
+    till.database.write("1", "from the future");
+    let synced = till.ask(Question::Sync { peer: None, wait: true, timeout_ms: 20_000 });
+    let clocks_agree = async {
+        let names_clock =
+            |status: &rowmesh::control::api::Status| status.attention.iter().any(|hint| hint.text.contains("RM4301"));
+        status_shows(&till, "an exchange has ended and moved nothing", names_clock).await;
+        office.clock_ahead.store(7 * 60 * 1_000, std::sync::atomic::Ordering::Relaxed);
+    };
+    let (synced, ()) = tokio::join!(synced, clocks_agree);
+    let Answer::Synced { complete: true, .. } = synced.unwrap() else { panic!("it ended before the office had all") };
+    assert_eq!(office.database.read("1").as_deref(), Some("from the future"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sync_ends_while_the_applications_go_on_writing() {
+    let till = TestNode::founder("till").await;
+    let office = TestNode::joiner("office", &till).await;
+    till.sees(1).await;
+    let is_open = Arc::new(AtomicBool::new(true));
+    let writers = [&till, &office].map(|node| {
+        let (database, is_open) = (node.database.clone(), is_open.clone());
+        std::thread::spawn(move || {
+            for nth in 0.. {
+                if !is_open.load(Ordering::Relaxed) {
+                    return nth;
+                }
+                database.write(&format!("{}", nth % 10), &nth.to_string());
+                std::thread::park_timeout(Duration::from_millis(2));
+            }
+            0
+        })
+    });
+    for round in 0..5 {
+        till.database.write(&format!("round {round}"), "now");
+        let synced = till.ask(Question::Sync { peer: None, wait: true, timeout_ms: 20_000 }).await.unwrap();
+        assert!(matches!(synced, Answer::Synced { complete: true, .. }), "{synced:?}");
+        assert!(office.database.read(&format!("round {round}")).is_some(), "what was here when it was asked is there");
+    }
+    is_open.store(false, Ordering::Relaxed);
+    writers.into_iter().for_each(|writer| assert!(writer.join().unwrap() > 10, "they wrote all the time"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sync_waits_for_nobody_who_cannot_be_reached_and_names_them() {
+    let till = TestNode::founder("till").await;
+    let office = TestNode::joiner("office", &till).await;
+    let mut depot = TestNode::joiner("depot", &till).await;
+    till.sees(2).await;
+    depot.stop().await;
+    till.database.write("1", "gum");
+    let begun = Instant::now();
+    let synced = till.ask(Question::Sync { peer: None, wait: true, timeout_ms: 60_000 }).await.unwrap();
+    let Answer::Synced { complete, unreachable, .. } = synced else { panic!("{synced:?}") };
+    assert_eq!((complete, unreachable), (false, vec!["depot".to_owned()]));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(office.database.read("1").as_deref(), Some("gum"), "the others were waited for");
+}
+
+/// What the application has written and a lock keeps from being sealed is part of what was here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sync_seals_first_even_if_the_database_is_locked_for_a_moment() {
+    let till = TestNode::founder("till").await;
+    let office = TestNode::joiner("office", &till).await;
+    till.sees(1).await;
+    till.database.lock().locked = 8;
+    till.database.write("1", "gum");
+    let synced = till.ask(Question::Sync { peer: None, wait: true, timeout_ms: 20_000 }).await.unwrap();
+    assert!(matches!(synced, Answer::Synced { complete: true, .. }), "{synced:?}");
+    assert_eq!(office.database.read("1").as_deref(), Some("gum"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -425,7 +425,7 @@ pub trait Store: Send {
     /// If the database cannot be written.
     fn record_partition(&mut self, partition: &PartitionRecord) -> StoreResult<()>;
 
-    /// Writes rows of `sync_metrics`.
+    /// Adds figures to rows of `sync_metrics`. Each is told once: what was told before is in the row already.
     ///
     /// # Errors
     /// If the database cannot be written.

@@ -115,12 +115,13 @@ pub fn partition(connection: &Connection, partition: &PartitionRecord) -> Result
     Ok(())
 }
 
-/// Writes rows of `sync_metrics`.
+/// Adds to rows of `sync_metrics`: a daemon that is started again within an hour begins to count anew.
 pub fn metrics(connection: &Connection, metrics: &[MetricRecord]) -> Result<()> {
     for metric in metrics {
         connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO rowmesh_sync_metrics (hour, peer, name, value) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO rowmesh_sync_metrics (hour, peer, name, value) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (hour, peer, name) DO UPDATE SET value = value + excluded.value",
             )?
             .execute(params![
                 metric.hour.0 as i64,

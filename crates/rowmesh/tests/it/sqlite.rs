@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rowmesh::clock::Clock;
 use rowmesh::control::api::{Answer, Question};
 use rowmesh::failure::code;
 use rowmesh::{Node, NodeOptions, RunningNode};
+use rowmesh_core::clock::WallTime;
 use rusqlite::Connection;
 
 use crate::cluster::{FOREVER, eventually, free_port};
@@ -119,6 +121,27 @@ async fn rows_of_three_databases_become_one() {
     converge(&[&till, &office, &depot]).await;
     let gum = "Text(\"gum\") Text(\"Chewing gum\") Real(0.5) Integer(97)";
     assert!(till.rows().iter().any(|row| row == gum), "both columns survive: {:#?}", till.rows());
+}
+
+/// Figures are written at a stop, and a restart begins to count anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn figures_of_an_hour_add_up_over_restarts() {
+    let mut till = Shop::new("till");
+    // All of it within one hour, whenever the test runs.
+    till.options.clock = Clock::of(|| WallTime(500_000 * 3_600_000 + 1));
+    let node = Node::open(till.options.clone()).unwrap();
+    node.found_mesh("shop").await.unwrap();
+    till.running = Some(node.start().await.unwrap());
+    for round in 0..3 {
+        till.run(&format!("INSERT INTO products VALUES ('round {round}', 'counted', 1, 0)"));
+        let question = Question::Sync { peer: None, wait: true, timeout_ms: 20_000 };
+        till.running.as_ref().unwrap().ask(question).await.unwrap();
+        till.restart().await;
+    }
+    till.running.take().unwrap().stop().await;
+    let sealed = "SELECT CAST(sum(value) AS INTEGER) FROM rowmesh_sync_metrics WHERE name = 'events_sealed'";
+    let sealed: i64 = till.application.query_row(sealed, [], |row| row.get(0)).unwrap();
+    assert_eq!(sealed, 3, "each round's event is counted once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,6 +20,7 @@ mod notices;
 pub mod options;
 mod partitions;
 mod peers;
+mod port;
 mod random;
 mod recorder;
 mod responder;

@@ -29,6 +29,7 @@ use crate::lock::Lock;
 use crate::members::{Kept, Members, kept_roster, standing};
 use crate::options::NodeOptions;
 use crate::peers::PeerBook;
+use crate::port::KeptPort;
 use crate::random::random;
 use crate::responder::Door;
 use crate::shared::{Parts, Shared};
@@ -395,7 +396,23 @@ fn judge(
 async fn listen(shared: &Arc<Shared>) -> Result<Option<Server>, Failure> {
     let Some(address) = &shared.options.listen else { return Ok(None) };
     let door = Arc::new(Door(shared.clone()));
-    Ok(Some(Server::bind(address, &shared.key, door, shared.options.server_limits.clone()).await?))
+    let bind = |address: String| {
+        let (key, door, limits) = (shared.key.clone(), door.clone(), shared.options.server_limits.clone());
+        async move { Server::bind(&address, &key, door, limits).await }
+    };
+    let Some(kept) = KeptPort::of(address, &shared.options.data) else {
+        return Ok(Some(bind(address.clone()).await?));
+    };
+    let again = match kept.last() {
+        Some(last) => bind(last).await.ok(),
+        None => None,
+    };
+    let server = match again {
+        Some(server) => server,
+        None => bind(address.clone()).await?,
+    };
+    kept.keep(server.local_address().port());
+    Ok(Some(server))
 }
 
 /// Tells the mesh where this node is reached now and, if it is an admin, what its options say about what travels.

@@ -36,7 +36,7 @@ pub(crate) struct PeerState {
     pub(crate) said: Option<Said>,
     /// What it is known to have.
     pub(crate) vector: VersionVector,
-    /// The last exchange that we began failed with this.
+    /// The last exchange that we began failed with this, and the peer has not called since.
     pub(crate) failure: Option<Failure>,
     /// Where it was last reached from here.
     pub(crate) address: String,

@@ -40,6 +40,22 @@ fn up_is_enough_to_start_again() {
 }
 
 #[test]
+fn nodes_on_ports_of_the_systems_choice_find_each_other_after_both_were_killed() {
+    let machine = Machine::new();
+    let (a, b) = machine.pair();
+    let addresses = [a.address(), b.address()];
+    a.kill();
+    b.kill();
+    let a = machine.start(&["run", "--name", "a"]);
+    let b = machine.start(&["run", "--name", "b"]);
+    assert_eq!([a.address(), b.address()], addresses);
+    sql(&machine.path("a.db"), "INSERT INTO products VALUES ('n', 'Nougat')");
+    let said = machine.run(&["sync", "--wait", "--name", "a"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(value(&machine.path("b.db"), "SELECT name FROM products").is_some());
+}
+
+#[test]
 fn a_taken_port_is_told_before_anything_is_changed() {
     let machine = Machine::new();
     let shop = machine.shop("shop.db");
@@ -86,6 +102,7 @@ fn several_nodes_of_one_machine_are_told_apart() {
     assert_eq!(machine.json(&["status"])["name"], "a", "the only one that runs");
 }
 
+/// Who answers and does not get done in time ends the waiting with 6; who cannot be reached is not waited for: 3 beside others, 1 alone.
 #[test]
 fn waiting_tells_who_was_late_from_who_is_away() {
     let machine = Machine::new();

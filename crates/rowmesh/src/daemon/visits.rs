@@ -30,7 +30,10 @@ impl Daemon {
             let mut book = self.shared.book();
             if let Some(hello) = &hello {
                 book.hears(hello, now);
-                book.peer(peer).called = Some(Instant::now());
+                let state = book.peer(peer);
+                state.called = Some(Instant::now());
+                // What went wrong when it was last called from here is past; whether it can be called now shows in a moment.
+                state.failure = None;
             }
             let state = book.peer(peer);
             state.last_seen = Some(now);

@@ -26,6 +26,50 @@ async fn h1_either_side_may_restart_and_nothing_is_lost_or_doubled() {
     assert_eq!(till.database.rows().len(), 10);
 }
 
+/// Both move at once: neither could find the other at a new port.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_whose_port_the_system_chose_find_each_other_after_both_have_restarted() {
+    let any_port = |options: &mut rowmesh::NodeOptions| options.listen = Some("127.0.0.1:0".into());
+    let mut till = TestNode::with("till", any_port).founds().await;
+    let mut office = TestNode::with("office", any_port).joins(&till).await;
+    let listening = |node: &TestNode| node.running.as_ref().unwrap().listening();
+    let before = [&till, &office].map(listening);
+    till.stop().await;
+    office.stop().await;
+    till.start().await;
+    office.start().await;
+    assert_eq!([&till, &office].map(listening), before);
+    till.database.write("1", "gum");
+    office.database.write("2", "tea");
+    converge(&[&till, &office]).await;
+
+    // The port may be somebody else's by then: another one is taken, and the peer that stayed is told.
+    till.stop().await;
+    let _taken = std::net::TcpListener::bind(before[0].unwrap()).unwrap();
+    till.start().await;
+    assert_ne!(listening(&till), before[0]);
+    till.database.write("3", "cake");
+    converge(&[&till, &office]).await;
+}
+
+/// A peer that cannot be called any more and calls by itself is as well as any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_goes_when_the_peer_is_in_touch_again() {
+    let till = TestNode::founder("till").await;
+    let mut office = TestNode::joiner("office", &till).await;
+    till.sees(1).await;
+    office.stop().await;
+    till.database.write("1", "gum");
+    status_shows(&till, "the office cannot be reached", |status| status.peers[0].error.is_some()).await;
+    office.options.listen = None;
+    office.start().await;
+    office.database.write("2", "tea");
+    converge(&[&till, &office]).await;
+    let is_well = |status: &Status| status.peers[0].state == "live" && status.peers[0].error.is_none();
+    let status = status_shows(&till, "the office is in touch", is_well).await;
+    assert!(status.attention.is_empty(), "{:?}", status.attention);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h15_a_stop_is_quick_whatever_is_under_way() {
     let mut till = TestNode::founder("till").await;

@@ -188,11 +188,7 @@ impl Daemon {
                 Wake::Second => self.second(),
                 Wake::Due => self.call_who_is_due(),
                 Wake::Noticed(noticed) => self.noticed(noticed),
-                Wake::Took { conflicts, parked, sealed } => {
-                    self.recorder.add("conflicts", None, conflicts);
-                    self.recorder.add("events_sealed", None, sealed);
-                    self.parked |= parked > 0;
-                }
+                Wake::Took { conflicts, parked, sealed } => self.took(conflicts, parked, sealed),
                 Wake::StillParked(count) => self.parked |= count > 0,
                 Wake::Exposed => self.nudge_who_lacks(),
                 Wake::Roster => self.follow_roster(),
@@ -252,6 +248,7 @@ impl Daemon {
         }
         self.shared.book().retain(|_| false);
         self.end_visits(self.shared.clock.now(), |_| true);
+        self.count_what_waits();
         let records = self.recorder.close();
         self.write(records);
         if let Some(scribe) = self.scribe.take() {
@@ -301,6 +298,24 @@ impl Daemon {
                 }
             }
         });
+    }
+
+    fn took(&mut self, conflicts: u64, parked: u64, sealed: u64) {
+        self.recorder.add("conflicts", None, conflicts);
+        self.recorder.add("events_sealed", None, sealed);
+        self.parked |= parked > 0;
+    }
+
+    /// The loop has ended: what was done and not told yet belongs into the figures all the same.
+    fn count_what_waits(&mut self) {
+        while let Ok(wake) = self.sources.wakes.try_recv() {
+            if let Wake::Took { conflicts, parked, sealed } = wake {
+                self.took(conflicts, parked, sealed);
+            }
+        }
+        while let Ok(noticed) = self.sources.notices.try_recv() {
+            self.noticed(noticed);
+        }
     }
 
     fn noticed(&mut self, noticed: Noticed) {

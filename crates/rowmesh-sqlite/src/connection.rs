@@ -162,9 +162,17 @@ fn explain(location: &Location, source: rusqlite::Error) -> Error {
     match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => Error::NotADatabase(location.to_string()),
         Some(ErrorCode::ReadOnly) => Error::ReadOnly(location.to_string()),
+        // The file can be read: what could not be opened are the files that SQLite makes beside it.
+        Some(ErrorCode::CannotOpen) if location.path().is_some_and(is_readable_file) => {
+            Error::ReadOnly(location.to_string())
+        }
         _ if source.to_string().contains("unsupported file format") => Error::NewerFormat(location.to_string()),
         _ => Error::Sqlite(source),
     }
+}
+
+fn is_readable_file(path: &Path) -> bool {
+    path.is_file() && std::fs::File::open(path).is_ok()
 }
 
 #[cfg(test)]

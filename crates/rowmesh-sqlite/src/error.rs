@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use rowmesh_core::store::StoreError;
 use rusqlite::ErrorCode;
 
-use crate::fault::of_sqlite;
+use crate::fault::{is_disk_full, of_sqlite};
 
 /// Result of this half of the crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -146,7 +146,7 @@ const LOCKED: &str = "RM5101";
 fn code_of_sqlite(source: &rusqlite::Error) -> &'static str {
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => LOCKED,
-        Some(ErrorCode::DiskFull) => "RM8102",
+        _ if is_disk_full(source) => "RM8102",
         Some(ErrorCode::SystemIoFailure) => "RM8103",
         Some(ErrorCode::ReadOnly) => "RM3201",
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => "RM1203",

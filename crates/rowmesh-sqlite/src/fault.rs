@@ -78,13 +78,19 @@ impl From<Error> for StoreError {
     }
 }
 
+/// Whether the disk is full. That the shared memory of a WAL could not grow is told as an I/O error.
+pub fn is_disk_full(source: &rusqlite::Error) -> bool {
+    let extended = source.sqlite_error().map(|error| error.extended_code);
+    source.sqlite_error_code() == Some(ErrorCode::DiskFull) || extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
+}
+
 /// What SQLite's refusal means for the daemon.
 pub fn of_sqlite(source: rusqlite::Error) -> StoreError {
     let error = match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             StoreError::transient("RM5101", "the database is locked by another connection")
         }
-        Some(ErrorCode::DiskFull) => StoreError::needs_person(
+        _ if is_disk_full(&source) => StoreError::needs_person(
             "RM8102",
             "the disk that holds the database is full; nothing is lost, sending and receiving wait",
             "free some space; it goes on by itself",

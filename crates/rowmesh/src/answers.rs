@@ -173,7 +173,9 @@ fn attention(shared: &Shared, tables: &[TableStatus], peers: &[Peer], open: u64,
     }
     {
         let book = shared.book();
-        all.extend(book.capture.iter().chain(book.notices.values()).map(hint_of));
+        let receiving =
+            book.receiving.iter().filter(|failure| Some(&failure.code) != book.capture.as_ref().map(|it| &it.code));
+        all.extend(book.capture.iter().chain(receiving).chain(book.notices.values()).map(hint_of));
     }
     if shared.two_lives.load(Ordering::Relaxed) && all.is_empty() {
         all.push(hint_of(&crate::shared::two_lives()));
@@ -354,7 +356,7 @@ async fn doctor(shared: &Shared, fix: bool) -> Result<Answer, Failure> {
         let name = &peer.name;
         match (peer.state.as_str(), &peer.error) {
             ("live", None) => check("ok", format!("{name} is live at {}", peer.address), "", ""),
-            ("live", Some(_)) => check(
+            ("live", Some(error)) if error.code == code::UNREACHABLE => check(
                 "warning",
                 format!("{name} reaches us, we cannot reach {name}: sync works through its connection"),
                 code::ONE_WAY,
@@ -373,7 +375,7 @@ async fn doctor(shared: &Shared, fix: bool) -> Result<Answer, Failure> {
     }
     {
         let book = shared.book();
-        for failure in book.capture.iter().chain(book.notices.values()) {
+        for failure in book.capture.iter().chain(&book.receiving).chain(book.notices.values()) {
             check("error", failure.message.clone(), &failure.code, &hint_of(failure).command);
         }
     }

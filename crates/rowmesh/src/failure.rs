@@ -30,6 +30,8 @@ pub mod code {
     pub const NO_MESH: &str = "RM1402";
     /// The node belongs to a mesh already.
     pub const HAS_MESH: &str = "RM1403";
+    /// The database cannot be written.
+    pub const READ_ONLY: &str = "RM3201";
     /// No daemon answers on the socket.
     pub const NOT_RUNNING: &str = "RM4000";
     /// The daemon did not answer in time.
@@ -56,10 +58,10 @@ pub mod code {
     pub const ONE_WAY: &str = "RM4203";
     /// The address cannot be listened on.
     pub const CANNOT_LISTEN: &str = "RM4204";
-    /// The peer no longer has the changes that we lack.
-    pub const LOG_PRUNED: &str = "RM5501";
     /// Not everything was exchanged in time.
     pub const NOT_IN_TIME: &str = "RM5001";
+    /// The peer no longer has the changes that we lack.
+    pub const LOG_PRUNED: &str = "RM5501";
     /// The database was put back to an earlier state, or copied.
     pub const RESTORED: &str = "RM5502";
     /// No such peer.

@@ -16,14 +16,22 @@ use rowmesh_core::wire::Tally;
 use tracing::debug;
 
 use crate::daemon::Wake;
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
 use crate::shared::Shared;
 
 /// Takes in what it can of a batch.
 ///
 /// # Errors
-/// If the store fails. What was taken in until then stays so.
+/// If the store fails. What was taken in until then stays so. As long as that is so, status tells it.
 pub(crate) async fn take(shared: &Shared, batch: Vec<Arc<[u8]>>) -> Result<Applied, Failure> {
+    let taken = take_in(shared, batch).await;
+    // Whether another life was found is told elsewhere.
+    let failure = taken.as_ref().err().filter(|failure| failure.code != code::RESTORED);
+    shared.book().receiving = failure.cloned();
+    taken
+}
+
+async fn take_in(shared: &Shared, batch: Vec<Arc<[u8]>>) -> Result<Applied, Failure> {
     let bytes: u64 = batch.iter().map(|changeset| changeset.len() as u64).sum();
     let roster = shared.members.roster();
     let now = shared.clock.now();

@@ -20,7 +20,8 @@ impl Lock {
     /// # Errors
     /// If another process has it, with its process id, or if the folder cannot be written.
     pub fn data_folder(folder: &Path) -> Result<Lock, Failure> {
-        Lock::take(folder.join("daemon.lock"), "this data folder")
+        let failed = |path: &Path, source: &io::Error| Failure::file("lock the node's files", path, source);
+        Lock::take(folder.join("daemon.lock"), "this data folder", failed)
     }
 
     /// Takes the lock of a database file. It lies beside the file and goes with the lock.
@@ -30,11 +31,21 @@ impl Lock {
     pub fn database(database: &Path) -> Result<Lock, Failure> {
         let mut name = real_path(database).into_os_string();
         name.push("-rowmesh-lock");
-        Lock::take(name.into(), "this database")
+        // Where no file can be made beside the database, SQLite cannot make its own either.
+        let failed = |path: &Path, source: &io::Error| match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Failure::new(code::READ_ONLY, "the folder of the database is read-only for this user")
+                    .at(path.display().to_string())
+                    .because(source)
+                    .hint("Give the user that runs rowmesh write access to the file and its folder.", "")
+            }
+            _ => Failure::file("lock the node's files", path, source),
+        };
+        Lock::take(name.into(), "this database", failed)
     }
 
-    fn take(path: PathBuf, what: &str) -> Result<Lock, Failure> {
-        let failed = |source: &io::Error| Failure::file("lock the node's files", &path, source);
+    fn take(path: PathBuf, what: &str, failed: impl Fn(&Path, &io::Error) -> Failure) -> Result<Lock, Failure> {
+        let failed = |source: &io::Error| failed(&path, source);
         loop {
             let mut file = open(&path).map_err(|source| failed(&source))?;
             match file.try_lock() {

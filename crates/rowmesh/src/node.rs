@@ -5,14 +5,14 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::ident::{Incarnation, NodeId};
 use rowmesh_core::policy::ColumnPolicy;
 use rowmesh_core::roster::{self, Role, Roster, TablePolicy};
 use rowmesh_core::scope::TablePatterns;
-use rowmesh_core::store::{Store, StoreResult};
+use rowmesh_core::store::{Store, StoreError, StoreErrorKind, StoreResult};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -92,9 +92,11 @@ impl Node {
         let path = location.path().map(Path::to_owned);
         let attach = sqlite::attach_options(&options);
         let opener = |node: NodeId, incarnation: Incarnation, _: WallTime| {
-            let store = rowmesh_sqlite::store::SqliteStore::open(&location, &attach, node, incarnation)?;
-            Ok(Box::new(store) as Box<dyn Store>)
+            let open = || rowmesh_sqlite::store::SqliteStore::open(&location, &attach, node, incarnation);
+            Ok(Box::new(patiently(open)?) as Box<dyn Store>)
         };
+        // What is wrong with the database is told before a key or a lock is made for it.
+        patiently(|| rowmesh_sqlite::connection::open_daemon(&location).map_err(StoreError::from))?;
         Node::over(options, path.as_deref(), opener)
     }
 
@@ -356,6 +358,27 @@ impl RunningNode {
     }
 }
 
+/// Another program may be in the middle of a transaction: that passes.
+fn patiently<T>(mut work: impl FnMut() -> StoreResult<T>) -> StoreResult<T> {
+    let deadline = Instant::now() + OPEN_PATIENCE;
+    loop {
+        match work() {
+            Err(error) if error.kind == StoreErrorKind::Transient && Instant::now() < deadline => {
+                std::thread::sleep(OPEN_PAUSE);
+            }
+            Err(error) if error.kind == StoreErrorKind::Transient => {
+                let remedy = "end the transaction of the program that holds the database, then try again".to_owned();
+                return Err(StoreError { remedy, ..error });
+            }
+            done => return done,
+        }
+    }
+}
+
+/// How long to wait for a database that others have locked when it is opened,
+const OPEN_PATIENCE: Duration = Duration::from_secs(10);
+/// and between two attempts.
+const OPEN_PAUSE: Duration = Duration::from_millis(50);
 /// Questions that wait for the daemon.
 const QUESTIONS_MAX: usize = 64;
 /// The daemon's loop comes round once a second when nothing happens.

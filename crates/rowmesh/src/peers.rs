@@ -21,6 +21,8 @@ pub(crate) struct PeerBook {
     pauses: Pauses,
     /// Why sealing or looking at the database fails at present.
     pub(crate) capture: Option<Failure>,
+    /// Why nothing can be taken in from others at present.
+    pub(crate) receiving: Option<Failure>,
     /// When something was last sealed or applied.
     pub(crate) last_change: Option<WallTime>,
     /// What else needs a person, by what it is about.

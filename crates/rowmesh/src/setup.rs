@@ -110,6 +110,14 @@ pub fn installed(options: &NodeOptions) -> Result<Installed, Failure> {
     installed_at(&sqlite::location(&options.database)?)
 }
 
+/// Whether the database can be worked with, by the same look and with the same errors as a start. Changes nothing.
+///
+/// # Errors
+/// If it is not there, is none, cannot be written, or lies on a network file system.
+pub fn check(database: &str) -> Result<(), Failure> {
+    open_daemon(&sqlite::location(database)?).map(drop).map_err(|error| StoreError::from(error).into())
+}
+
 /// Takes everything of ours out of the database that the options name, in one transaction, and says what it was.
 ///
 /// # Errors

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rowmesh::control::api::{Answer, Check, Question};
+use rowmesh::setup;
 use serde_json::json;
 
 use crate::args::Doctor;
@@ -50,13 +51,15 @@ fn folder(folder: &Path) -> Check {
     }
 }
 
+/// The same look as that of a start, so that both give the same code for the same fault.
 fn database(path: &Path) -> Check {
-    match std::fs::metadata(path) {
-        Ok(found) if found.permissions().readonly() => {
-            check("error", "RM8201", &format!("database {} is read-only", path.display()), "")
+    match setup::check(&path.display().to_string()) {
+        Ok(()) => check("ok", "", &format!("database {}", path.display()), ""),
+        Err(failure) => {
+            let remedy = failure.hints.first();
+            let command = remedy.map(|hint| if hint.command.is_empty() { &hint.text } else { &hint.command });
+            check("error", &failure.code, &failure.message, command.map_or("", String::as_str))
         }
-        Ok(_) => check("ok", "", &format!("database {}", path.display()), ""),
-        Err(error) => check("error", "RM8201", &format!("database {}: {error}", path.display()), ""),
     }
 }
 

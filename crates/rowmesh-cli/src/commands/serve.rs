@@ -29,7 +29,11 @@ pub struct Greeting {
 /// `rowmesh run`.
 pub fn run(context: &Context, arguments: &Run) -> Outcome<Exit> {
     let setup = Setup { listen: arguments.listen.clone(), ..Setup::default() };
-    let job = Job::new(context, None, &setup)?;
+    let job = Job::new(context, None, &setup).map_err(|failure| match (failure.code.as_str(), context.place()) {
+        // No database is named because the node is not there, or because there are several.
+        ("RM1201", Err(which)) => which,
+        _ => failure,
+    })?;
     if job.place.remembered.is_none() {
         return Err(failure(code::NO_MESH, format!("node {} has not been set up yet", job.options.name))
             .at(job.place.folder.display().to_string())

@@ -100,6 +100,62 @@ impl Machine {
     }
 }
 
+/// A small disk of a test's own, so that it can be full or read-only. Declare it before what uses it: it goes when the test ends.
+pub struct Disk {
+    folder: PathBuf,
+}
+
+impl Disk {
+    /// Mounts one. `None` where this user may not mount: then the test cannot be made here, and says so. Root always can, and so must the
+    /// CI.
+    pub fn mount(folder: &Path, size: &str) -> Option<Disk> {
+        if !Disk::may_mount() {
+            return None;
+        }
+        std::fs::create_dir_all(folder).expect("made");
+        let disk = Disk { folder: folder.to_owned() };
+        disk.call("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]);
+        Some(disk)
+    }
+
+    /// Whether this user may mount at all.
+    pub fn may_mount() -> bool {
+        let mine = Command::new("id").arg("-u").output().expect("id is there").stdout;
+        let is_root = mine == b"0\n";
+        assert!(is_root || std::env::var_os("CI").is_none(), "the CI has to run as root: this test mounts a disk");
+        if !is_root {
+            eprintln!("NOT TESTED: only root may mount a disk; run this test as root");
+        }
+        is_root
+    }
+
+    /// Other options from now on: `ro`, `rw`, `size=64m`.
+    pub fn remount(&self, options: &str) {
+        self.call("mount", &["-o", &format!("remount,{options}")]);
+    }
+
+    /// Writes a file until nothing fits any more.
+    pub fn fill(&self) -> PathBuf {
+        use std::io::Write;
+        let ballast = self.folder.join("ballast");
+        let mut file = std::fs::File::create(&ballast).expect("made");
+        while file.write_all(&[0; 4096]).is_ok() {}
+        ballast
+    }
+
+    fn call(&self, program: &str, arguments: &[&str]) {
+        let output = Command::new(program).args(arguments).arg(&self.folder).output().expect("it is there");
+        assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: whoever has a file open keeps it.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.folder).status();
+    }
+}
+
 impl Daemon {
     /// The line that a founder prints for the next node.
     pub fn invite(&self) -> String {
@@ -109,6 +165,11 @@ impl Daemon {
     /// Where others reach it.
     pub fn address(&self) -> String {
         self.greeting["listen"][0].as_str().expect("it listens").to_owned()
+    }
+
+    /// Its number, for signals.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// As a power cut would end it.
@@ -167,11 +228,6 @@ pub fn said(command: &mut Command) -> Said {
 
 /// The application's side: a statement on its own connection.
 pub fn sql(path: &Path, statements: &str) {
-    /// Its number, for signals.
-    pub fn process(&self) -> u32 {
-        self.child.id()
-    }
-
     open(path).execute_batch(statements).expect("the application is never refused");
 }
 

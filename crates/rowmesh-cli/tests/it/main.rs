@@ -1,5 +1,6 @@
 //! The program as its users meet it: real processes of the built binary on files of their own. What single functions do is tested beside them.
 
+mod bad_input;
 mod configuration;
 mod daemons;
 mod demo;

@@ -189,7 +189,8 @@ pub fn free_port() -> u16 {
     }
 }
 
-fn skewed(ahead: Arc<AtomicI64>) -> Clock {
+/// A clock that is ahead of the machine's by so many milliseconds, which a test may change.
+pub fn skewed(ahead: Arc<AtomicI64>) -> Clock {
     let machine = Clock::machine();
     Clock::of(move || WallTime(machine.now().0.saturating_add_signed(ahead.load(Ordering::Relaxed))))
 }

@@ -271,6 +271,33 @@ async fn c4_changes_from_a_clock_that_is_ahead_are_held_and_status_says_so() {
     eventually("the change is taken in once the clocks agree", || till.database.read("1").is_some()).await;
 }
 
+/// Held for as long as it takes, told by name, kept where it was made, and no hindrance to anything else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c4_a_clock_that_is_years_off_wins_nothing_and_holds_up_nobody() {
+    const YEARS_MS: i64 = 30 * 365 * 86_400_000;
+    // While changes of one origin are held, exchange falls back to its interval.
+    let short = |options: &mut rowmesh::NodeOptions| options.interval = Duration::from_millis(500);
+    let till = TestNode::with("till", short).founds().await;
+    let office = TestNode::with("office", short).joins(&till).await;
+    let depot = TestNode::with("depot", short).joins(&till).await;
+    till.sees(2).await;
+    office.clock_ahead.store(YEARS_MS, Ordering::Relaxed);
+    office.database.write("hot", "from the future");
+    let names_office = |status: &rowmesh::control::api::Status| {
+        status.attention.iter().any(|hint| hint.text.contains("RM4301") && hint.text.contains("office"))
+    };
+    status_shows(&till, "the till says whose clock is wrong", names_office).await;
+    till.database.write("hot", "of today");
+    depot.database.write("own", "of today too");
+    eventually("the others go on, and the office hears of it", || {
+        [&till, &depot, &office].iter().all(|node| node.database.read("own").is_some())
+            && depot.database.read("hot").as_deref() == Some("of today")
+    })
+    .await;
+    assert_eq!(till.database.read("hot").as_deref(), Some("of today"), "the future wins nothing");
+    assert_eq!(office.database.read("hot").as_deref(), Some("from the future"), "and is not lost where it was written");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h12_a_node_that_is_woken_for_what_it_must_hold_does_not_ask_again_and_again() {
     let till = TestNode::founder("till").await;

@@ -1,6 +1,8 @@
 //! Whole nodes over real SQLite files, written to by an application that knows nothing of Rowmesh: the path of a change from end to end.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use rowmesh::clock::Clock;
@@ -10,7 +12,7 @@ use rowmesh::{Node, NodeOptions, RunningNode};
 use rowmesh_core::clock::WallTime;
 use rusqlite::Connection;
 
-use crate::cluster::{FOREVER, eventually, free_port};
+use crate::cluster::{FOREVER, eventually, free_port, skewed};
 
 struct Shop {
     options: NodeOptions,
@@ -92,6 +94,11 @@ impl Shop {
         self.application.prepare(&sql).unwrap().exists([id]).unwrap()
     }
 
+    fn name_of(&self, id: &str) -> String {
+        let sql = "SELECT name FROM products WHERE id = ?1";
+        self.application.query_row(sql, [id], |row| row.get(0)).unwrap_or_default()
+    }
+
     fn file(&self) -> PathBuf {
         self.folder.path().join("shop.db")
     }
@@ -121,6 +128,56 @@ async fn rows_of_three_databases_become_one() {
     converge(&[&till, &office, &depot]).await;
     let gum = "Text(\"gum\") Text(\"Chewing gum\") Real(0.5) Integer(97)";
     assert!(till.rows().iter().any(|row| row == gum), "both columns survive: {:#?}", till.rows());
+}
+
+/// The clock of one node goes back, by less and by more than others put up with, and comes right again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c5_edits_made_after_a_clock_went_back_win_over_those_before() {
+    let ahead = Arc::new(AtomicI64::new(0));
+    let mut till = Shop::new("till");
+    till.options.clock = skewed(ahead.clone());
+    let node = Node::open(till.options.clone()).unwrap();
+    node.found_mesh("shop").await.unwrap();
+    till.running = Some(node.start().await.unwrap());
+    let office = Shop::joiner("office", &till).await;
+    till.run("INSERT INTO products VALUES ('gum', 'first', 1, 0)");
+    const YEAR_MS: i64 = 365 * 86_400_000;
+    for back_ms in [0, 1_000, 3_600_000, YEAR_MS, 50 * YEAR_MS] {
+        ahead.store(-back_ms, Ordering::Relaxed);
+        let name = format!("after a jump of {back_ms} ms");
+        till.run(&format!("UPDATE products SET name = '{name}' WHERE id = 'gum'"));
+        eventually("the office shows the last edit", || office.name_of("gum") == name).await;
+        office.run(&format!("INSERT INTO products VALUES ('office {back_ms}', 'tea', 1, 0)"));
+    }
+    // What came from a clock that seemed ahead was held meanwhile; it is taken in once the clocks agree.
+    ahead.store(0, Ordering::Relaxed);
+    till.running.as_ref().unwrap().ask(Question::Sync { peer: None, wait: true, timeout_ms: 20_000 }).await.unwrap();
+    converge(&[&till, &office]).await;
+    assert_eq!(till.rows().len(), 6);
+}
+
+/// Nine o'clock's edit is sealed at noon: it does not beat what another node wrote at ten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c8_an_edit_counts_from_when_it_was_made_and_not_from_when_it_was_sealed() {
+    let mut till = Shop::founder("till").await;
+    let office = Shop::joiner("office", &till).await;
+    till.run("INSERT INTO products VALUES ('gum', 'first', 1, 0)");
+    eventually("gum is at the office", || office.has("products", "gum")).await;
+    till.running.take().unwrap().stop().await;
+    till.run("UPDATE products SET name = 'nine' WHERE id = 'gum'");
+    let noted = Instant::now();
+    eventually("a few milliseconds pass", || noted.elapsed() > Duration::from_millis(20)).await;
+    office.run("UPDATE products SET name = 'ten' WHERE id = 'gum'");
+    let question = Question::Sync { peer: None, wait: false, timeout_ms: 5_000 };
+    office.running.as_ref().unwrap().ask(question).await.unwrap();
+    till.running = Some(Node::open(till.options.clone()).unwrap().start().await.unwrap());
+    till.run("INSERT INTO products VALUES ('sealed', 'after all', 1, 0)");
+    eventually("the till has sealed", || office.has("products", "sealed")).await;
+    converge(&[&till, &office]).await;
+    assert_eq!(till.name_of("gum"), "ten");
+    let lost = "SELECT count(*) FROM rowmesh_conflict_resolutions";
+    let lost: i64 = till.application.query_row(lost, [], |row| row.get(0)).unwrap();
+    assert_eq!(lost, 1, "what was written at nine is in the ledger");
 }
 
 /// Figures are written at a stop, and a restart begins to count anew.

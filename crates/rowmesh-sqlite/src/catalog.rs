@@ -537,14 +537,17 @@ fn key_collation<'f>(facts: &'f Facts, key: &[usize]) -> Option<&'f str> {
     parts.map(|part| part.collation.as_str()).find(|collation| !collation.eq_ignore_ascii_case("BINARY"))
 }
 
-/// Unique indexes that refuse more than the key does: not the key's own, nor another over the same columns that compares alike.
+/// Unique indexes that refuse more than the key does: not the key's own, nor another over the same columns that compares alike. But where the
+/// key's own holds keys equal that differ in their bytes, it refuses more than the key as we know it.
 fn besides_key(facts: &Facts, key: &[usize]) -> Vec<UniqueIndex> {
     let own = key_index(facts, key);
+    let folds = key_collation(facts, key).is_some();
     let same = |index: &UniqueIndex| {
         covers(index, key)
             && (facts.is_rowid || own.is_some_and(|own| index.parts.iter().all(|part| own.parts.contains(part))))
     };
-    facts.uniques.iter().map(|(_, index)| index).filter(|index| !same(index)).cloned().collect()
+    let counts = |index: &&UniqueIndex| !same(index) || (folds && own == Some(*index));
+    facts.uniques.iter().map(|(_, index)| index).filter(counts).cloned().collect()
 }
 
 /// Statements of the kinds that sealing and applying will run.

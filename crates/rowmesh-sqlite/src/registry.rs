@@ -173,10 +173,8 @@ impl Table {
     fn new(number: TableNumber, schema: TableSchema, columns: Vec<ColumnIx>, rank: usize) -> Table {
         let table = quote(&schema.name);
         let names: Vec<String> = schema.columns.iter().map(|column| quote(&column.name)).collect();
-        let by_key: Vec<String> =
-            schema.key.iter().enumerate().map(|(n, column)| format!("{} IS ?{}", names[*column], n + 1)).collect();
         let places: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
-        let (names_list, by_key) = (names.join(", "), by_key.join(" AND "));
+        let (names_list, by_key) = (names.join(", "), by_key(&schema));
         let shape = TableShape {
             name: schema.name.clone(),
             columns: schema.columns.iter().map(|column| column.name.clone()).collect(),
@@ -337,6 +335,21 @@ fn exists(connection: &Connection, sql: &str, values: &[&Value]) -> rusqlite::Re
     let mut statement = connection.prepare_cached(sql)?;
     bind_values(&mut statement, 1, values.iter().copied())?;
     Ok(statement.raw_query().next()?.is_some())
+}
+
+/// The condition on the row of one key, with the key's values as the first parameters. A key's column may fold what differs in its bytes, so
+/// where it does the bytes are asked too: `K1` is not the row `k1`.
+fn by_key(schema: &TableSchema) -> String {
+    let folds = |column: usize| {
+        let parts = schema.uniques.iter().flat_map(|index| &index.parts).flatten();
+        parts.into_iter().any(|part| part.column == column && !part.collation.eq_ignore_ascii_case("BINARY"))
+    };
+    let conditions = schema.key.iter().enumerate().map(|(n, column)| {
+        let name = quote(&schema.columns[*column].name);
+        let exact = if folds(*column) { format!(" AND {name} IS ?{} COLLATE BINARY", n + 1) } else { String::new() };
+        format!("{name} IS ?{}{exact}", n + 1)
+    });
+    conditions.collect::<Vec<String>>().join(" AND ")
 }
 
 /// A shared name from text in a result column.

@@ -507,7 +507,7 @@ impl Store for SqliteStore {
     fn take(&mut self, now: WallTime, changesets: &[Changeset]) -> StoreResult<Taken> {
         self.standing()?;
         let mut total = Taken::default();
-        let mut unnoticed = 0;
+        let (mut unnoticed, mut last_unnoticed) = (0, None);
         loop {
             match self.take_some(now, changesets) {
                 Ok((taken, more_to_seal)) => {
@@ -526,10 +526,12 @@ impl Store for SqliteStore {
                         return Err(error);
                     };
                     unnoticed += 1;
-                    if unnoticed > limits::UNIT_ROWS_SQLITE {
+                    let (table, key) = (*table, key.clone());
+                    // Noted and sealed, and still unnoticed: looking again would find the same.
+                    let again = last_unnoticed.replace((table, key.clone())) == Some((table, key.clone()));
+                    if again || unnoticed > limits::UNIT_ROWS_SQLITE {
                         return Err(error);
                     }
-                    let (table, key) = (*table, key.clone());
                     self.note_unnoticed(table, &key, now)?;
                 }
             }

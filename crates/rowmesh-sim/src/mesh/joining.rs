@@ -199,7 +199,7 @@ impl World {
         let Some((kind, payload)) = application.take(at, bytes) else { return };
         let now = self.wall(to);
         let source = self.nodes[from].id();
-        let had_tables = oracle::has_tables(&self.nodes[to].app);
+        let had_tables = oracle::has_tables(&self.nodes[to].app, &self.workload);
         let daemon = self.nodes[to].daemon.as_ref().expect("it lives");
         let mut store = daemon.store.borrow_mut();
         match kind {
@@ -208,7 +208,7 @@ impl World {
             _ => store.load_finish(&payload, now).expect("a load can end"),
         }
         drop(store);
-        if !had_tables && oracle::has_tables(&self.nodes[to].app) {
+        if !had_tables && oracle::has_tables(&self.nodes[to].app, &self.workload) {
             self.plan_write(to);
         }
         if kind == FrameKind::SnapshotEnd {

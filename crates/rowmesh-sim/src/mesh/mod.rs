@@ -1,6 +1,7 @@
 //! The node tier: whole nodes, shipped state machines, codec and SQLite store in virtual time, over links that lose, delay, reorder,
 //! duplicate and break. Faults first, then everything is healed and the nodes must agree. Sockets, threads and real time are not here.
 
+pub mod drawn;
 pub mod joining;
 pub mod node;
 pub mod oracle;
@@ -8,6 +9,7 @@ pub mod workload;
 pub mod world;
 
 use crate::rng::Rng;
+use workload::Workload;
 use world::{Faults, World};
 
 /// What a run ended with.
@@ -34,7 +36,8 @@ pub struct Report {
 pub fn run(seed: u64) -> Result<Report, String> {
     let mut rng = Rng::from_seed(seed);
     let faults = Faults::draw(&mut rng);
-    let mut world = World::new(seed, rng, faults);
+    let workload = Workload::draw(&mut rng);
+    let mut world = World::new(seed, rng, faults, workload);
     world.run_faults();
     world.heal();
     oracle::check(&mut world)?;

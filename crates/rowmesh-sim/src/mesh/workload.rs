@@ -1,12 +1,66 @@
-//! What the applications do: random statements of every shape on a small schema. Rows that later rules settle across rows (unique values and
-//! foreign keys broken by two nodes together) are written by one node each; all others are fought over.
+//! What the applications do: random statements of every shape, on the small shop below or on a schema that is drawn. Rows that later rules
+//! settle across rows (unique values and foreign keys broken by two nodes together) are written by one node each; all others are fought over.
 
 use rusqlite::Connection;
 
+use super::drawn::Drawn;
 use crate::rng::Rng;
 
-/// The schema on every node.
-pub const SCHEMA: &str = "
+/// The application of a run.
+#[derive(Debug, Clone)]
+pub enum Workload {
+    /// A shop with a full-text index of its customers.
+    Shop,
+    /// Whatever the seed says.
+    Drawn(Drawn),
+}
+
+impl Workload {
+    /// Draws one.
+    pub fn draw(rng: &mut Rng) -> Workload {
+        if rng.chance(35) { Workload::Shop } else { Workload::Drawn(Drawn::draw(rng)) }
+    }
+
+    /// What the application's migrations run.
+    pub fn ddl(&self) -> String {
+        match self {
+            Workload::Shop => SHOP.to_owned(),
+            Workload::Drawn(drawn) => drawn.ddl(),
+        }
+    }
+
+    /// The names of its tables, quoted.
+    pub fn tables(&self) -> Vec<String> {
+        match self {
+            Workload::Shop => ["customers", "stock", "badges", "orders", "lines"].map(str::to_owned).to_vec(),
+            Workload::Drawn(drawn) => drawn.table_names(),
+        }
+    }
+
+    /// Does something as node `node`'s application; returns whether it was committed.
+    pub fn act(&self, app: &Connection, rng: &mut Rng, node: usize, counter: &mut u64) -> bool {
+        *counter += 1;
+        let value = *counter * 16 + node as u64;
+        let statements = match self {
+            Workload::Shop => in_the_shop(rng, node, value),
+            Workload::Drawn(drawn) => drawn.statements(rng, node, value),
+        };
+        match app.execute_batch(&statements) {
+            Ok(()) => true,
+            Err(error) => {
+                // A constraint may refuse what was drawn; nothing else may.
+                let refused = error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation);
+                assert!(refused, "O13: {statements}: {error}");
+                if !app.is_autocommit() {
+                    app.execute_batch("ROLLBACK").expect("a transaction can be rolled back");
+                }
+                false
+            }
+        }
+    }
+}
+
+const SHOP: &str = "
     CREATE TABLE customers (id TEXT PRIMARY KEY, name TEXT NOT NULL DEFAULT '', phone TEXT, note BLOB, seen REAL);
     CREATE TABLE stock (shop TEXT NOT NULL, sku TEXT NOT NULL, amount INTEGER NOT NULL, price, PRIMARY KEY (shop, sku)) WITHOUT ROWID;
     CREATE TABLE badges (id TEXT PRIMARY KEY, code TEXT UNIQUE, holder TEXT COLLATE NOCASE, slot INTEGER, UNIQUE (holder, slot));
@@ -19,11 +73,8 @@ pub const SCHEMA: &str = "
     CREATE TRIGGER customers_au AFTER UPDATE ON customers BEGIN UPDATE search SET name = NEW.name WHERE id = NEW.id; END;
     CREATE TRIGGER customers_ad AFTER DELETE ON customers BEGIN DELETE FROM search WHERE id = OLD.id; END;";
 
-/// Does something as node `node`'s application; returns whether it was committed.
-pub fn act(app: &Connection, rng: &mut Rng, node: usize, counter: &mut u64) -> bool {
-    *counter += 1;
-    let value = *counter * 16 + node as u64;
-    let statements = match rng.below(20) {
+fn in_the_shop(rng: &mut Rng, node: usize, value: u64) -> String {
+    match rng.below(20) {
         0..=3 => edit_customer(rng, value),
         4..=5 => insert_customer(rng, value),
         6 => format!("DELETE FROM customers WHERE id = '{}'", customer(rng)),
@@ -35,18 +86,6 @@ pub fn act(app: &Connection, rng: &mut Rng, node: usize, counter: &mut u64) -> b
         17 => delete_and_insert(rng, value),
         18 => format!("DELETE FROM stock WHERE sku = 'k{}'", rng.below(4)),
         _ => format!("BEGIN; {}; {}; ROLLBACK", edit_customer(rng, value), upsert_stock(rng, value)),
-    };
-    match app.execute_batch(&statements) {
-        Ok(()) => true,
-        Err(error) => {
-            // A constraint may refuse what was drawn; nothing else may.
-            let refused = error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation);
-            assert!(refused, "O13: {statements}: {error}");
-            if !app.is_autocommit() {
-                app.execute_batch("ROLLBACK").expect("a transaction can be rolled back");
-            }
-            false
-        }
     }
 }
 

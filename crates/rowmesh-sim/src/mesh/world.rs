@@ -15,7 +15,8 @@ use rowmesh_core::wire::{Request, Response};
 
 use super::joining::Application;
 use super::node::{Call, Node, Stage};
-use super::{Report, oracle, workload};
+use super::workload::Workload;
+use super::{Report, oracle};
 use crate::rng::Rng;
 
 /// Where virtual time begins: 2001, so that a note stamped by a real clock would stand out.
@@ -124,6 +125,8 @@ pub(super) enum Happening {
 pub struct World {
     /// The nodes.
     pub nodes: Vec<Node>,
+    /// What the applications do.
+    pub workload: Workload,
     /// Values seen in tables before healing: none of them may be forgotten.
     pub witnessed: BTreeSet<String>,
     /// Nodes that have come and are not in yet.
@@ -149,7 +152,7 @@ pub struct World {
 
 impl World {
     /// A mesh of nodes that know each other.
-    pub fn new(seed: u64, mut rng: Rng, faults: Faults) -> World {
+    pub fn new(seed: u64, mut rng: Rng, faults: Faults, workload: Workload) -> World {
         let keys: Vec<Arc<SecretKey>> =
             (0..faults.nodes).map(|node| Arc::new(SecretKey::from_seed([node as u8 + 1; 32]))).collect();
         let instance = INSTANCES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -161,6 +164,7 @@ impl World {
         let counters = vec![0; nodes.len()];
         let mut world = World {
             nodes,
+            workload,
             witnessed: BTreeSet::new(),
             applications: BTreeMap::new(),
             rng,
@@ -220,14 +224,14 @@ impl World {
     /// Rows that stand in a database before Rowmesh comes to it.
     fn write_before(&mut self, node: usize) {
         for _ in 0..self.rng.between(1, 12) {
-            let World { nodes, rng, counters, .. } = self;
-            workload::act(&nodes[node].app, rng, node, &mut counters[node]);
+            let World { nodes, rng, counters, workload, .. } = self;
+            workload.act(&nodes[node].app, rng, node, &mut counters[node]);
         }
     }
 
     /// The application's own migrations.
     pub(super) fn make_schema(&self, node: usize) {
-        self.nodes[node].app.execute_batch(workload::SCHEMA).expect("the workload's schema is valid");
+        self.nodes[node].app.execute_batch(&self.workload.ddl()).expect("the workload's schema is valid");
     }
 
     /// Runs with faults until their time is over.
@@ -262,7 +266,7 @@ impl World {
     pub fn report(&self) -> Report {
         let mut trace = self.trace.clone();
         for node in &self.nodes {
-            for row in oracle::dump(&node.app) {
+            for row in oracle::dump(&node.app, &self.workload) {
                 trace.update(row.as_bytes());
             }
         }
@@ -398,8 +402,8 @@ impl World {
         if !self.writing {
             return;
         }
-        let World { nodes, rng, counters, .. } = self;
-        let committed = workload::act(&nodes[node].app, rng, node, &mut counters[node]);
+        let World { nodes, rng, counters, workload, .. } = self;
+        let committed = workload.act(&nodes[node].app, rng, node, &mut counters[node]);
         self.writes += u64::from(committed);
         let wall = self.wall(node).0;
         let restamped = self.nodes[node]
@@ -585,15 +589,9 @@ impl World {
 
     /// Remembers every value that stands in a table now and is unlike any other.
     fn witness(&mut self) {
-        for node in self.nodes.iter().filter(|node| oracle::has_tables(&node.app)) {
-            let names = oracle::query(
-                &node.app,
-                "SELECT name FROM customers UNION SELECT phone FROM customers WHERE phone IS NOT NULL",
-            );
-            let things = oracle::query(&node.app, "SELECT what FROM lines");
-            self.witnessed.extend(
-                names.into_iter().chain(things).filter(|value| value.len() > 1).map(|value| format!("\"{value}\"")),
-            );
+        for node in self.nodes.iter().filter(|node| oracle::has_tables(&node.app, &self.workload)) {
+            let texts = oracle::texts(&node.app, &self.workload);
+            self.witnessed.extend(texts.filter(|value| value.len() > 1).map(|value| format!("\"{value}\"")));
         }
     }
 }
@@ -603,7 +601,14 @@ static INSTANCES: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::n
 
 impl std::fmt::Debug for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "World {{ seed: {}, now: {}, faults: {:?} }}", self.seed, self.now - EPOCH_MS, self.faults)
+        write!(
+            f,
+            "World {{ seed: {}, now: {}, faults: {:?}, workload: {:?} }}",
+            self.seed,
+            self.now - EPOCH_MS,
+            self.faults,
+            self.workload
+        )
     }
 }
 

@@ -29,6 +29,9 @@ fn one_seed() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let (first, count) = (number("ROWMESH_SIM_SEED").unwrap_or(1), number("ROWMESH_SIM_COUNT").unwrap_or(1));
     let mut failed = Vec::new();
+    if count == 1 {
+        println!("{}", mesh::describe(first));
+    }
     for seed in first..first + count {
         match std::panic::catch_unwind(|| mesh::run(seed)) {
             Ok(Ok(report)) => println!("seed {seed}: {report:?}"),

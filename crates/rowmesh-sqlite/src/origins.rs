@@ -51,6 +51,15 @@ impl Origins {
         Ok(origins)
     }
 
+    /// Whether the database holds what these say: nobody else writes there, so if it does not, it is another database, or an earlier state
+    /// of this one.
+    pub fn stand_in(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        let mut statement = connection.prepare_cached("SELECT count(*), coalesce(sum(seq), 0) FROM rowmesh_origins")?;
+        let (count, sum): (i64, i64) = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let known = &self.known[..self.stored];
+        Ok(count == known.len() as i64 && sum == known.iter().map(|known| known.seq.0 as i64).sum::<i64>())
+    }
+
     /// Writes those that were numbered since the last call. To be called in the transaction that uses the numbers.
     pub fn store_new(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         for (position, known) in self.known.iter().enumerate().skip(self.stored) {

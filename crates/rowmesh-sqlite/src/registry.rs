@@ -29,6 +29,8 @@ pub struct Table {
     pub columns: Vec<ColumnIx>,
     /// Position among the tables, parents first.
     pub rank: usize,
+    /// Whether a row that goes may take, by cascades, another row of this table with it.
+    pub cascades_into_itself: bool,
     select: String,
     insert: String,
     delete: String,
@@ -74,7 +76,8 @@ impl Registry {
                 .map(|column| self.column_number(connection, number, &column.name))
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let rank = order.iter().position(|name| *name == schema.name).unwrap_or(order.len());
-            self.tracked.insert(number, Arc::new(Table::new(number, schema.clone(), columns, rank)));
+            let cascades = cascades_into_itself(schema, schemas);
+            self.tracked.insert(number, Arc::new(Table::new(number, schema.clone(), columns, rank, cascades)));
         }
         Ok(self)
     }
@@ -170,7 +173,13 @@ impl Registry {
 }
 
 impl Table {
-    fn new(number: TableNumber, schema: TableSchema, columns: Vec<ColumnIx>, rank: usize) -> Table {
+    fn new(
+        number: TableNumber,
+        schema: TableSchema,
+        columns: Vec<ColumnIx>,
+        rank: usize,
+        cascades_into_itself: bool,
+    ) -> Table {
         let table = quote(&schema.name);
         let names: Vec<String> = schema.columns.iter().map(|column| quote(&column.name)).collect();
         let places: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
@@ -185,6 +194,7 @@ impl Table {
             shape,
             columns,
             rank,
+            cascades_into_itself,
             select: format!("SELECT {names_list} FROM main.{table} WHERE {by_key}"),
             insert: format!("INSERT INTO main.{table} ({names_list}) VALUES ({})", places.join(", ")),
             delete: format!("DELETE FROM main.{table} WHERE {by_key}"),
@@ -335,6 +345,27 @@ fn exists(connection: &Connection, sql: &str, values: &[&Value]) -> rusqlite::Re
     let mut statement = connection.prepare_cached(sql)?;
     bind_values(&mut statement, 1, values.iter().copied())?;
     Ok(statement.raw_query().next()?.is_some())
+}
+
+/// Whether cascades lead from a table back to it.
+fn cascades_into_itself(table: &TableSchema, schemas: &[TableSchema]) -> bool {
+    let mut reached: Vec<&TableName> = Vec::new();
+    let mut next = vec![&table.name];
+    while let Some(parent) = next.pop() {
+        let cascades = |child: &TableSchema| {
+            child.foreign_keys.iter().any(|key| key.parent == *parent && key.on_delete.eq_ignore_ascii_case("CASCADE"))
+        };
+        for child in schemas.iter().filter(|child| cascades(child)).map(|child| &child.name) {
+            if *child == table.name {
+                return true;
+            }
+            if !reached.contains(&child) {
+                reached.push(child);
+                next.push(child);
+            }
+        }
+    }
+    false
 }
 
 /// The condition on the row of one key, with the key's values as the first parameters. A key's column may fold what differs in its bytes, so

@@ -129,8 +129,9 @@ fn plan(connection: &Connection, registry: &Registry, round: &mut Round) -> Resu
     for pending in &found {
         let Some(table) = registry.tracked(pending.table) else { continue };
         // Noted once, the row as it stands is all that it was in this round; noted more often, it may have been more.
-        let moved_on = pending.notes.len() > 1 && !table.schema.uniques.is_empty();
-        if moved_on || claims::has_untold(table) {
+        // And a row that a REPLACE gave a value can be gone by the cascade of what it replaced, which was noted for this one only.
+        let moved_on = pending.notes.len() > 1 || (pending.may_be_gone && table.cascades_into_itself);
+        if (moved_on && !table.schema.uniques.is_empty()) || claims::has_untold(table) {
             round.suspects.insert(pending.table);
         }
     }

@@ -311,6 +311,10 @@ impl SqliteStore {
         for _ in 0..SCHEMA_PATIENCE {
             connection::begin_immediate(&self.connection, PATIENCE)?;
             if schema_version(&self.connection)? == self.followed {
+                if let Err(error) = self.check_content() {
+                    self.connection.execute_batch("ROLLBACK").map_err(Error::from)?;
+                    return Err(error.into());
+                }
                 self.carried.refresh(&self.connection, &self.plan.names())?;
                 self.membership.forget();
                 return Ok(());
@@ -321,9 +325,18 @@ impl SqliteStore {
         Err(StoreError::transient("RM2115", "the schema keeps changing: waiting until a migration is over"))
     }
 
+    /// Errs if the file holds another database than this one, or an earlier state of it: copied over it in place, which no lock prevents.
+    fn check_content(&self) -> Result<()> {
+        if self.origins.stand_in(&self.connection)? {
+            return Ok(());
+        }
+        Err(crate::error::Error::ContentReplaced(self.location.to_string()).into())
+    }
+
     /// Brings capture and memory in step with the schema. Returns the tables whose rows are to be compared, and what was found.
     fn follow(&mut self) -> StoreResult<Followed> {
         let followed = attach::follow(&mut self.connection, &self.options)?;
+        self.check_content()?;
         self.plan = followed.plan.clone();
         self.followed = followed.schema_version;
         self.watch.followed(followed.schema_version);
@@ -461,7 +474,15 @@ impl Store for SqliteStore {
             )
             .into());
         }
-        let dirty = !self.round.is_empty() || seal::any_noted(&self.connection)?;
+        if seen.file_touched {
+            // Pages that are remembered say nothing of what stands in the file now.
+            self.connection.execute_batch("PRAGMA shrink_memory").map_err(Error::from)?;
+        }
+        if (seen.file_touched || seen.data_changed) && !seen.schema_changed {
+            self.check_content()?;
+        }
+        // Under another schema our own tables may be gone: whoever follows it makes them anew.
+        let dirty = !self.round.is_empty() || seen.schema_changed || seal::any_noted(&self.connection)?;
         Ok(Look { dirty, schema_moved: seen.schema_changed || !self.to_reconcile.is_empty() })
     }
 
@@ -542,7 +563,8 @@ impl Store for SqliteStore {
         if !self.has_parked {
             return Ok(0);
         }
-        self.standing()?;
+        // A row that was written here meanwhile is sealed before anything is shown over it.
+        while self.seal(now)?.more {}
         let before = parked::rows(&self.connection)?.len() as u64;
         let left = self.in_transaction(|work| {
             work.now = now;

@@ -14,6 +14,7 @@ use crate::registry::TableNumber;
 #[derive(Debug)]
 pub struct Watch {
     file: Option<(PathBuf, Option<FileIdentity>)>,
+    touched: Option<Touched>,
     data_version: i64,
     schema_version: i64,
 }
@@ -25,6 +26,8 @@ pub struct Seen {
     pub data_changed: bool,
     /// The schema is not the one that was last followed.
     pub schema_changed: bool,
+    /// Somebody wrote to the file itself, as a checkpoint does, and as a copy does that SQLite knows nothing of.
+    pub file_touched: bool,
     /// What stands where the database was opened.
     pub file: FileState,
 }
@@ -128,7 +131,8 @@ impl Watch {
     /// If the database cannot be read.
     pub fn begin(connection: &Connection, location: &Location) -> Result<Watch> {
         let file = location.path().map(|path| (path.to_owned(), FileIdentity::of(path)));
-        Ok(Watch { file, data_version: data_version(connection)?, schema_version: -1 })
+        let touched = location.path().and_then(Touched::of);
+        Ok(Watch { file, touched, data_version: data_version(connection)?, schema_version: -1 })
     }
 
     /// Looks. Commits by other connections are told once; a schema that was not followed yet, and a file that is not the one that is
@@ -141,7 +145,10 @@ impl Watch {
         let data_changed = std::mem::replace(&mut self.data_version, data_version) != data_version;
         let schema_version: i64 =
             connection.prepare_cached("PRAGMA main.schema_version")?.query_row([], |row| row.get(0))?;
-        Ok(Seen { data_changed, schema_changed: schema_version != self.schema_version, file: self.file_state() })
+        let touched = self.file.as_ref().and_then(|(path, _)| Touched::of(path));
+        let file_touched = std::mem::replace(&mut self.touched, touched) != touched;
+        let schema_changed = schema_version != self.schema_version;
+        Ok(Seen { data_changed, schema_changed, file_touched, file: self.file_state() })
     }
 
     /// Says that the schema was followed up to a version.
@@ -223,6 +230,20 @@ fn data_version(connection: &Connection) -> Result<i64> {
 struct FileIdentity {
     device: u64,
     inode: u64,
+}
+
+/// When a file was last written to, and how long it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Touched {
+    at: std::time::SystemTime,
+    bytes: u64,
+}
+
+impl Touched {
+    fn of(path: &Path) -> Option<Touched> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Touched { at: metadata.modified().ok()?, bytes: metadata.len() })
+    }
 }
 
 impl FileIdentity {

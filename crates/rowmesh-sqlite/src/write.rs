@@ -339,7 +339,9 @@ fn living_child(work: &Work<'_>, table: &Table, write: &RowWrite) -> Result<Opti
             }
             let columns: Vec<ColumnName> =
                 key.columns.iter().map(|column| child.schema.columns[*column].name.clone()).collect();
-            if child.exists_where(work.connection, &columns, &values)? {
+            // Another row may have come into its place: one that the columns hold equal, or that took the value which they mean.
+            let is_referred_to = child.exists_where(work.connection, &columns, &values)?;
+            if is_referred_to && !table.exists_where(work.connection, &key.parent_columns, &values)? {
                 return Ok(Some(format!("rows of {} still refer to it", child.schema.name)));
             }
         }

@@ -246,7 +246,7 @@ impl Table {
     fn draw(rng: &mut Rng, name: &'static str, before: &[Table]) -> Table {
         let position = before.len();
         // A shared row that may go while another node refers to it leaves an orphan.
-        let may_be_parents: Vec<usize> =
+        let mut may_be_parents: Vec<usize> =
             (0..position).filter(|other| before[*other].owned || before[*other].lasting).collect();
         let is_line_parent = |other: &usize| matches!(before[*other].key, KeyShape::Text | KeyShape::NoCase);
         let lines: Vec<usize> = may_be_parents.iter().copied().filter(is_line_parent).collect();
@@ -257,9 +257,16 @@ impl Table {
             _ if lines.is_empty() => KeyShape::Composite,
             _ => KeyShape::Line(*rng.pick(&lines)),
         };
+        // The lines of a shared row are shared.
+        let on_shared = matches!(key, KeyShape::Line(parent) if !before[parent].owned);
+        if on_shared {
+            may_be_parents.retain(|other| before[*other].lasting);
+        }
         let mut parents = Vec::new();
         for _ in 0..rng.below(3) {
-            let is_tree = rng.chance(20) && !matches!(key, KeyShape::Line(_));
+            // Where a table refers to itself twice, SQLite takes a row that refers to itself and to one that is not there.
+            let is_first = !parents.iter().any(|before: &Reference| before.parent == position);
+            let is_tree = is_first && rng.chance(20) && !matches!(key, KeyShape::Line(_));
             if may_be_parents.is_empty() && !is_tree {
                 continue;
             }
@@ -283,7 +290,7 @@ impl Table {
         let may_be_shared = !is_tree && key != KeyShape::NoCase && refers_to().all(|parent| before[parent].lasting);
         let stands_on_lasting = refers_to().all(|parent| parent == position || before[parent].lasting);
         let owns_of_parent = of_key.is_some_and(|parent| before[parent].owned);
-        let owned = !may_be_shared || owns_of_parent || rng.chance(40);
+        let owned = !may_be_shared || owns_of_parent || (!on_shared && rng.chance(40));
         let kinds = [Unique::Column, Unique::Column, Unique::NoCase, Unique::Pair, Unique::Partial, Unique::Expression];
         let uniques = match owned {
             true => (0..rng.below(3)).map(|_| *rng.pick(&kinds)).collect(),

@@ -157,7 +157,9 @@ impl World {
 
     /// The source's side. The whole copy is read at once: a database in memory has no WAL that would let others write meanwhile.
     /// Its pieces arrive in order, as those of one stream do, and somewhere the stream may break off.
-    pub(super) fn send_copy(&mut self, from: usize, to: usize, to_life: u64, stream: u64) {
+    pub(super) fn send_copy(&mut self, from: usize, to: usize, to_life: u64) {
+        self.requests += 1;
+        let stream = self.requests;
         let Some(pieces) = self.read_copy(from) else { return };
         let from_life = self.nodes[from].life;
         let mut delay = 0;

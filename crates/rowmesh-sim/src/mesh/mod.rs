@@ -29,6 +29,13 @@ pub struct Report {
     pub joins: u64,
 }
 
+/// What a seed draws before anything happens, for people.
+pub fn describe(seed: u64) -> String {
+    let mut rng = Rng::from_seed(seed);
+    let faults = Faults::draw(&mut rng);
+    format!("{faults:?}\n{}", Workload::draw(&mut rng).ddl())
+}
+
 /// Runs one seed: faults drawn from it, then healing, then every oracle.
 ///
 /// # Errors

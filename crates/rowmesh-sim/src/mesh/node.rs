@@ -78,11 +78,15 @@ pub struct Call {
 impl Node {
     /// A node whose database is not made yet.
     pub fn new(name: &str, key: Arc<SecretKey>) -> Node {
-        let uri = format!("file:/{name}?vfs=memdb");
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
-        let app = Connection::open_with_flags(&uri, flags).expect("a database in memory can be opened");
+        let location = Location::Uri(format!("file:/{name}?vfs=memdb"));
+        let app = open(&location);
         app.execute_batch("PRAGMA foreign_keys = ON").expect("a pragma of every SQLite");
-        Node { key, app, daemon: None, clock_offset: 0, life: 0, stage: Stage::Unborn, location: Location::Uri(uri) }
+        Node { key, app, daemon: None, clock_offset: 0, life: 0, stage: Stage::Unborn, location }
+    }
+
+    /// Another connection to its database, which remembers nothing.
+    pub fn fresh_connection(&self) -> Connection {
+        open(&self.location)
     }
 
     /// Its name.
@@ -259,6 +263,11 @@ impl Node {
         };
         daemon.acks.keep(SignedAck::sign(ack, &*self.key));
     }
+}
+
+fn open(location: &Location) -> Connection {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(location.to_string(), flags).expect("a database in memory can be opened")
 }
 
 /// The roster that a database holds; none if its node belongs to no mesh.

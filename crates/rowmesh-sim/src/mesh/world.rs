@@ -548,7 +548,7 @@ impl World {
                 response
             }
             Answer::Join(join) => self.let_in(to, from, &join),
-            Answer::Snapshot(_) => return self.send_copy(to, from, life, id),
+            Answer::Snapshot(_) => return self.send_copy(to, from, life),
             Answer::Wait(_) => unreachable!("nobody waits in this simulator"),
         };
         let body = response.encode();

@@ -1,5 +1,6 @@
 //! Tests of the store against real SQLite files.
 
+mod altering;
 mod joining;
 mod mesh;
 mod travel;

@@ -294,3 +294,32 @@ fn d12_keys_that_their_collation_folds_are_told_apart_by_their_bytes() {
         .unwrap();
     assert_eq!(words, "CAT animal,DOG beast,rat rodent");
 }
+
+#[test]
+fn b1_a_row_that_replaces_the_one_whose_cascade_removes_it_takes_both_away_everywhere() {
+    let mut nodes =
+        pair("CREATE TABLE tree (id TEXT PRIMARY KEY, up TEXT REFERENCES tree(id) ON DELETE CASCADE, tag TEXT UNIQUE)");
+    nodes[0].run("INSERT INTO tree VALUES ('b', NULL, NULL), ('a', 'b', 'x'); UPDATE tree SET up = 'a' WHERE id = 'b'");
+    converge(&mut nodes);
+    // 'b' takes the value of 'a', which goes without a note, and with it goes 'b', its child.
+    nodes[0].run("UPDATE OR REPLACE tree SET tag = 'x' WHERE id = 'b'");
+    assert_eq!(nodes[0].query("SELECT * FROM tree"), Vec::<String>::new());
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[1].query("SELECT * FROM tree"), Vec::<String>::new());
+}
+
+#[test]
+fn a_parent_that_another_row_has_taken_the_place_of_is_not_missed_by_its_children() {
+    let mut nodes = pair(
+        "CREATE TABLE parents (id TEXT PRIMARY KEY, code TEXT UNIQUE);
+         CREATE TABLE children (id TEXT PRIMARY KEY, code TEXT REFERENCES parents(code))",
+    );
+    nodes[0].run("INSERT INTO parents VALUES ('a', 'x'); INSERT INTO children VALUES ('c', 'x')");
+    converge(&mut nodes);
+    nodes[0]
+        .run("PRAGMA foreign_keys = OFF; DELETE FROM parents WHERE id = 'a'; INSERT INTO parents VALUES ('b', 'x')");
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[1].store.parked().unwrap().len(), 0);
+}

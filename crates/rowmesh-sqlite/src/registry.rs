@@ -368,27 +368,6 @@ fn cascades_into_itself(table: &TableSchema, schemas: &[TableSchema]) -> bool {
     false
 }
 
-/// Whether cascades lead from a table back to it.
-fn cascades_into_itself(table: &TableSchema, schemas: &[TableSchema]) -> bool {
-    let mut reached: Vec<&TableName> = Vec::new();
-    let mut next = vec![&table.name];
-    while let Some(parent) = next.pop() {
-        let cascades = |child: &TableSchema| {
-            child.foreign_keys.iter().any(|key| key.parent == *parent && key.on_delete.eq_ignore_ascii_case("CASCADE"))
-        };
-        for child in schemas.iter().filter(|child| cascades(child)).map(|child| &child.name) {
-            if *child == table.name {
-                return true;
-            }
-            if !reached.contains(&child) {
-                reached.push(child);
-                next.push(child);
-            }
-        }
-    }
-    false
-}
-
 /// The condition on the row of one key, with the key's values as the first parameters. A key's column may fold what differs in its bytes, so
 /// where it does the bytes are asked too: `K1` is not the row `k1`.
 fn by_key(schema: &TableSchema) -> String {

@@ -118,6 +118,9 @@ pub const WAIT_MS_MAX: u64 = 60_000;
 
 /// Milliseconds by which a timestamp may lie ahead of our clock before it is held.
 pub const DRIFT_MS_MAX: u64 = 5 * 60 * 1_000;
+/// How far ahead a timestamp that a closed incarnation left behind may lie and still be followed by later ones: 30 years, so that a member
+/// who lies about it cannot use up the numbers.
+pub const CLOSED_AHEAD_MS_MAX: u64 = 30 * 365 * 24 * 3_600 * 1_000;
 /// Milliseconds that a transaction of ours on an embedded database goes on taking in further changesets.
 pub const APPLY_MS_BUDGET: u64 = 25;
 /// Dirty keys that one round of sealing reads into memory.

@@ -209,8 +209,33 @@ impl RowState {
         self.stamps().map(|stamp| stamp.lamport).max().unwrap_or_default()
     }
 
+    /// Gives writes other names and times, as their origin has told: the state is then that of the same history under those names, but for what
+    /// is shown.
+    pub fn rename(&mut self, name: impl Fn(&Stamp) -> Stamp) {
+        for stamp in self.births.iter_mut().chain(&mut self.live).chain(&mut self.deletes) {
+            *stamp = name(stamp);
+        }
+        self.births.sort_unstable();
+        self.live.sort_unstable_by_key(|stamp| stamp.dot.origin);
+        self.deletes.sort_unstable();
+        for register in &mut self.registers {
+            match register {
+                Register::Unwritten => {}
+                Register::One(written) => written.stamp = name(&written.stamp),
+                Register::Several(writes) => {
+                    writes.iter_mut().for_each(|written| written.stamp = name(&written.stamp));
+                    writes.sort_unstable_by_key(|written| written.stamp);
+                }
+            }
+        }
+        self.witnesses.iter_mut().for_each(|(stamp, _)| *stamp = name(stamp));
+        self.witnesses.sort_by_key(|(stamp, _)| *stamp);
+        self.extras.iter_mut().for_each(|(stamp, _)| *stamp = name(stamp));
+        self.extras.sort_by_key(|(stamp, _)| *stamp);
+    }
+
     /// Everything known that could be concurrent with a new event.
-    fn stamps(&self) -> impl Iterator<Item = &Stamp> {
+    pub fn stamps(&self) -> impl Iterator<Item = &Stamp> {
         self.writes().chain(&self.live).chain(&self.deletes)
     }
 

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::changeset::Changeset;
 use crate::clock::{Lamport, VersionVector, WallTime};
 use crate::exchange::{LogBatch, LogRequest};
-use crate::ident::{Digest, Dot, Incarnation, MeshId, NodeId, Origin};
+use crate::ident::{Digest, Dot, Incarnation, MeshId, NodeId, Origin, Seq};
 use crate::ledger::Entry;
 use crate::policy::PolicyHistory;
 use crate::scope::Scope;
@@ -349,6 +349,21 @@ pub trait Store: Send {
     /// # Errors
     /// If the database cannot be written.
     fn renew_incarnation(&mut self, incarnation: Incarnation) -> StoreResult<()>;
+
+    /// The highest timestamp of this incarnation's changesets after `after`, up to and with `until`; rows that stood there before Rowmesh
+    /// count as its first one. `None` if there are none.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    fn own_lamport(&mut self, after: Seq, until: Seq) -> StoreResult<Option<Lamport>>;
+
+    /// Gives this incarnation's changesets after `last` new names and times and goes on under a new incarnation: the clock was ahead when
+    /// they were sealed, and nobody may take them in under their old names (the roster has closed the incarnation). All or nothing.
+    /// Returns how many there were.
+    ///
+    /// # Errors
+    /// If the database cannot be written, or its log lacks one of them.
+    fn restamp(&mut self, last: Seq, incarnation: Incarnation, now: WallTime) -> StoreResult<u64>;
 
     /// Hash over the shape of every tracked table.
     fn schema_fingerprint(&self) -> Digest;

@@ -89,6 +89,19 @@ pub fn retry_parked(work: &mut Work<'_>) -> Result<u64> {
     Ok(parked::rows(work.connection)?.len() as u64)
 }
 
+/// Shows rows again whose states tell something else than when they were shown, and brings the ledger up to date with them.
+pub fn show_anew(work: &mut Work<'_>, rows: &[(TableNumber, Key)]) -> Result<()> {
+    let mut passages = Vec::with_capacity(rows.len());
+    for (number, key) in rows {
+        let (place, mut state) = row_states::recall(work, *number, key)?;
+        pin_shown(&mut state);
+        let table = work.registry.tracked(*number).cloned();
+        let news = Some(News::Everything);
+        passages.push(Passage { table, number: *number, key: key.clone(), place, state, news, orphaned: None });
+    }
+    settle(work, passages, None).map(drop)
+}
+
 /// Rows of a changeset that belong to rows which left the scope here before their writer knew.
 type Followers = HashSet<(TableNumber, Key)>;
 

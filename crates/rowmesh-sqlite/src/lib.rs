@@ -24,6 +24,7 @@ pub mod parked;
 pub mod reconcile;
 pub mod records;
 pub mod registry;
+pub mod restamp;
 pub mod row_states;
 pub mod scope;
 pub mod seal;

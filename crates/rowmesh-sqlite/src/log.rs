@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rowmesh_core::changeset::{Changeset, Claimed, header_of};
-use rowmesh_core::clock::{VersionVector, WallTime};
+use rowmesh_core::clock::{Lamport, VersionVector, WallTime};
 use rowmesh_core::event::{Context, Event, Operation};
 use rowmesh_core::exchange::{LogBatch, LogPicker, LogRequest, Pick};
-use rowmesh_core::ident::{Digest, Dot, Seq};
+use rowmesh_core::ident::{Digest, Dot, Origin, Seq};
 use rowmesh_core::ledger::RowEvent;
 use rowmesh_core::row_state::OriginTable;
 use rowmesh_core::value::{Key, Value, write_json_string};
@@ -16,6 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::fault::{Error, Result};
 use crate::origins::Origins;
 use crate::registry::TableNumber;
+use crate::values::read_key;
 
 /// Events of one changeset take consecutive ids from its number times this.
 const EVENTS_PER_CHANGESET: i64 = 131_072;
@@ -90,7 +91,7 @@ pub fn hash_of(connection: &Connection, origins: &Origins, dot: &Dot) -> Result<
     if known.seq == dot.seq {
         return Ok(Some(known.hash));
     }
-    let number = number_of(origins, dot)?;
+    let number = number_of(origins, &dot.origin)?;
     let hash = connection
         .prepare_cached("SELECT hash FROM rowmesh_changesets WHERE o = ?1 AND seq = ?2")?
         .query_row(params![number, dot.seq.0 as i64], |row| row.get(0).map(Digest))
@@ -129,12 +130,95 @@ pub fn read(connection: &Connection, origins: &Origins, request: &LogRequest) ->
 
 /// The changesets among `dots` that are in the log, decoded.
 pub fn changeset(connection: &Connection, origins: &Origins, dot: &Dot) -> Result<Option<Changeset>> {
-    let number = number_of(origins, dot)?;
+    let number = number_of(origins, &dot.origin)?;
     let body: Option<Vec<u8>> = connection
         .prepare_cached("SELECT body FROM rowmesh_changesets WHERE o = ?1 AND seq = ?2")?
         .query_row(params![number, dot.seq.0 as i64], |row| row.get(0))
         .optional()?;
     body.map(|body| decode(&body)).transpose()
+}
+
+/// Numbers in the log of an origin's changesets after `last`, in their order.
+pub fn own_after(connection: &Connection, origins: &Origins, origin: &Origin, last: Seq) -> Result<Vec<i64>> {
+    let number = number_of(origins, origin)?;
+    let mut statement =
+        connection.prepare_cached("SELECT c FROM rowmesh_changesets WHERE o = ?1 AND seq > ?2 ORDER BY seq")?;
+    let numbers = statement.query_map(params![number, last.0 as i64], |row| row.get(0))?;
+    Ok(numbers.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The rows of an origin's changesets after `last`, some of them several times.
+pub fn own_rows(
+    connection: &Connection,
+    origins: &Origins,
+    origin: &Origin,
+    last: Seq,
+    mut each: impl FnMut(TableNumber, Key),
+) -> Result<()> {
+    let number = number_of(origins, origin)?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT e.t, e.key FROM rowmesh_changesets c
+           JOIN rowmesh_events e ON e.id >= c.c * {EVENTS_PER_CHANGESET} AND e.id < (c.c + 1) * {EVENTS_PER_CHANGESET}
+          WHERE c.o = ?1 AND c.seq > ?2"
+    ))?;
+    let mut rows = statement.query(params![number, last.0 as i64])?;
+    while let Some(row) = rows.next()? {
+        each(TableNumber(row.get(0)?), read_key(row, 1)?);
+    }
+    Ok(())
+}
+
+/// The highest timestamp of an origin's changesets after `after`, up to and with `until`; `None` if the log holds none of them.
+pub fn lamport_between(
+    connection: &Connection,
+    origins: &Origins,
+    origin: &Origin,
+    after: Seq,
+    until: Seq,
+) -> Result<Option<Lamport>> {
+    let number = number_of(origins, origin)?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT max(e.lamport) FROM rowmesh_changesets c
+           JOIN rowmesh_events e ON e.id >= c.c * {EVENTS_PER_CHANGESET} AND e.id < (c.c + 1) * {EVENTS_PER_CHANGESET}
+          WHERE c.o = ?1 AND c.seq > ?2 AND c.seq <= ?3"
+    ))?;
+    let highest: Option<i64> =
+        statement.query_row(params![number, after.0 as i64, until.0 as i64], |row| row.get(0))?;
+    Ok(highest.map(|lamport| Lamport(lamport as u64)))
+}
+
+/// The changeset with a number in the log.
+pub fn numbered(connection: &Connection, number: i64) -> Result<Changeset> {
+    let mut statement = connection.prepare_cached("SELECT body FROM rowmesh_changesets WHERE c = ?1")?;
+    let body: Vec<u8> = statement.query_row([number], |row| row.get(0))?;
+    decode(&body)
+}
+
+/// Puts a changeset with the same events under other names in the place of one.
+pub fn replace(connection: &Connection, origins: &mut Origins, number: i64, changeset: &Changeset) -> Result<()> {
+    let header = changeset.header();
+    let origin = origins.number(&header.dot.origin);
+    origins.store_new(connection)?;
+    connection
+        .prepare_cached(
+            "UPDATE rowmesh_changesets SET o = ?2, seq = ?3, hash = ?4, context = ?5, sealed_at = ?6, body = ?7 WHERE c = ?1",
+        )?
+        .execute(params![
+            number,
+            origin,
+            header.dot.seq.0 as i64,
+            changeset.hash().0,
+            context_json(&header.context),
+            header.sealed_at.0 as i64,
+            &changeset.bytes()[..],
+        ])?;
+    let mut statement =
+        connection.prepare_cached("UPDATE rowmesh_events SET lamport = ?2, checksum = ?3 WHERE id = ?1")?;
+    for (position, (event, checksum)) in changeset.events().iter().zip(changeset.checksums()).enumerate() {
+        let id = number * EVENTS_PER_CHANGESET + position as i64;
+        statement.execute(params![id, event.lamport.0 as i64, checksum.0])?;
+    }
+    Ok(())
 }
 
 /// Changesets of the log that were decoded lately: rows that are fought over are looked at again and again.
@@ -157,13 +241,12 @@ impl Decoded {
         if let Some(known) = self.known.get(&number) {
             return Ok(known.clone());
         }
-        let mut statement = connection.prepare_cached("SELECT body FROM rowmesh_changesets WHERE c = ?1")?;
-        let body: Vec<u8> = statement.query_row([number], |row| row.get(0))?;
-        let changeset = Arc::new(decode(&body)?);
-        if self.bytes + body.len() > DECODED_BYTES_MAX {
+        let changeset = Arc::new(numbered(connection, number)?);
+        let bytes = changeset.bytes().len();
+        if self.bytes + bytes > DECODED_BYTES_MAX {
             self.clear();
         }
-        self.bytes += body.len();
+        self.bytes += bytes;
         self.known.insert(number, changeset.clone());
         Ok(changeset)
     }
@@ -197,8 +280,8 @@ pub fn row_event(changeset: &Changeset, event: &Event) -> RowEvent {
     RowEvent::new(event, header.dot, &header.context, header.epoch, &changeset.shape(event).columns)
 }
 
-fn number_of(origins: &Origins, dot: &Dot) -> Result<u32> {
-    let position = origins.all().iter().position(|known| known.origin == dot.origin);
+fn number_of(origins: &Origins, origin: &Origin) -> Result<u32> {
+    let position = origins.all().iter().position(|known| known.origin == *origin);
     position.map(|position| position as u32 + 1).ok_or_else(|| Error::inconsistent("a changeset of an unknown origin"))
 }
 

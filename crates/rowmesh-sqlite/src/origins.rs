@@ -98,6 +98,19 @@ impl Origins {
         Ok(())
     }
 
+    /// Takes an origin's number back: what came later has got other names. The one place where a version vector falls.
+    pub fn cut(&mut self, connection: &Connection, last: Dot, hash: Digest) -> rusqlite::Result<()> {
+        let number = self.number(&last.origin);
+        let known = &mut self.known[number as usize - 1];
+        (known.seq, known.hash) = (last.seq, hash);
+        connection.prepare_cached("UPDATE rowmesh_origins SET seq = ?2, hash = ?3 WHERE o = ?1")?.execute(params![
+            number,
+            last.seq.0 as i64,
+            hash.0
+        ])?;
+        Ok(())
+    }
+
     /// Says that an origin's changesets up to `dot` are in the row states, and up to `floor` not in the log.
     pub fn settle(&mut self, connection: &Connection, dot: Dot, hash: Digest, floor: Seq) -> rusqlite::Result<()> {
         let number = self.number(&dot.origin);

@@ -27,6 +27,7 @@ use crate::log::Decoded;
 use crate::origins::Origins;
 use crate::parked;
 use crate::registry::{Registry, fact, set_fact};
+use crate::restamp;
 use crate::row_states;
 use crate::scope::Membership;
 use crate::seal::{self, Round};
@@ -196,14 +197,9 @@ impl SqliteStore {
     }
 
     fn remember_incarnation(&mut self, incarnation: Incarnation) -> rusqlite::Result<()> {
-        use rowmesh_core::row_state::OriginTable as _;
         let origin = Origin { node: self.own.node, incarnation };
-        let number = self.origins.number(&origin);
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        self.origins.store_new(&self.connection)?;
-        set_fact(&self.connection, "incarnation", &incarnation.count)?;
-        set_fact(&self.connection, "incarnation_nonce", &(incarnation.nonce as i64))?;
-        set_fact(&self.connection, "own_origin", &number)?;
+        remember_own(&self.connection, &mut self.origins, &origin)?;
         self.connection.execute_batch("COMMIT")
     }
 
@@ -235,7 +231,7 @@ impl SqliteStore {
             if any {
                 work.origins.settle(work.connection, first, Digest::of(b"rows before rowmesh"), first.seq)?;
             }
-            set_fact(work.connection, "adopted", &1)?;
+            set_fact(work.connection, "adopted", &(stamp.lamport.0 as i64))?;
             Ok(End::Commit(()))
         })
     }
@@ -431,6 +427,16 @@ fn fits(work: &Work<'_>, changeset: &Changeset) -> Fit {
     }
 }
 
+/// Remembers in the current transaction under which name this node seals.
+fn remember_own(connection: &Connection, origins: &mut Origins, own: &Origin) -> rusqlite::Result<()> {
+    use rowmesh_core::row_state::OriginTable as _;
+    let number = origins.number(own);
+    origins.store_new(connection)?;
+    set_fact(connection, "incarnation", &own.incarnation.count)?;
+    set_fact(connection, "incarnation_nonce", &(own.incarnation.nonce as i64))?;
+    set_fact(connection, "own_origin", &number)
+}
+
 /// Remembers a row as it stands, if nothing is remembered of it yet. Returns whether it is an adopted one.
 fn adopt_row(
     work: &mut Work<'_>,
@@ -595,6 +601,27 @@ impl Store for SqliteStore {
         self.own.incarnation = incarnation;
         self.round.clear();
         Ok(())
+    }
+
+    fn own_lamport(&mut self, after: Seq, until: Seq) -> StoreResult<Option<Lamport>> {
+        let sealed = log::lamport_between(&self.connection, &self.origins, &self.own, after, until)?;
+        let adopted: Option<i64> = fact(&self.connection, "adopted").map_err(Error::from)?;
+        let adopted = adopted.filter(|_| after == Seq(0)).map(|lamport| Lamport(lamport as u64));
+        Ok(sealed.max(adopted))
+    }
+
+    fn restamp(&mut self, last: Seq, incarnation: Incarnation, now: WallTime) -> StoreResult<u64> {
+        self.standing()?;
+        let next = Origin { incarnation, ..self.own };
+        let count = self.in_transaction(|work| {
+            work.now = now;
+            let count = restamp::restamp(work, last, next)?;
+            remember_own(work.connection, work.origins, &next)?;
+            Ok(End::Commit(count))
+        })?;
+        self.own = next;
+        self.round.clear();
+        Ok(count)
     }
 
     fn schema_fingerprint(&self) -> Digest {

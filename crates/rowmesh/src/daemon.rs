@@ -33,6 +33,7 @@ use syncs::{Sync, Wish};
 use visits::Inbound;
 
 mod calls;
+mod clocks;
 mod exchanges;
 mod lives;
 mod loads;
@@ -111,6 +112,8 @@ pub(crate) struct Daemon {
     /// Whether events may be parked that another attempt could show, and when the last one was made.
     parked: bool,
     unparked: Instant,
+    /// When it was last looked whether the clock had been ahead.
+    clock_looked: Instant,
 }
 
 /// Where wakes come from.
@@ -173,6 +176,7 @@ impl Daemon {
             renewing: false,
             parked: true,
             unparked: Instant::now(),
+            clock_looked: Instant::now(),
             shared,
         }
     }
@@ -280,6 +284,7 @@ impl Daemon {
         self.keep_schedule();
         self.retry_parked(now);
         self.press_syncs();
+        self.mend_clock();
     }
 
     /// What was parked drains by itself once its cause is gone.

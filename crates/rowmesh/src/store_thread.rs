@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rowmesh_core::ident::{Digest, Incarnation};
+use rowmesh_core::ident::{Digest, Incarnation, Seq};
 use rowmesh_core::store::{Position, Sealed, Standing, Store, StoreErrorKind, StoreResult};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
@@ -260,6 +260,11 @@ impl StoreHandle {
         self.run(Urgency::Now, move |keeper| keeper.renew(seen)).await?
     }
 
+    /// Gives what was sealed after `last` new names and times under a new incarnation. Returns how many changesets there were.
+    pub(crate) async fn restamp(&self, last: Seq) -> Result<u64, Failure> {
+        self.run(Urgency::Now, move |keeper| keeper.restamp(last)).await?
+    }
+
     /// How long the job at hand has been running: a thread that hangs shows here.
     pub(crate) fn busy_for(&self) -> Duration {
         lock(&self.queue).busy_since.map_or(Duration::ZERO, |since| since.elapsed())
@@ -359,6 +364,15 @@ impl Keeper {
         warn!(incarnation = %next, "the database goes on under a new incarnation");
         self.publish();
         Ok(next)
+    }
+
+    fn restamp(&mut self, last: Seq) -> Result<u64, Failure> {
+        let present = self.store.position().origin.incarnation;
+        let next = self.high_water.next_incarnation(present, random()?);
+        let count = self.store.restamp(last, next, self.clock.now())?;
+        info!(incarnation = %next, changesets = count, "changesets have new names and times");
+        self.publish();
+        Ok(count)
     }
 
     /// Lets others know where the node stands, once the mark beside the key says that they may.

@@ -6,7 +6,7 @@ use rowmesh::control::api::{Answer, Question};
 use rowmesh::failure::{Failure, code};
 use rowmesh::{Node, RunningNode};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::setup::Job;
 use crate::args::{Run, Setup};
@@ -51,15 +51,17 @@ pub fn run(context: &Context, arguments: &Run) -> Outcome<Exit> {
 /// If the node cannot start.
 pub fn in_foreground(talk: Talk, job: &Job, node: Node, greeting: Greeting) -> Outcome<Exit> {
     runtime()?.block_on(async {
+        // From here on: a signal that comes while the node starts or greets must not be lost.
+        let mut interrupts = Interrupts::watch();
         let mut running = node.start().await?;
         greet(talk, job, &running, greeting).await?;
         tokio::select! {
             () = running.ended() => talk.say("asked to stop"),
-            () = interrupted() => talk.say("stopping"),
+            () = interrupts.next() => talk.say("stopping"),
         }
         tokio::select! {
             () = running.stop() => Ok(Exit::Done),
-            () = interrupted() => Ok(Exit::Interrupted),
+            () = interrupts.next() => Ok(Exit::Interrupted),
         }
     })
 }
@@ -76,18 +78,32 @@ pub fn runtime() -> Outcome<tokio::runtime::Runtime> {
         .map_err(|error| failure(code::BUG, "the program could not start its threads").because(&error))
 }
 
-/// Waits for Ctrl-C or SIGTERM; for ever where neither can be waited for.
-pub async fn interrupted() {
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    match (interrupt, terminate) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        _ => std::future::pending().await,
+/// Ctrl-C and SIGTERM, from the moment that they are watched for.
+pub struct Interrupts(Option<(Signal, Signal)>);
+
+impl Interrupts {
+    /// Begins to watch; to be called inside a runtime.
+    pub fn watch() -> Interrupts {
+        Interrupts(signal(SignalKind::interrupt()).ok().zip(signal(SignalKind::terminate()).ok()))
     }
+
+    /// Waits for the next of them; for ever where neither can be waited for.
+    pub async fn next(&mut self) {
+        match &mut self.0 {
+            Some((interrupt, terminate)) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM from now on.
+pub async fn interrupted() {
+    Interrupts::watch().next().await;
 }
 
 /// Listening, and for a new mesh the line for the next node.

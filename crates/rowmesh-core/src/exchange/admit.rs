@@ -103,7 +103,9 @@ pub fn admit(known: &Known<'_>, claimed: Claimed) -> Admission {
     if let Some(refusal) = untruthful(known, &changeset) {
         return Admission::Refused(refusal);
     }
-    if header.lamport_max.is_too_far_ahead(known.now) {
+    // Up to where its origin closed the incarnation somebody has taken it in: then everybody does.
+    let is_closed = known.roster.closed(&dot.origin).is_some();
+    if !is_closed && known.roster.is_too_far_ahead(header.lamport_max, known.now) {
         return Admission::Held(dot, HoldReason::ClockAhead { stamp: header.lamport_max.wall() });
     }
     Admission::Take(Box::new(changeset))
@@ -189,6 +191,10 @@ fn may_not_write(roster: &Roster, header: &Header) -> Option<Report> {
         let last = revocation.cut.get(&dot.origin);
         let text = format!("its node was removed; what it sealed after {last} is not taken in");
         return (!below).then(|| Report::new(Some(dot), code::ABOVE_CUT, text));
+    }
+    if let Some(last) = roster.closed(&dot.origin).filter(|last| dot.seq > *last) {
+        let text = format!("its origin closed this incarnation at {last} and sealed anew what came later");
+        return Some(Report::new(Some(dot), code::ABOVE_CUT, text));
     }
     // Under a later roster the role may be another one: then the changeset waits for that roster.
     let role = roster.member(&dot.origin.node).map(|member| member.role)?;

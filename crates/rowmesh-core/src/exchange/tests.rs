@@ -510,6 +510,27 @@ fn c4_a_changeset_is_held_from_the_first_millisecond_beyond_the_bound() {
 }
 
 #[test]
+fn q23_what_a_closed_incarnation_left_is_taken_in_up_to_its_end_and_never_beyond() {
+    let mut nodes = mesh(2);
+    nodes[1].clock = WallTime(NOW.0 + 3_600_000);
+    nodes[1].seal_many(2);
+    let origin = nodes[1].origin();
+    let at = |node: &Node, seq: u64| node.log[&Dot { origin, seq: Seq(seq) }].clone();
+    let (first, second) = (at(&nodes[1], 1), at(&nodes[1], 2));
+    assert!(matches!(verdict(&nodes[0], &first), Admission::Held(_, HoldReason::ClockAhead { .. })));
+    let close = nodes[1].roster.close(&key(2), NOW, origin, Seq(1), first.header().lamport_max).unwrap();
+    nodes[0].roster.insert(close.bytes()).unwrap();
+    assert!(matches!(verdict(&nodes[0], &first), Admission::Take(_)));
+    nodes[0].vector.raise(first.dot());
+    assert_eq!(refused_with(&nodes[0], &second), code::ABOVE_CUT);
+    let witness = nodes[0].roster.clone();
+    let held: VersionVector = [second.dot()].into_iter().collect();
+    let entry = witness.witness(&key(1), NOW, nodes[1].id(), &held).unwrap().unwrap();
+    nodes[0].roster.insert(entry.bytes()).unwrap();
+    assert!(matches!(verdict(&nodes[0], &second), Admission::Take(_)), "somebody has taken it in: everybody does");
+}
+
+#[test]
 fn k2_an_event_later_than_the_signed_latest_time_is_refused() {
     let nodes = mesh(2);
     let lying = nodes[1].make(Header { lamport_max: Lamport(1), ..nodes[1].header() });

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::changeset::{decode_vector, encode_vector};
-use crate::clock::{VersionVector, WallTime};
+use crate::clock::{Lamport, VersionVector, WallTime};
 use crate::encode::{Malformed, Reader, Writer};
-use crate::ident::{Digest, MeshId, NodeId};
+use crate::ident::{Digest, MeshId, NodeId, Origin, Seq};
 use crate::limits;
 use crate::sign::{self, BadSignature, PublicKey, SignatureBytes, Signer};
 
@@ -71,6 +71,16 @@ pub enum Action {
         node: NodeId,
         /// Its changesets that the signer holds.
         held: VersionVector,
+    },
+    /// Closes an incarnation of the signer's: what it sealed under it up to `last` is taken in whatever its time, what comes later never is. It
+    /// goes on under another one.
+    Close {
+        /// Which.
+        origin: Origin,
+        /// The last changeset that any member has acknowledged; 0 if none.
+        last: Seq,
+        /// The highest timestamp up to there.
+        lamport: Lamport,
     },
     /// An action of a later version: kept, forwarded, without effect here. Number 8 is reserved for changing one's key.
     Unknown {
@@ -337,6 +347,7 @@ impl Action {
             Action::Policy(_) => 6,
             Action::Scope(_) => 7,
             Action::Witness { .. } => 9,
+            Action::Close { .. } => 10,
             Action::Unknown { kind } => *kind,
         }
     }
@@ -364,6 +375,11 @@ impl Action {
                 fields.put(1, |out| out.raw(&node.0));
                 fields.put(2, |out| encode_vector(out, vector));
             }
+            Action::Close { origin, last, lamport } => {
+                fields.put(1, |out| out.origin(origin));
+                fields.put(2, |out| out.number(last.0));
+                fields.put(3, |out| out.number(lamport.0));
+            }
             Action::Policy(policy) => policy.encode(&mut fields),
             Action::Scope(scope) => scope.encode(&mut fields),
             Action::Unknown { .. } => {}
@@ -372,7 +388,7 @@ impl Action {
     }
 
     pub(super) fn decode(kind: u64, bytes: &[u8]) -> Result<Action, Malformed> {
-        if !matches!(kind, 1..=7 | 9) {
+        if !matches!(kind, 1..=7 | 9 | 10) {
             return Ok(Action::Unknown { kind });
         }
         let fields = FieldReader::new(bytes)?;
@@ -397,6 +413,13 @@ impl Action {
             }
             6 => Action::Policy(TablePolicy::decode(&fields)?),
             7 => Action::Scope(Scope::decode(&fields)?),
+            10 => Action::Close {
+                origin: fields.need(1, "closed incarnation", |input| input.origin("closed incarnation"))?,
+                last: fields.need(2, "last changeset", |input| input.seq("last changeset"))?,
+                lamport: fields
+                    .need(3, "highest timestamp", |input| input.bounded("highest timestamp", limits::NUMBER_MAX))
+                    .map(Lamport)?,
+            },
             _ => {
                 let (node, held) = node_and_vector(&fields)?;
                 Action::Witness { node, held }

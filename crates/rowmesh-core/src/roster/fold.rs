@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::clock::VersionVector;
-use crate::ident::{Digest, NodeId};
+use crate::clock::{Lamport, VersionVector};
+use crate::ident::{Digest, NodeId, Origin, Seq};
 use crate::limits;
 use crate::sign::PublicKey;
 
@@ -21,6 +21,10 @@ pub(super) struct State {
     /// With the epoch of each entry, in the order of the fold.
     pub(super) policies: Vec<(u64, TablePolicy)>,
     pub(super) scopes: Vec<(u64, Scope)>,
+    /// The last changeset that is taken in of each incarnation that was closed.
+    pub(super) closed: BTreeMap<Origin, Seq>,
+    /// The highest timestamp that such changesets have.
+    pub(super) closed_lamport: Lamport,
     /// The entries that have effect.
     pub(super) counted: BTreeSet<Digest>,
     /// Whether an action of a later version is among the entries: then members may exist whom we cannot know.
@@ -83,6 +87,7 @@ impl State {
             Action::Address { .. } | Action::Rename { .. } => true,
             Action::Revoke { node, .. } => role == Role::Admin || node == signer,
             Action::Witness { .. } => matches!(role, Role::Admin | Role::Peer),
+            Action::Close { origin, .. } => origin.node == *signer,
             Action::Policy(_) | Action::Scope(_) => role == Role::Admin,
             Action::Found { .. } | Action::Unknown { .. } => false,
         }
@@ -152,6 +157,16 @@ impl State {
                 if let Some(revocation) = self.revoked.get_mut(node) {
                     revocation.cut.join(held);
                 }
+                for dot in held.dots().filter(|dot| dot.origin.node == *node) {
+                    if let Some(last) = self.closed.get_mut(&dot.origin) {
+                        *last = dot.seq.max(*last);
+                    }
+                }
+            }
+            Action::Close { origin, last, lamport } => {
+                let known = self.closed.entry(*origin).or_default();
+                *known = (*last).max(*known);
+                self.closed_lamport = self.closed_lamport.max(*lamport);
             }
             Action::Policy(policy) => self.policies.push((entry.epoch(), policy.clone())),
             Action::Scope(scope) => self.scopes.push((entry.epoch(), scope.clone())),
@@ -205,7 +220,8 @@ pub(super) fn describe(action: &Action) -> &'static str {
         Action::Revoke { .. } => "remove this node",
         Action::Policy(_) => "set policies",
         Action::Scope(_) => "set the scope",
-        Action::Witness { .. } => "bear witness of a removed node",
+        Action::Witness { .. } => "bear witness of what another node has sealed",
+        Action::Close { .. } => "close an incarnation of another node",
         Action::Unknown { .. } => "do what this version does not know",
     }
 }

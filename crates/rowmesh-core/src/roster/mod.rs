@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::clock::{VersionVector, WallTime};
-use crate::ident::{Digest, MeshId, NodeId};
+use crate::clock::{Lamport, VersionVector, WallTime};
+use crate::ident::{Digest, Dot, MeshId, NodeId, Origin, Seq};
 use crate::limits;
 use crate::sign::{PublicKey, Signer};
 
@@ -420,11 +420,50 @@ impl Roster {
         self.sign(signer, now, Action::Revoke { node, cut: part_of(known, &node) })
     }
 
-    /// Raises the cut of a revoked node to what this node had taken in before it learned of the revocation: without that,
-    /// changesets that refer to those would be held everywhere else for ever. `None` if the cut is high enough already.
+    /// Closes an incarnation of the signer's own, because its clock was ahead: `last` is the last changeset of it that any member has
+    /// acknowledged, `lamport` the highest timestamp up to there.
     ///
     /// # Errors
-    /// If the signer may not, or the node is not revoked.
+    /// If the signer is no member, or the incarnation another node's.
+    pub fn close(
+        &self,
+        signer: &dyn Signer,
+        now: WallTime,
+        origin: Origin,
+        last: Seq,
+        lamport: Lamport,
+    ) -> Result<Entry, RosterError> {
+        self.sign(signer, now, Action::Close { origin, last, lamport })
+    }
+
+    /// The last changeset that is taken in of an incarnation that was closed; `None` if it was not.
+    pub fn closed(&self, origin: &Origin) -> Option<Seq> {
+        self.state.closed.get(origin).copied()
+    }
+
+    /// Whether a timestamp lies too far ahead to be taken in. What closed incarnations have left behind is nobody's future any more: later
+    /// edits of the same rows have to lie above it.
+    pub fn is_too_far_ahead(&self, lamport: Lamport, now: WallTime) -> bool {
+        let believed =
+            WallTime(now.0.saturating_add(limits::CLOSED_AHEAD_MS_MAX)).min(self.state.closed_lamport.wall());
+        lamport.is_too_far_ahead(now.max(believed))
+    }
+
+    /// A node of which this one had taken in more than the roster's cut allows before it learned of the cut: it has to say so, or what refers to
+    /// that is held everywhere else.
+    pub fn cut_too_low(&self, known: &VersionVector) -> Option<NodeId> {
+        let is_above = |dot: &Dot| {
+            let revoked = self.revocation(&dot.origin.node).is_some_and(|revocation| !revocation.cut.covers(dot));
+            revoked || self.closed(&dot.origin).is_some_and(|last| dot.seq > last)
+        };
+        known.dots().find(is_above).map(|dot| dot.origin.node)
+    }
+
+    /// Raises the cut of a revoked node, or of closed incarnations of a node, to what this node had taken in before it learned of that: without
+    /// it, changesets that refer to those would be held everywhere else for ever. `None` if the cut is high enough already.
+    ///
+    /// # Errors
+    /// If the signer may not, or nothing of the node was ever cut.
     pub fn witness(
         &self,
         signer: &dyn Signer,
@@ -432,9 +471,15 @@ impl Roster {
         node: NodeId,
         known: &VersionVector,
     ) -> Result<Option<Entry>, RosterError> {
-        let held = part_of(known, &node);
-        let revocation = self.revocation(&node).ok_or(RosterError::NotAMember(node))?;
-        if revocation.cut.includes(&held) {
+        let held = match self.revocation(&node) {
+            Some(_) => part_of(known, &node),
+            None => known.dots().filter(|dot| dot.origin.node == node && self.closed(&dot.origin).is_some()).collect(),
+        };
+        let has_cut = self.is_revoked(&node) || self.state.closed.keys().any(|origin| origin.node == node);
+        if !has_cut {
+            return Err(RosterError::NotAMember(node));
+        }
+        if self.cut_too_low(&held).is_none() {
             return Ok(None);
         }
         self.sign(signer, now, Action::Witness { node, held }).map(Some)

@@ -187,6 +187,30 @@ fn g7_cuts_of_several_revocations_and_witnesses_are_joined() {
 }
 
 #[test]
+fn q23_only_the_origin_closes_an_incarnation_and_whoever_holds_more_of_it_says_so() {
+    let roster = three();
+    let closing = up_to(3, 2).dots().next().unwrap().origin;
+    let lamport = Lamport::at(WallTime(NOW.0 + 3_600_000));
+    let stranger = roster.close(&key(2), NOW, closing, Seq(2), lamport);
+    assert!(matches!(stranger, Err(RosterError::NotAllowed { .. })));
+    assert!(roster.is_too_far_ahead(lamport, NOW));
+    let closed = with(roster.clone(), roster.close(&key(3), NOW, closing, Seq(2), lamport).unwrap());
+    assert_eq!((roster.closed(&closing), closed.closed(&closing)), (None, Some(Seq(2))));
+    // What it left behind is followed, and nothing beyond it.
+    assert!(!closed.is_too_far_ahead(lamport.next(), NOW));
+    assert!(closed.is_too_far_ahead(Lamport::at(WallTime(lamport.wall().0 + limits::DRIFT_MS_MAX + 1)), NOW));
+
+    assert_eq!(closed.cut_too_low(&up_to(3, 2)), None);
+    assert_eq!(closed.witness(&key(2), NOW, id(3), &up_to(3, 2)), Ok(None));
+    assert_eq!(closed.cut_too_low(&up_to(3, 5)), Some(id(3)));
+    let witness = closed.witness(&key(2), NOW, id(3), &up_to(3, 5)).unwrap().unwrap();
+    assert_eq!(with(closed.clone(), witness).closed(&closing), Some(Seq(5)));
+    // A lie about the future does not use up the numbers.
+    let liar = with(roster.clone(), roster.close(&key(3), NOW, closing, Seq(2), Lamport(limits::NUMBER_MAX)).unwrap());
+    assert!(liar.is_too_far_ahead(Lamport::at(WallTime(NOW.0 + 2 * limits::CLOSED_AHEAD_MS_MAX)), NOW));
+}
+
+#[test]
 fn a_member_may_leave_and_the_last_admin_may_not() {
     let roster = three();
     assert!(!with(roster.clone(), roster.revoke(&key(3), NOW, id(3), &up_to(3, 1)).unwrap()).is_member(&id(3)));
@@ -350,7 +374,7 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let sign = (0..3usize, 1..6u8, 0..9u8, 1..8u8).prop_map(|(replica, signer, action, subject)| Step::Sign {
+    let sign = (0..3usize, 1..6u8, 0..10u8, 1..8u8).prop_map(|(replica, signer, action, subject)| Step::Sign {
         replica,
         signer,
         action,
@@ -369,6 +393,10 @@ fn action_of(action: u8, subject: u8) -> Action {
         5 => Action::Rename { name: format!("renamed {subject}") },
         6 => Action::Policy(TablePolicy { table: format!("t{}", subject % 2), ..TablePolicy::default() }),
         7 => Action::Scope(Scope { exclude: vec![format!("t{subject}")], ..Scope::default() }),
+        8 => {
+            let origin = up_to(subject, 1).dots().next().expect("it has one").origin;
+            Action::Close { origin, last: Seq(u64::from(subject)), lamport: Lamport(u64::from(subject)) }
+        }
         _ => Action::Unknown { kind: 8 },
     }
 }

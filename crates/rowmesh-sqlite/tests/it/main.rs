@@ -3,4 +3,5 @@
 mod altering;
 mod joining;
 mod mesh;
+mod restamping;
 mod travel;

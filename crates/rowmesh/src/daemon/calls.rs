@@ -42,6 +42,7 @@ impl Daemon {
             self.shared.book().notices.insert("removed".to_owned(), failure);
         }
         self.keep_schedule();
+        self.follow_cuts();
         if self.shared.options.nudge {
             let hash = roster.hash();
             let knows =

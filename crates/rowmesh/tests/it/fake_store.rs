@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use rowmesh_core::changeset::{Changeset, Claimed, Header};
+use rowmesh_core::changeset::{Changeset, Claimed, Header, header_of};
 use rowmesh_core::clock::{Lamport, VersionVector, WallTime};
 use rowmesh_core::event::{Birth, Context, Event, Operation, TableShape};
 use rowmesh_core::exchange::{LogBatch, LogPicker, LogRequest, Pick};
-use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin};
+use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
 use rowmesh_core::store::{
     ConflictView, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position, Sealed,
     SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreResult, TableStatus, Taken,
@@ -237,6 +237,37 @@ impl Store for FakeStore {
             }
         }
         Ok(batch)
+    }
+
+    fn own_lamport(&mut self, after: Seq, until: Seq) -> StoreResult<Option<Lamport>> {
+        let tables = self.database.lock();
+        let own = tables.origin;
+        let headers = tables.log.iter().map(|bytes| header_of(bytes).expect("own log"));
+        let asked = headers.filter(|header| Some(header.dot.origin) == own);
+        let asked = asked.filter(|header| header.dot.seq > after && header.dot.seq <= until);
+        Ok(asked.map(|header| header.lamport_max).max())
+    }
+
+    /// What is given up is dirty again, and sealed as one changeset under the new name.
+    fn restamp(&mut self, last: Seq, incarnation: Incarnation, _: WallTime) -> StoreResult<u64> {
+        let mut tables = self.database.lock();
+        let old = tables.origin.expect("an open database has an origin");
+        let goes = |dot: &Dot| dot.origin == old && dot.seq > last;
+        let before = tables.log.len();
+        tables.log.retain(|bytes| !goes(&header_of(bytes).expect("own log").dot));
+        tables.hashes.retain(|dot, _| !goes(dot));
+        let given_up: Vec<String> =
+            tables.rows.iter().filter(|(_, row)| goes(&row.stamp.1)).map(|(id, _)| id.clone()).collect();
+        for id in given_up {
+            if let Some(row) = tables.rows.remove(&id) {
+                tables.dirty.entry(id).or_insert(row.text);
+            }
+        }
+        let kept = tables.vector.dots().map(|dot| Dot { seq: if goes(&dot) { last } else { dot.seq }, ..dot });
+        tables.vector = kept.filter(|dot| dot.seq > Seq(0)).collect();
+        tables.origin = Some(Origin { incarnation, ..old });
+        tables.writes += 1;
+        Ok((before - tables.log.len()) as u64)
     }
 
     fn renew_incarnation(&mut self, incarnation: Incarnation) -> StoreResult<()> {

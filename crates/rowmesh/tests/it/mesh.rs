@@ -271,6 +271,44 @@ async fn c4_changes_from_a_clock_that_is_ahead_are_held_and_status_says_so() {
     eventually("the change is taken in once the clocks agree", || till.database.read("1").is_some()).await;
 }
 
+/// Once the clock is right, nothing of the time before waits until the others' clocks have come as far, and no later edit does either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c4_q23_what_was_sealed_while_the_clock_was_ahead_is_sealed_anew_when_it_is_right() {
+    const YEAR_MS: i64 = 365 * 86_400_000;
+    let short = |options: &mut rowmesh::NodeOptions| options.interval = Duration::from_millis(500);
+    let till = TestNode::with("till", short).founds().await;
+    let office = TestNode::with("office", short).joins(&till).await;
+    let depot = TestNode::with("depot", short).joins(&till).await;
+    // The depot's clock is as wrong as the office's: it takes in what the till holds, and goes on from there.
+    office.database.write("before", "right time");
+    eventually("all is well", || depot.database.read("before").is_some() && till.database.read("before").is_some())
+        .await;
+    [&office, &depot].iter().for_each(|node| node.clock_ahead.store(YEAR_MS, Ordering::Relaxed));
+    office.database.write("shared", "seen by the depot");
+    eventually("the depot has it", || depot.database.read("shared").is_some()).await;
+    depot.clock_ahead.store(0, Ordering::Relaxed);
+    office.database.write("alone", "seen by nobody");
+    let told =
+        |status: &rowmesh::control::api::Status| status.attention.iter().any(|hint| hint.text.contains("RM4301"));
+    status_shows(&till, "the till holds it", told).await;
+    assert_eq!((till.database.read("shared"), depot.database.read("alone")), (None, None));
+    let life = office.database.origin();
+
+    office.clock_ahead.store(0, Ordering::Relaxed);
+    eventually("everybody has everything", || {
+        [&till, &depot].iter().all(|node| node.database.rows() == office.database.rows())
+    })
+    .await;
+    assert_ne!(office.database.origin(), life, "under another name");
+    // What lies above a row of the future is no future any more.
+    till.database.write("shared", "and edited since");
+    eventually("the edit goes round", || {
+        [&office, &depot].iter().all(|node| node.database.read("shared").as_deref() == Some("and edited since"))
+    })
+    .await;
+    eventually("nobody holds anything", || till.database.vector() == office.database.vector()).await;
+}
+
 /// Held for as long as it takes, told by name, kept where it was made, and no hindrance to anything else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c4_a_clock_that_is_years_off_wins_nothing_and_holds_up_nobody() {

@@ -87,7 +87,8 @@ pub struct EventId {
 pub struct Context {
     /// Everything the origin's row states reflected, its own earlier changesets included.
     pub vector: VersionVector,
-    /// Events inside the vector that nobody there could see in a table yet. Sorted.
+    /// Events inside the vector that nobody there could see in a table yet: all of those in the rows that the changeset touches, and where
+    /// there is room for all ([`crate::limits::PARKED_NAMED_MAX`]), those of other rows too. Sorted.
     pub parked: Arc<Vec<EventId>>,
 }
 

@@ -399,7 +399,7 @@ impl Draft {
             previous: work.origins.get(&work.own).map_or_else(Default::default, |known| known.hash),
             epoch: work.standing()?.epoch,
             roster: work.standing()?.roster,
-            context: work.context()?,
+            context: work.context(&self.names)?,
             part: round.part,
             parts: round.part + left,
             sealed_at: work.now,

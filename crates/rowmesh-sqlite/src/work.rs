@@ -59,9 +59,9 @@ impl<'a> Work<'a> {
         self.standing.ok_or_else(|| Error::inconsistent("a transaction before the roster was known"))
     }
 
-    /// What this node knows now, less what it holds parked: the context of what it seals.
-    pub fn context(&self) -> Result<Context> {
-        Ok(Context { vector: self.origins.vector(), parked: std::sync::Arc::new(self.parked_events()?) })
+    /// What this node knows now, less what it holds parked: the context of what it seals about these rows.
+    pub fn context(&self, rows: &[(TableNumber, Key)]) -> Result<Context> {
+        Ok(Context { vector: self.origins.vector(), parked: std::sync::Arc::new(self.parked_events(rows)?) })
     }
 
     /// Brings the ledger's entries of one row up to date with its events. `news` tells what can have changed them.
@@ -109,10 +109,32 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn parked_events(&self) -> Result<Vec<EventId>> {
-        let mut statement = self.connection.prepare_cached("SELECT t, key, o, seq FROM rowmesh_parked")?;
-        let mut rows = statement.query([])?;
+    /// The parked events that a changeset about these rows names: all there are or, where they are more than it can name, those of the rows
+    /// themselves. Whether an event has seen another is asked within one row only, so those it must name.
+    fn parked_events(&self, rows: &[(TableNumber, Key)]) -> Result<Vec<EventId>> {
+        let count: i64 =
+            self.connection.prepare_cached("SELECT count(*) FROM rowmesh_parked")?.query_row([], |row| row.get(0))?;
         let mut parked = Vec::new();
+        if count <= limits::PARKED_NAMED_MAX as i64 {
+            let mut statement = self.connection.prepare_cached("SELECT t, key, o, seq FROM rowmesh_parked")?;
+            self.name_parked(statement.query([])?, &mut parked)?;
+        } else {
+            let of_row = "SELECT t, key, o, seq FROM rowmesh_parked WHERE t = ?1 AND key = ?2";
+            let mut statement = self.connection.prepare_cached(of_row)?;
+            for (table, key) in rows {
+                self.name_parked(statement.query(rusqlite::params![table.0, key.0])?, &mut parked)?;
+            }
+        }
+        if parked.len() > limits::PARKED_NAMED_MAX {
+            let message = format!("{} events wait to be shown in rows that were edited here", parked.len());
+            return Err(StoreError::needs_person("RM5105", message, "rowmesh status tells what they wait for").into());
+        }
+        parked.sort();
+        parked.dedup();
+        Ok(parked)
+    }
+
+    fn name_parked(&self, mut rows: rusqlite::Rows<'_>, parked: &mut Vec<EventId>) -> Result<()> {
         while let Some(row) = rows.next()? {
             let table = self.registry.name(TableNumber(row.get(0)?)).cloned();
             let origin = self.origins.origin(row.get(2)?);
@@ -122,13 +144,7 @@ impl<'a> Work<'a> {
             let dot = Dot { origin, seq: Seq(row.get::<_, i64>(3)? as u64) };
             parked.push(EventId { dot, table, key: read_key(row, 1)? });
         }
-        // What a changeset does not name as parked it claims to have seen: with more than it can name nothing may be sealed.
-        if parked.len() > limits::PARKED_NAMED_MAX {
-            let message = format!("{} events wait to be shown: sealing waits until they are fewer", parked.len());
-            return Err(StoreError::needs_person("RM5105", message, "rowmesh status tells what they wait for").into());
-        }
-        parked.sort();
-        Ok(parked)
+        Ok(())
     }
 }
 

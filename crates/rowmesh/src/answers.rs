@@ -197,8 +197,9 @@ fn attention(shared: &Shared, tables: &[TableStatus], peers: &[Peer], open: u64,
     if open > 0 {
         all.push(hint(format!("{open} conflicts can be looked at"), "rowmesh conflicts"));
     }
+    let many = if parked > limits::PARKED_NAMED_MAX as u64 { "RM5105 " } else { "" };
     if parked > 0 {
-        all.push(hint(format!("{parked} changes cannot be shown yet"), "rowmesh tables"));
+        all.push(hint(format!("{many}{parked} changes cannot be shown yet"), "rowmesh tables"));
     }
     for table in tables.iter().filter(|table| table.synced && (!table.captured || !table.reason.is_empty())) {
         all.push(Hint { text: format!("table {}: {}", table.name, table.reason), command: table.remedy.clone() });

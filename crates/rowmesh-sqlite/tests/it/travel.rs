@@ -50,6 +50,28 @@ fn bulk_statements_upserts_and_cascades_arrive() {
     assert_eq!(nodes[1].query("SELECT count(*) FROM orders"), ["Integer(11990)"]);
 }
 
+/// More than a changeset can name. Parking concerns the tables alone: everything else goes on, both ways.
+#[test]
+fn any_number_of_changes_may_wait_for_a_table_while_sealing_and_receiving_go_on() {
+    let mut nodes = pair(SHOP);
+    nodes[0].run("INSERT INTO customers VALUES ('a', 'Ann', '1', NULL), ('b', 'Bob', '2', NULL)");
+    converge(&mut nodes);
+    nodes[1].run("DROP TABLE lines; DROP TABLE orders");
+    nodes[0].run(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10100)
+         INSERT INTO orders SELECT 'o' || i, 'a', i FROM n",
+    );
+    converge(&mut nodes);
+    nodes[1].run("UPDATE customers SET phone = '3' WHERE id = 'a'");
+    nodes[0].run("UPDATE customers SET name = 'Bert' WHERE id = 'b'");
+    converge(&mut nodes);
+    for node in &mut nodes {
+        let rows = node.query("SELECT name || ' ' || phone FROM customers ORDER BY id");
+        assert_eq!(rows, ["Text([65, 110, 110, 32, 51])", "Text([66, 101, 114, 116, 32, 50])"]);
+    }
+    assert!(nodes[1].store.parked().expect("read").len() >= 10_100);
+}
+
 #[test]
 fn b1_what_replace_removes_is_removed_everywhere() {
     let nodes = check(

@@ -14,7 +14,7 @@ use rowmesh_core::row_state::{Arrival, RowState, Shown};
 use rowmesh_core::value::{Key, Value};
 use rusqlite::Connection;
 
-use crate::capture::NotedOperation;
+use crate::capture::{self, NotedOperation};
 use crate::claims;
 use crate::fault::Result;
 use crate::log;
@@ -111,7 +111,7 @@ fn plan(connection: &Connection, registry: &Registry, round: &mut Round) -> Resu
         let values = read_values(row, 4, table.schema.key.len())?;
         let key = Key::of(&values);
         let gone = NotedOperation::from_number(row.get(2)?).may_remove();
-        let at = WallTime(row.get::<_, i64>(3)?.max(0) as u64);
+        let at = capture::noted_at(row.get_ref(3)?);
         let position = match positions.entry((number, key)) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {

@@ -21,8 +21,6 @@ use crate::rng::Rng;
 
 /// Where virtual time begins: 2001, so that a note stamped by a real clock would stand out.
 const EPOCH_MS: u64 = 1_000_000_000_000;
-/// Notes with a later time were stamped by the machine's clock, not by the simulation's.
-const REAL_CLOCK_MS: u64 = 1_500_000_000_000;
 /// How often a node looks at its database.
 const LOOK_MS: u64 = 1_000;
 /// How often it does so once nobody writes any more: nothing else of a run takes as long as looking.
@@ -406,9 +404,8 @@ impl World {
         let committed = workload.act(&nodes[node].app, rng, node, &mut counters[node]);
         self.writes += u64::from(committed);
         let wall = self.wall(node).0;
-        let restamped = self.nodes[node]
-            .app
-            .execute("UPDATE rowmesh_dirty SET at = ?1 WHERE at > ?2", [wall as i64, REAL_CLOCK_MS as i64]);
+        let restamped =
+            self.nodes[node].app.execute("UPDATE rowmesh_dirty SET at = ?1 WHERE at < 10000000", [wall as i64]);
         let restamped = restamped.expect("notes can be restamped") as u64;
         self.note(&restamped.to_be_bytes());
         self.plan_write(node);

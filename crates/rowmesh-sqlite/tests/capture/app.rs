@@ -65,7 +65,7 @@ impl App {
             .unwrap();
         let notes = statement
             .query_map([], |row| {
-                let at: i64 = row.get(2)?;
+                let at = rowmesh_sqlite::capture::noted_at(row.get_ref(2)?).0;
                 assert!(at > 1_700_000_000_000, "milliseconds since 1970: {at}");
                 let operation = match row.get(1)? {
                     1 => "insert",

@@ -85,6 +85,27 @@ fn keys_that_compare_alike_and_differ_in_bytes_are_both_noted() {
 }
 
 #[test]
+fn e1_a_row_that_moves_is_noted_under_both_keys_by_whatever_name_its_key_is_set() {
+    let app = App::attached("CREATE TABLE t (id INTEGER PRIMARY KEY, n); INSERT INTO t VALUES (1, 0)");
+    let moves = [
+        ("UPDATE t SET id = 2", 1, 2),
+        ("UPDATE t SET \"ID\" = 3", 2, 3),
+        ("UPDATE t SET rowid = 4", 3, 4),
+        ("UPDATE t SET OID = 5", 4, 5),
+        ("UPDATE t SET _rowid_ = 6", 5, 6),
+        ("UPDATE t SET (n, id) = (1, 7)", 6, 7),
+        ("INSERT INTO t VALUES (7, 2) ON CONFLICT (id) DO UPDATE SET id = 8", 7, 8),
+        ("UPDATE t SET id = source.id FROM (SELECT 9 AS id) AS source", 8, 9),
+    ];
+    for (statement, from, to) in moves {
+        app.run(statement);
+        assert_eq!(app.take_short_notes(), [format!("rekey t {from}"), format!("update t {to}")], "{statement}");
+    }
+    app.run("UPDATE t SET n = 3");
+    assert_eq!(app.take_short_notes(), ["update t 9"]);
+}
+
+#[test]
 fn b1_replace_leaves_no_victim_behind() {
     for seed in 0..60 {
         Replacing::new(seed).run();
@@ -427,13 +448,13 @@ fn the_text_of_the_triggers_is_this() {
         .map(|(_, _, _, sql)| sql.unwrap())
         .collect();
     insta::assert_snapshot!(triggers.join("\n"), @r#"
-    CREATE TRIGGER rowmesh_capture_1_insert AFTER INSERT ON "order ""lines""" BEGIN /* rowmesh capture 1 */ INSERT INTO rowmesh_dirty (t, op, at, k1, k2) VALUES (1, 1, CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER), NEW."the order", NEW."line"); END
-    CREATE TRIGGER rowmesh_capture_1_update AFTER UPDATE ON "order ""lines""" BEGIN /* rowmesh capture 1 */ INSERT INTO rowmesh_dirty (t, op, at, k1, k2) VALUES (1, 2, CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER), NEW."the order", NEW."line"); END
-    CREATE TRIGGER rowmesh_capture_1_rekey AFTER UPDATE ON "order ""lines""" WHEN OLD."the order" IS NOT NEW."the order" COLLATE BINARY OR OLD."line" IS NOT NEW."line" COLLATE BINARY BEGIN /* rowmesh capture 1 */ INSERT INTO rowmesh_dirty (t, op, at, k1, k2) VALUES (1, 4, CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER), OLD."the order", OLD."line"); END
-    CREATE TRIGGER rowmesh_capture_1_delete AFTER DELETE ON "order ""lines""" BEGIN /* rowmesh capture 1 */ INSERT INTO rowmesh_dirty (t, op, at, k1, k2) VALUES (1, 3, CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER), OLD."the order", OLD."line"); END
-    CREATE TRIGGER rowmesh_capture_2_insert AFTER INSERT ON "untyped" BEGIN /* rowmesh capture 1 */ INSERT INTO rowmesh_dirty (t, op, at, k1) VALUES (2, 1, CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER), NEW."k"); END
-    CREATE TRIGGER rowmesh_capture_2_update AFTER UPDATE ON "untyped" BEGIN /* rowmesh capture 1 */ INSERT INTO rowmesh_dirty (t, op, at, k1) VALUES (2, 2, CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER), NEW."k"); END
-    CREATE TRIGGER rowmesh_capture_2_rekey AFTER UPDATE ON "untyped" WHEN OLD."k" IS NOT NEW."k" COLLATE BINARY OR typeof(OLD."k") IS NOT typeof(NEW."k") BEGIN /* rowmesh capture 1 */ INSERT INTO rowmesh_dirty (t, op, at, k1) VALUES (2, 4, CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER), OLD."k"); END
-    CREATE TRIGGER rowmesh_capture_2_delete AFTER DELETE ON "untyped" BEGIN /* rowmesh capture 1 */ INSERT INTO rowmesh_dirty (t, op, at, k1) VALUES (2, 3, CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER), OLD."k"); END
+    CREATE TRIGGER rowmesh_capture_1_insert AFTER INSERT ON "order ""lines""" BEGIN /* rowmesh capture 2 */ INSERT INTO rowmesh_dirty (t, op, at, k1, k2) VALUES (1, 1, julianday('now'), NEW."the order", NEW."line"); END
+    CREATE TRIGGER rowmesh_capture_1_update AFTER UPDATE ON "order ""lines""" BEGIN /* rowmesh capture 2 */ INSERT INTO rowmesh_dirty (t, op, at, k1, k2) VALUES (1, 2, julianday('now'), NEW."the order", NEW."line"); END
+    CREATE TRIGGER rowmesh_capture_1_rekey AFTER UPDATE OF "the order", "line", rowid, oid, _rowid_ ON "order ""lines""" WHEN OLD."the order" IS NOT NEW."the order" COLLATE BINARY OR OLD."line" IS NOT NEW."line" COLLATE BINARY BEGIN /* rowmesh capture 2 */ INSERT INTO rowmesh_dirty (t, op, at, k1, k2) VALUES (1, 4, julianday('now'), OLD."the order", OLD."line"); END
+    CREATE TRIGGER rowmesh_capture_1_delete AFTER DELETE ON "order ""lines""" BEGIN /* rowmesh capture 2 */ INSERT INTO rowmesh_dirty (t, op, at, k1, k2) VALUES (1, 3, julianday('now'), OLD."the order", OLD."line"); END
+    CREATE TRIGGER rowmesh_capture_2_insert AFTER INSERT ON "untyped" BEGIN /* rowmesh capture 2 */ INSERT INTO rowmesh_dirty (t, op, at, k1) VALUES (2, 1, julianday('now'), NEW."k"); END
+    CREATE TRIGGER rowmesh_capture_2_update AFTER UPDATE ON "untyped" BEGIN /* rowmesh capture 2 */ INSERT INTO rowmesh_dirty (t, op, at, k1) VALUES (2, 2, julianday('now'), NEW."k"); END
+    CREATE TRIGGER rowmesh_capture_2_rekey AFTER UPDATE OF "k", rowid, oid, _rowid_ ON "untyped" WHEN OLD."k" IS NOT NEW."k" COLLATE BINARY OR typeof(OLD."k") IS NOT typeof(NEW."k") BEGIN /* rowmesh capture 2 */ INSERT INTO rowmesh_dirty (t, op, at, k1) VALUES (2, 4, julianday('now'), OLD."k"); END
+    CREATE TRIGGER rowmesh_capture_2_delete AFTER DELETE ON "untyped" BEGIN /* rowmesh capture 2 */ INSERT INTO rowmesh_dirty (t, op, at, k1) VALUES (2, 3, julianday('now'), OLD."k"); END
     "#);
 }

@@ -15,6 +15,8 @@ const QUEUED: usize = 100_000;
 const SINGLE: usize = 200;
 const POLL: Duration = Duration::from_millis(2);
 const IDLE: Duration = Duration::from_secs(20);
+/// Without a write for so long, nothing more comes of what was done before: a regular exchange, every 30 s, lies in it.
+const QUIET: Duration = Duration::from_secs(45);
 /// Longer than anything here should take: what takes longer is reported as not done.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -36,6 +38,7 @@ pub fn run() {
     let (b, highest) = catching_up(&place, &a_app, &b_app, b);
     latency(&a_app, &b_app);
     memory(&[("a", a.pid(), 0.0), ("b", b.pid(), highest)]);
+    tail(&[("a", &a_app), ("b", &b_app)]);
     idle(&[("a", &a, &a_app), ("b", &b, &b_app)]);
 }
 
@@ -98,6 +101,28 @@ fn memory(nodes: &[(&str, u32, f64)]) {
             "  {:<52} {:>6.1} MiB   now {now:.1} MiB",
             format!("memory of {name} at its highest"),
             highest.max(*before)
+        );
+    }
+}
+
+/// How long after the last change the nodes go on writing to their databases: acknowledgements travel with the next regular exchange.
+fn tail(nodes: &[(&str, &Connection); 2]) {
+    let started = Instant::now();
+    let mut seen = nodes.map(|(_, app)| (version(app), Duration::ZERO, 0));
+    while seen.iter().any(|(_, last, _)| started.elapsed() - *last < QUIET) && started.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(50));
+        for ((_, app), (known, last, times)) in nodes.iter().zip(&mut seen) {
+            let now = version(app);
+            if now != *known {
+                (*known, *last, *times) = (now, started.elapsed(), *times + 1);
+            }
+        }
+    }
+    for ((name, _), (_, last, times)) in nodes.iter().zip(seen) {
+        println!(
+            "  {:<52} {:>6.1} s   after the last change, seen to write {times} times since",
+            format!("last write of {name}"),
+            last.as_secs_f64()
         );
     }
 }

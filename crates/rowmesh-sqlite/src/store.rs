@@ -59,6 +59,10 @@ pub struct SqliteStore {
     load: Option<Load>,
     decoded: Decoded,
     has_parked: bool,
+    /// Whether something failed, so that memory may say what the database does not.
+    is_stale: bool,
+    /// Whether the file was found to hold another database: for good, until the daemon is started anew.
+    is_replaced: bool,
     schema_fingerprint: Digest,
     plan: Plan,
     followed: i64,
@@ -115,6 +119,8 @@ impl SqliteStore {
             load: None,
             decoded: Decoded::default(),
             has_parked: false,
+            is_stale: false,
+            is_replaced: false,
             schema_fingerprint: Digest::default(),
             carried: Carried::new(options.leave_triggers.iter().cloned()),
             followed: schema_version,
@@ -137,6 +143,11 @@ impl SqliteStore {
     /// The database's connection, for tests and tools that look on.
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// The same, for tests that make it fail.
+    pub fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 
     /// Reads anew everything that is kept in memory: at the start, after a rollback, after the schema moved.
@@ -199,8 +210,12 @@ impl SqliteStore {
     fn remember_incarnation(&mut self, incarnation: Incarnation) -> rusqlite::Result<()> {
         let origin = Origin { node: self.own.node, incarnation };
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        remember_own(&self.connection, &mut self.origins, &origin)?;
-        self.connection.execute_batch("COMMIT")
+        let written = remember_own(&self.connection, &mut self.origins, &origin)
+            .and_then(|()| self.connection.execute_batch("COMMIT"));
+        if written.is_err() {
+            self.give_up();
+        }
+        written
     }
 
     /// Rows that stood here before Rowmesh came: remembered as this origin's first changeset, which is in no log. Who joins gets them
@@ -293,24 +308,51 @@ impl SqliteStore {
                 Ok(value)
             }
             Err(error) => {
-                if !self.connection.is_autocommit() {
-                    self.connection.execute_batch("ROLLBACK").map_err(Error::from)?;
-                }
-                self.reload()?;
+                self.give_up();
                 Err(error.into())
             }
         }
     }
 
+    /// After a failure: nothing of it stays. What cannot be undone now is undone before the next transaction.
+    fn give_up(&mut self) {
+        self.is_stale = true;
+        if let Err(error) = self.start_over() {
+            tracing::warn!(%error, "a failed transaction is cleared up by the next one");
+        }
+    }
+
+    /// Ends what is open after a failure, and reads memory anew.
+    fn start_over(&mut self) -> Result<()> {
+        if !self.is_stale {
+            return Ok(());
+        }
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        // What another database holds is not taken over.
+        if !self.is_replaced {
+            self.reload()?;
+        }
+        self.is_stale = false;
+        Ok(())
+    }
+
     /// Begins a transaction in which the schema is the one that was followed and the carried triggers fit it.
     fn begin(&mut self) -> StoreResult<()> {
+        self.start_over().map_err(StoreError::from)?;
+        let begun = self.try_to_begin();
+        if begun.is_err() {
+            self.give_up();
+        }
+        begun
+    }
+
+    fn try_to_begin(&mut self) -> StoreResult<()> {
         for _ in 0..SCHEMA_PATIENCE {
             connection::begin_immediate(&self.connection, PATIENCE)?;
             if schema_version(&self.connection)? == self.followed {
-                if let Err(error) = self.check_content() {
-                    self.connection.execute_batch("ROLLBACK").map_err(Error::from)?;
-                    return Err(error.into());
-                }
+                self.check_content()?;
                 self.carried.refresh(&self.connection, &self.plan.names())?;
                 self.membership.forget();
                 return Ok(());
@@ -322,8 +364,9 @@ impl SqliteStore {
     }
 
     /// Errs if the file holds another database than this one, or an earlier state of it: copied over it in place, which no lock prevents.
-    fn check_content(&self) -> Result<()> {
-        if self.origins.stand_in(&self.connection)? {
+    fn check_content(&mut self) -> Result<()> {
+        self.is_replaced |= !self.origins.stand_in(&self.connection)?;
+        if !self.is_replaced {
             return Ok(());
         }
         Err(crate::error::Error::ContentReplaced(self.location.to_string()).into())
@@ -331,6 +374,7 @@ impl SqliteStore {
 
     /// Brings capture and memory in step with the schema. Returns the tables whose rows are to be compared, and what was found.
     fn follow(&mut self) -> StoreResult<Followed> {
+        self.start_over()?;
         let followed = attach::follow(&mut self.connection, &self.options)?;
         self.check_content()?;
         self.plan = followed.plan.clone();
@@ -473,6 +517,7 @@ impl Store for SqliteStore {
     }
 
     fn look(&mut self) -> StoreResult<Look> {
+        self.start_over().map_err(StoreError::from)?;
         let seen = self.watch.look(&self.connection)?;
         if seen.file != FileState::Same {
             return Err(crate::error::Error::FileReplaced(
@@ -484,7 +529,7 @@ impl Store for SqliteStore {
             // Pages that are remembered say nothing of what stands in the file now.
             self.connection.execute_batch("PRAGMA shrink_memory").map_err(Error::from)?;
         }
-        if (seen.file_touched || seen.data_changed) && !seen.schema_changed {
+        if self.is_replaced || ((seen.file_touched || seen.data_changed) && !seen.schema_changed) {
             self.check_content()?;
         }
         // Under another schema our own tables may be gone: whoever follows it makes them anew.
@@ -752,11 +797,19 @@ impl SqliteStore {
     fn make_schema(&mut self, start: &[u8], now: WallTime) -> StoreResult<()> {
         let start =
             snapshot::Start::decode(start).map_err(|source| Error::damaged("a snapshot from a peer", source))?;
+        self.start_over()?;
+        // The last attempt may have come as far as the tables and no further.
+        if schema_version(&self.connection)? != self.followed {
+            self.follow()?;
+        }
         let has_tables = !self.plan.tracked.is_empty() || !self.plan.skipped.is_empty();
         if has_tables || start.schema.is_empty() {
             return Ok(());
         }
-        crate::load_schema::run(&mut self.connection, &start.schema)?;
+        if let Err(error) = crate::load_schema::run(&mut self.connection, &start.schema) {
+            self.give_up();
+            return Err(error.into());
+        }
         self.follow_schema(now)?;
         Ok(())
     }

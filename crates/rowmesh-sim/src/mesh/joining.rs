@@ -202,18 +202,20 @@ impl World {
         let now = self.wall(to);
         let source = self.nodes[from].id();
         let had_tables = oracle::has_tables(&self.nodes[to].app, &self.workload);
-        let daemon = self.nodes[to].daemon.as_ref().expect("it lives");
-        let mut store = daemon.store.borrow_mut();
-        match kind {
-            FrameKind::SnapshotStart => store.load_begin(&payload, source, now).expect("a load can begin"),
-            FrameKind::SnapshotChunk => drop(store.load_chunk(&payload, now).expect("a chunk can be loaded")),
-            _ => store.load_finish(&payload, now).expect("a load can end"),
+        self.draw_fault(to);
+        let loaded = self.nodes[to].call_store(|store| match kind {
+            FrameKind::SnapshotStart => store.load_begin(&payload, source, now),
+            FrameKind::SnapshotChunk => store.load_chunk(&payload, now).map(drop),
+            _ => store.load_finish(&payload, now),
+        });
+        if loaded.is_none() {
+            // A copy that breaks off begins anew.
+            self.applications.get_mut(&to).expect("it was there a moment ago").stream = None;
         }
-        drop(store);
         if !had_tables && oracle::has_tables(&self.nodes[to].app, &self.workload) {
             self.plan_write(to);
         }
-        if kind == FrameKind::SnapshotEnd {
+        if loaded.is_some() && kind == FrameKind::SnapshotEnd {
             self.joins += 1;
             self.applications.remove(&to);
             self.nodes[to].stage = Stage::In;

@@ -27,6 +27,8 @@ pub struct Report {
     pub crashes: u64,
     /// Nodes that came in with a snapshot.
     pub joins: u64,
+    /// Calls of a store that failed because something went wrong in them.
+    pub failed_calls: u64,
 }
 
 /// What a seed draws before anything happens, for people.

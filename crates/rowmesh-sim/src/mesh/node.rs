@@ -13,7 +13,7 @@ use rowmesh_core::policy::PolicyHistory;
 use rowmesh_core::roster::{Adopted, Entry, Roster};
 use rowmesh_core::scope::Scope;
 use rowmesh_core::sign::{SecretKey, Signer};
-use rowmesh_core::store::{Standing, Store};
+use rowmesh_core::store::{Standing, Store, StoreResult};
 use rowmesh_core::wire::Tally;
 use rowmesh_sqlite::attach::AttachOptions;
 use rowmesh_sqlite::connection::Location;
@@ -32,9 +32,24 @@ pub struct Node {
     pub clock_offset: i64,
     /// How often it was killed, so that messages to an earlier life are lost.
     pub life: u64,
+    /// What goes wrong inside the next call of the store, if anything.
+    pub next_fault: Option<StoreFault>,
+    /// How often something did.
+    pub failed_calls: u64,
     /// How it stands to the mesh; outlives its process, as the data folder does.
     pub stage: Stage,
     location: Location,
+}
+
+/// What goes wrong inside one call of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFault {
+    /// A statement breaks off after that many steps of SQLite's machine, as it does when a disk fails.
+    BreaksOff(i32),
+    /// The nth commit from here is refused.
+    CommitFails(u32),
+    /// The disk has room for so many pages more.
+    DiskFull(i64),
 }
 
 /// How a node stands to the mesh.
@@ -81,7 +96,17 @@ impl Node {
         let location = Location::Uri(format!("file:/{name}?vfs=memdb"));
         let app = open(&location);
         app.execute_batch("PRAGMA foreign_keys = ON").expect("a pragma of every SQLite");
-        Node { key, app, daemon: None, clock_offset: 0, life: 0, stage: Stage::Unborn, location }
+        Node {
+            key,
+            app,
+            daemon: None,
+            clock_offset: 0,
+            life: 0,
+            next_fault: None,
+            failed_calls: 0,
+            stage: Stage::Unborn,
+            location,
+        }
     }
 
     /// Another connection to its database, which remembers nothing.
@@ -168,41 +193,78 @@ impl Node {
 
     /// Seals what the application wrote; returns whether anything was sealed.
     pub fn seal(&mut self, now: WallTime) -> bool {
-        let Some(daemon) = self.daemon.as_ref().filter(|_| self.stage == Stage::In) else { return false };
-        let mut store = daemon.store.borrow_mut();
+        if !self.is_up() {
+            return false;
+        }
         let mut events = 0;
-        if store.look().expect("looking works").dirty {
-            loop {
-                let sealed = store.seal(now).expect("sealing works");
+        let sealed = self.call_store(|store| {
+            while store.look()?.dirty {
+                let sealed = store.seal(now)?;
                 events += sealed.events;
                 if !sealed.more {
                     break;
                 }
             }
+            Ok(())
+        });
+        if sealed.is_none() {
+            return false;
         }
-        drop(store);
         if events > 0 {
             self.acknowledge(now);
         }
         events > 0
     }
 
-    /// Judges and applies what came.
-    pub fn apply(&mut self, changesets: &[Arc<[u8]>], now: WallTime) -> Applied {
-        let Some((daemon, roster)) = self.daemon.as_ref().zip(self.roster()) else { return Applied::default() };
+    /// Runs something on the store, with whatever is to go wrong in it. If it fails, nothing of its last transaction may have happened:
+    /// checked here for the version vector, by the oracles at the end for everything else.
+    ///
+    /// # Panics
+    /// If it fails although nothing went wrong.
+    pub fn call_store<T>(&mut self, body: impl FnOnce(&mut SqliteStore) -> StoreResult<T>) -> Option<T> {
+        let fault = self.next_fault.take();
+        let daemon = self.daemon.as_ref()?;
+        let mut store = daemon.store.borrow_mut();
+        if let Some(fault) = fault {
+            arm(store.connection_mut(), fault);
+        }
+        let result = body(&mut store);
+        if fault.is_some() {
+            disarm(store.connection_mut());
+        }
+        let known: VersionVector = store.position().vector;
+        drop(store);
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                assert!(fault.is_some(), "the store failed by itself: {error:?}");
+                assert_eq!(
+                    stored_vector(&self.app),
+                    known.dots().map(|dot| dot.seq.0).sum::<u64>(),
+                    "after {fault:?}: {error:?}"
+                );
+                self.failed_calls += 1;
+                None
+            }
+        }
+    }
+
+    /// Judges and applies what came; `None` if that failed.
+    pub fn apply(&mut self, changesets: &[Arc<[u8]>], now: WallTime) -> Option<Applied> {
+        let (daemon, roster) = self.daemon.as_ref().zip(self.roster())?;
         let vector = daemon.store.borrow().position().vector;
         let hash_of = |dot: &_| daemon.store.borrow_mut().hash_of(dot).expect("the log can be read");
         let sorted = sort_out(&Known { now, vector: &vector, roster, hash_of: &hash_of }, changesets);
-        let taken = take_all(&mut daemon.store.borrow_mut(), &sorted.take, now);
+        let taken = self.call_store(|store| take_all(store, &sorted.take, now))?;
         let applied = Applied {
-            vector: daemon.store.borrow().position().vector,
+            vector: self.vector(),
             taken,
             duplicates: sorted.duplicates,
             held: sorted.held,
             refused: sorted.refused,
         };
         self.acknowledge(now);
-        applied
+        Some(applied)
     }
 
     /// Takes in acknowledgements of others.
@@ -277,11 +339,48 @@ fn kept_roster(entries: &[Vec<u8>]) -> Option<Roster> {
     Some(Roster::from_entries(founding.mesh(), entries).expect("what was kept is whole"))
 }
 
-fn take_all(store: &mut SqliteStore, changesets: &[Changeset], now: WallTime) -> Tally {
+/// Makes SQLite fail once.
+fn arm(connection: &mut Connection, fault: StoreFault) {
+    match fault {
+        StoreFault::BreaksOff(steps) => {
+            let mut broken = false;
+            let once = move || !std::mem::replace(&mut broken, true);
+            connection.progress_handler(steps, Some(once)).expect("a handler can be set");
+        }
+        StoreFault::CommitFails(nth) => {
+            let mut left = nth;
+            let refuse = move || {
+                left = left.saturating_sub(1);
+                left == 0
+            };
+            connection.commit_hook(Some(refuse)).expect("a hook can be set");
+        }
+        StoreFault::DiskFull(pages) => {
+            let used: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("a pragma");
+            let bound = format!("PRAGMA max_page_count = {}", used + pages);
+            connection.query_row(&bound, [], |_| Ok(())).expect("a pragma");
+        }
+    }
+}
+
+fn disarm(connection: &mut Connection) {
+    connection.progress_handler(0, None::<fn() -> bool>).expect("a handler can be taken off");
+    connection.commit_hook(None::<fn() -> bool>).expect("a hook can be taken off");
+    connection.query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(())).expect("a pragma");
+}
+
+/// The sum of all numbers in the version vector that the database holds.
+fn stored_vector(app: &Connection) -> u64 {
+    app.query_row("SELECT coalesce(sum(seq), 0) FROM rowmesh_origins", [], |row| row.get::<_, i64>(0))
+        .expect("the version vector can be read")
+        .unsigned_abs()
+}
+
+fn take_all(store: &mut SqliteStore, changesets: &[Changeset], now: WallTime) -> StoreResult<Tally> {
     let mut tally = Tally::default();
     let mut rest = changesets;
     while !rest.is_empty() {
-        let taken = store.take(now, rest).expect("taking works");
+        let taken = store.take(now, rest)?;
         assert!(taken.changesets > 0, "admitted changesets were not taken");
         for changeset in &rest[..taken.changesets] {
             tally.changesets += 1;
@@ -290,5 +389,5 @@ fn take_all(store: &mut SqliteStore, changesets: &[Changeset], now: WallTime) ->
         }
         rest = &rest[taken.changesets..];
     }
-    tally
+    Ok(tally)
 }

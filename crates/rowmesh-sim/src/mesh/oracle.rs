@@ -119,7 +119,7 @@ fn nothing_new_comes_of_repetition(world: &mut World) -> Result<(), String> {
         let log = daemon.store.borrow_mut().read_log(&everything).map_err(|error| error.to_string())?;
         for to in 0..world.nodes.len() {
             let now = world.wall(to);
-            let applied = world.nodes[to].apply(&log.changesets, now);
+            let applied = world.nodes[to].apply(&log.changesets, now).ok_or("O8: nothing can be taken")?;
             if applied.taken.events > 0 || !applied.refused.is_empty() {
                 return Err(format!("O8: node {to} took {:?} again, refused {:?}", applied.taken, applied.refused));
             }

@@ -14,7 +14,7 @@ use rowmesh_core::wire::message::Path;
 use rowmesh_core::wire::{Request, Response};
 
 use super::joining::Application;
-use super::node::{Call, Node, Stage};
+use super::node::{Call, Node, Stage, StoreFault};
 use super::workload::Workload;
 use super::{Report, oracle};
 use crate::rng::Rng;
@@ -68,6 +68,8 @@ pub struct Faults {
     pub skew_ms: usize,
     /// Whether clocks jump while running.
     pub jumps: bool,
+    /// Calls of the store in which something goes wrong, of a hundred.
+    pub failing: usize,
     /// Writes a node does a minute.
     pub writes_per_minute: usize,
 }
@@ -92,12 +94,22 @@ impl Faults {
             partitions: rng.chance(60),
             skew_ms: *rng.pick(&[0, 100, 60_000, 140_000, 1_800_000]),
             jumps: rng.chance(30),
+            failing: *rng.pick(&[0, 0, 2, 20]),
             writes_per_minute: rng.between(2, 30),
         }
     }
 
     fn none(&self) -> Faults {
-        Faults { loss: 0, duplication: 0, delay_ms: 5, crashes: false, partitions: false, jumps: false, ..self.clone() }
+        Faults {
+            loss: 0,
+            duplication: 0,
+            delay_ms: 5,
+            crashes: false,
+            partitions: false,
+            jumps: false,
+            failing: 0,
+            ..self.clone()
+        }
     }
 }
 
@@ -275,6 +287,7 @@ impl World {
             conflicts: oracle::ledger(&self.nodes[0].app).len(),
             crashes: self.crashes,
             joins: self.joins,
+            failed_calls: self.nodes.iter().map(|node| node.failed_calls).sum(),
         }
     }
 
@@ -391,6 +404,17 @@ impl World {
         }
     }
 
+    /// Says what goes wrong in the next call of a node's store.
+    pub(super) fn draw_fault(&mut self, node: usize) {
+        let rng = &mut self.rng;
+        self.nodes[node].next_fault = rng.chance(self.faults.failing).then(|| match rng.below(4) {
+            0 => StoreFault::CommitFails(rng.between(1, 2) as u32),
+            1 => StoreFault::DiskFull(rng.below(6) as i64),
+            // Few steps as often as many: the first statements of a transaction are as good a place to fail as the last.
+            _ => StoreFault::BreaksOff(1 << rng.below(14)),
+        });
+    }
+
     fn rng_pause(&self, below: u64) -> u64 {
         // Spread by the clock rather than by dice, so that a restart does not change everything after it.
         self.now % below + 1
@@ -416,6 +440,7 @@ impl World {
             return;
         }
         let now = self.wall(node);
+        self.draw_fault(node);
         if self.nodes[node].seal(now) {
             let tick = Tick(self.now);
             if let Some(daemon) = &mut self.nodes[node].daemon {
@@ -456,8 +481,11 @@ impl World {
                     call.dialer.handle_acks_adopted();
                 }
                 Step::Apply(changesets) => {
-                    let applied = self.nodes[node].apply(&changesets, now);
-                    call.dialer.handle_applied(applied);
+                    self.draw_fault(node);
+                    match self.nodes[node].apply(&changesets, now) {
+                        Some(applied) => call.dialer.handle_applied(applied),
+                        None => call.dialer.fail(Failure::Local("the store failed".to_owned())),
+                    }
                 }
                 Step::ReadLog(request) => {
                     let Some(daemon) = &self.nodes[node].daemon else { return };
@@ -534,7 +562,11 @@ impl World {
                 };
                 response
             }
-            Answer::Apply(changesets) => Responder::applied(self.nodes[to].apply(&changesets, now)),
+            Answer::Apply(changesets) => {
+                self.draw_fault(to);
+                let Some(applied) = self.nodes[to].apply(&changesets, now) else { return };
+                Responder::applied(applied)
+            }
             Answer::AdoptRoster(entries) => {
                 let adopted = self.nodes[to].adopt_roster(&entries, now);
                 self.follow_roster(to);

@@ -1,7 +1,9 @@
 //! Tests of the store against real SQLite files.
 
 mod altering;
+mod failing;
 mod joining;
 mod mesh;
 mod restamping;
+mod shapes;
 mod travel;

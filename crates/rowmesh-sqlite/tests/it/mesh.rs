@@ -105,6 +105,13 @@ impl Node {
         Node { name, app, store, path, key, _folder }
     }
 
+    /// Stops the daemon; the application goes on.
+    pub fn stopped(self) -> Stopped {
+        let Node { name, app, store, path, key, _folder } = self;
+        drop(store);
+        Stopped { name, app, path, key, _folder }
+    }
+
     /// All rows of a query, one line each.
     pub fn query(&self, sql: &str) -> Vec<String> {
         let mut statement = self.app.prepare(sql).unwrap();
@@ -121,6 +128,32 @@ impl Node {
             "SELECT id, table_name, record_key, column_name, conflict_type, strategy, state, losing_data, winning_data, common_data
                FROM rowmesh_conflict_resolutions ORDER BY id",
         )
+    }
+}
+
+/// A node without its daemon.
+pub struct Stopped {
+    pub app: Connection,
+    pub path: PathBuf,
+    name: u8,
+    key: Arc<SecretKey>,
+    _folder: tempfile::TempDir,
+}
+
+impl Stopped {
+    /// Starts the node on its files as they lie there at this moment, as after a kill of everybody who had them open.
+    pub fn copy_files(&self) -> Node {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["app.db", "app.db-journal", "app.db-wal"] {
+            let from = self.path.with_file_name(name);
+            if from.exists() {
+                std::fs::copy(from, folder.path().join(name)).unwrap();
+            }
+        }
+        let path = folder.path().join("app.db");
+        let store = open_store(&path, &self.key);
+        let app = Connection::open(&path).unwrap();
+        Node { name: self.name, app, store, path, key: self.key.clone(), _folder: folder }
     }
 }
 

@@ -196,6 +196,17 @@ pub fn follow(connection: &mut Connection, options: &AttachOptions) -> Result<Fo
     })
 }
 
+/// The same inside a transaction that is under way, for tables that were made in it: nobody can write to them before they are captured.
+///
+/// # Errors
+/// If the database cannot be written, or is not attached.
+pub fn follow_inside(connection: &Connection, options: &AttachOptions) -> Result<()> {
+    let plan = plan(connection, options)?;
+    let lost = restore_tables(connection)?;
+    follow_now(connection, plan, lost)?;
+    Ok(())
+}
+
 /// The plan, made anew if the schema has moved since it was made.
 fn still_true(connection: &Connection, plan: Plan) -> Result<Plan> {
     if schema_version(connection)? == plan.schema_version { Ok(plan) } else { self::plan(connection, &plan.options) }

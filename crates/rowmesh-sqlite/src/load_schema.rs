@@ -5,15 +5,17 @@ use rowmesh_core::store::StoreError;
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
+use crate::attach::{self, AttachOptions};
 use crate::fault::Result;
 
-/// Runs the statements in one transaction, in their order: tables first, then what hangs on them.
-pub fn run(connection: &mut Connection, statements: &[String]) -> Result<()> {
+/// Runs the statements in one transaction, in their order: tables first, then what hangs on them. In the same transaction the tables are
+/// captured, so that no row comes in before.
+pub fn run(connection: &mut Connection, statements: &[String], options: &AttachOptions) -> Result<()> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     connection.authorizer(Some(allow_schema))?;
     let made = make_all(connection, statements);
     connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)?;
-    match made {
+    match made.and_then(|()| Ok(attach::follow_inside(connection, options)?)) {
         Ok(()) => Ok(connection.execute_batch("COMMIT")?),
         Err(error) => {
             connection.execute_batch("ROLLBACK")?;

@@ -806,7 +806,7 @@ impl SqliteStore {
         if has_tables || start.schema.is_empty() {
             return Ok(());
         }
-        if let Err(error) = crate::load_schema::run(&mut self.connection, &start.schema) {
+        if let Err(error) = crate::load_schema::run(&mut self.connection, &start.schema, &self.options) {
             self.give_up();
             return Err(error.into());
         }

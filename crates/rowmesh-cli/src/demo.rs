@@ -25,6 +25,7 @@ use crate::commands::serve;
 use crate::exit::{Exit, INTERRUPTED};
 use crate::failure::{Outcome, failure};
 use crate::render;
+use crate::render::grid::{Grid, plain};
 use crate::talk::Talk;
 use crate::units::{plural, show_count, show_duration};
 
@@ -100,8 +101,8 @@ impl Play {
         self.say(&format!("while apart {} differ", plural(apart.differing() as u64, "table")))?;
         self.heal(&daemons)?;
         let proof = self.until_equal(&daemons)?;
-        let conflicts = self.tell_conflicts(&daemons, &edits)?;
         self.tell_proof(&proof)?;
+        let conflicts = self.tell_conflicts(&daemons, &edits)?;
         daemons.into_iter().try_for_each(Daemon::stop)?;
         Ok(Ending { proof, conflicts, actions })
     }
@@ -225,28 +226,39 @@ impl Play {
             plural(conflicts.len() as u64, "losing write"),
             if same { "the same" } else { "NOT the same" }
         ))?;
-        let contested = |conflict: &&Conflict| edits.iter().any(|edit| conflict.key.contains(&edit.customer));
-        let told: Vec<Conflict> = conflicts.iter().filter(contested).cloned().collect();
         for (place, count) in most_contested(&conflicts) {
             self.say(&format!("  {:>5}  {place}", show_count(count)))?;
         }
-        self.say("the edits of the same value, both kept in the ledger:")?;
-        self.say(&format!("\n{}", render::conflicts::grid(&told, &render::time::Moment::now(), self.talk.out)))?;
+        self.say("  Users of all three changed the same stock, balances and points at once:\n  the last write stands, every other is kept.")?;
+        self.say("customers whose phone both sides changed while depot was alone:")?;
+        let told: Vec<(&Edit, &Conflict)> =
+            edits.iter().filter_map(|edit| Some((edit, edit.entry(&conflicts)?))).collect();
+        self.say(&format!("\n{}", self.both_sides(&told)))?;
         for edit in edits.iter().filter(|edit| !edit.same_column) {
             let merged =
                 daemons[TILL].desk()?.customer(&edit.customer).map_err(|error| broken("read a customer", &error))?;
             let merged = merged.ok_or_else(|| failure("RM5003", "a customer that was edited is gone"))?;
-            self.say(&format!("edits of different columns are merged: {}, {}", merged.name, merged.phone))?;
+            self.say(&format!("merged, as the columns differ: {}, {}", merged.name, merged.phone))?;
         }
-        let missing =
-            edits.iter().filter(|edit| edit.same_column && !told.iter().any(|c| c.key.contains(&edit.customer)));
-        match (same, missing.count()) {
+        let missing = edits.iter().filter(|edit| edit.same_column).count() - told.len();
+        match (same, missing) {
             (true, 0) => Ok(conflicts),
             (false, _) => Err(failure("RM5003", "the nodes' ledgers are not the same")),
             (true, missing) => {
                 Err(failure("RM5003", format!("{missing} edits of the same value left no entry in the ledger")))
             }
         }
+    }
+
+    /// One line for each customer, no wider than a terminal of 80 columns.
+    fn both_sides(&self, told: &[(&Edit, &Conflict)]) -> String {
+        let mut grid = Grid::new(&["CUSTOMER", "SHOWN EVERYWHERE", "IN THE LEDGER", "ENTRY"], self.talk.out);
+        for (edit, conflict) in told {
+            let [shown, lost] = render::conflicts::sides(conflict);
+            let entry = render::conflicts::short(&conflict.id);
+            grid.row(&[plain(render::shorten(&edit.name, 13)), plain(shown), plain(lost), plain(entry)]);
+        }
+        grid.show()
     }
 
     fn tell_proof(&self, proof: &Proof) -> Outcome<()> {
@@ -290,6 +302,30 @@ struct Edit {
     customer: String,
     name: String,
     same_column: bool,
+    /// What the two sides wrote.
+    phones: [String; 2],
+}
+
+impl Edit {
+    /// The entry of the side that lost. The users may have changed the same customer in other ways.
+    fn entry<'a>(&self, conflicts: &'a [Conflict]) -> Option<&'a Conflict> {
+        let wrote = |value: &Option<serde_json::Value>| {
+            value
+                .as_ref()
+                .and_then(|value| value.as_str())
+                .is_some_and(|phone| self.phones.iter().any(|it| it == phone))
+        };
+        let is_it = |conflict: &&Conflict| {
+            conflict.column.as_deref() == Some("phone")
+                && conflict.key.contains(&self.customer)
+                && wrote(&conflict.losing.value)
+        };
+        conflicts
+            .iter()
+            .filter(is_it)
+            .max_by_key(|conflict| wrote(&conflict.winning.value))
+            .filter(|_| self.same_column)
+    }
 }
 
 impl std::fmt::Display for Edit {
@@ -321,13 +357,14 @@ fn edit_both_sides(daemons: &[Daemon]) -> Outcome<Vec<Edit>> {
     let customers = till.customers(CONTESTED as u32 + 1).map_err(|error| broken("read the customers", &error))?;
     let edit = |(at, customer): (usize, Customer)| -> Result<Edit, business::Error> {
         let same_column = at < CONTESTED;
+        let phones = [format!("+263 71 000 00{at}1"), format!("+263 78 000 00{at}2")];
         if same_column {
-            till.change_phone(&customer.id, &format!("+263 71 000 00{at}1"))?;
+            till.change_phone(&customer.id, &phones[0])?;
         } else {
             till.change_name(&customer.id, &format!("{} (moved)", customer.name))?;
         }
-        depot.change_phone(&customer.id, &format!("+263 78 000 00{at}2"))?;
-        Ok(Edit { customer: customer.id, name: customer.name, same_column })
+        depot.change_phone(&customer.id, &phones[1])?;
+        Ok(Edit { customer: customer.id, name: customer.name, same_column, phones })
     };
     let edits: Result<Vec<Edit>, business::Error> = customers.into_iter().enumerate().map(edit).collect();
     edits.map_err(|error| broken("edit a customer", &error))

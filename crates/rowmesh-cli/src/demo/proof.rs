@@ -82,7 +82,7 @@ impl Proof {
 }
 
 /// Enough of a digest to see that two are the same.
-const DIGITS: usize = 16;
+const DIGITS: usize = 8;
 
 #[cfg(test)]
 mod tests {

@@ -111,7 +111,7 @@ fn ways(peers: &[Peer]) -> String {
 }
 
 fn style() -> ProgressStyle {
-    let template = "  {prefix:7} {bar:24} {wide_msg}";
+    let template = "  {prefix:7} {bar:12} {wide_msg}";
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
 }
 

@@ -21,17 +21,28 @@ pub fn list(conflicts: &[Conflict], moment: &Moment, paint: Paint) -> String {
     format!("{} open.\n\n{grid}\nBoth sides of one:  rowmesh conflicts show {show}\n", plural(open, "conflict"))
 }
 
-/// Only the rows.
-pub fn grid(conflicts: &[Conflict], moment: &Moment, paint: Paint) -> String {
+/// What stands and what lost, each with who wrote it.
+pub fn sides(conflict: &Conflict) -> [String; 2] {
+    let [winning, losing] = written(conflict);
+    [format!("{winning} ({})", conflict.winning.node), format!("{losing} ({})", conflict.losing.node)]
+}
+
+/// Enough of an id to find its entry by.
+pub fn short(id: &str) -> String {
+    id.chars().take(ID_CHARACTERS).collect()
+}
+
+fn grid(conflicts: &[Conflict], moment: &Moment, paint: Paint) -> String {
     let mut grid = Grid::new(&["ID", "WHEN", "ROW", "COLUMN", "SHOWN", "LOST", "TYPE", "STATE"], paint);
     for conflict in conflicts {
+        let [shown, lost] = sides(conflict);
         grid.row(&[
             plain(short(&conflict.id)),
             plain(moment.when(conflict.detected_at)),
             plain(format!("{} {}", conflict.table, conflict.key)),
             plain(conflict.column.as_deref().unwrap_or("(row)")),
-            plain(side(&conflict.winning)),
-            plain(side(&conflict.losing)),
+            plain(shown),
+            plain(lost),
             plain(&conflict.conflict_type),
             if conflict.state == "open" { ("open".to_owned(), Tone::Warn) } else { plain(&conflict.state) },
         ]);
@@ -48,13 +59,14 @@ pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
         let at = if side.at == 0 { String::new() } else { format!(" ({})", moment.exact(side.at)) };
         format!("{role}: {}{at}", side.node)
     };
+    let [winning, losing] = written(conflict);
     let (shown, lost) = (head("shown", &conflict.winning), head("lost", &conflict.losing));
     let mut grid = Grid::new(&["", "before", &clean(&shown), &clean(&lost)], paint);
     grid.row(&[
         plain(format!("  {}", conflict.column.as_deref().unwrap_or("(row)"))),
         plain(value(conflict.common.as_ref())),
-        plain(written(&conflict.winning)),
-        plain(written(&conflict.losing)),
+        plain(winning),
+        plain(losing),
     ]);
     text += &grid.show();
     if let Some(columns) = conflict.row.as_ref().and_then(serde_json::Value::as_object) {
@@ -67,16 +79,15 @@ pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
     text
 }
 
-fn side(side: &ConflictSide) -> String {
-    format!("{} ({})", written(side), side.node)
-}
-
-fn written(side: &ConflictSide) -> String {
-    if side.value.is_none() { "deleted".to_owned() } else { value(side.value.as_ref()) }
-}
-
-fn short(id: &str) -> String {
-    id.chars().take(ID_CHARACTERS).collect()
+/// What the side that stands wrote, and what the other. Where a row's existence is contested no value tells which of the two deleted it: the
+/// type names what came first.
+fn written(conflict: &Conflict) -> [String; 2] {
+    let Conflict { winning, losing, conflict_type, .. } = conflict;
+    if conflict.column.is_some() {
+        return [winning, losing].map(|side| value(side.value.as_ref()));
+    }
+    let winning_deleted = (winning.at < losing.at) == conflict_type.starts_with("DELETE");
+    if winning_deleted { ["deleted", "edited"] } else { ["edited", "deleted"] }.map(str::to_owned)
 }
 
 const ID_CHARACTERS: usize = 8;
@@ -118,9 +129,10 @@ mod tests {
     fn the_list_names_both_sides() {
         let deleted = Conflict {
             column: None,
-            conflict_type: "UPDATE_DELETE".into(),
+            conflict_type: "DELETE_UPDATE".into(),
             state: "superseded".into(),
-            losing: ConflictSide { node: "depot".into(), at: 0, value: None },
+            losing: ConflictSide { node: "depot".into(), at: 1, value: None },
+            winning: ConflictSide { node: "office".into(), at: 2, value: None },
             ..conflict()
         };
         insta::assert_snapshot!(list(&[conflict(), deleted], &moment(), Paint::default()));

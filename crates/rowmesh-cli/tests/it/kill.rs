@@ -45,6 +45,38 @@ fn h1_a_hundred_kills_under_load_lose_and_double_nothing() {
     check_nothing_lost_or_doubled(&paths, &written);
 }
 
+/// Numbers are given in the transaction that uses them: wherever a large seal is cut off, the next one goes on behind the last that is there.
+#[test]
+fn c3_a_kill_in_the_middle_of_a_seal_leaves_no_hole_and_uses_no_number_twice() {
+    const ROUNDS: u64 = 12;
+    let machine = Machine::new();
+    let paths = NAMES.map(|name| machine.path(&format!("{name}.db")));
+    machine.shop("a.db");
+    let mut a = machine.start(&["up", "a.db", "--name", "a", "--yes"]);
+    let b = machine.start(&["up", "b.db", "--name", "b", "--yes", "--join", &a.invite()]);
+    for round in 0..ROUNDS {
+        let rows = format!(
+            "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 4000)
+             INSERT INTO products SELECT '{round}-' || i, 'sealed in round {round}' FROM n"
+        );
+        crate::machine::sql(&paths[0], &rows);
+        thread::park_timeout(Duration::from_millis(round * 12));
+        a.kill();
+        a = machine.start(&["run", "--name", "a"]);
+    }
+    crate::machine::sql(&paths[1], "INSERT INTO products VALUES ('b', 'of the other node')");
+    eventually("both nodes have everything", || NAMES.iter().all(|name| has_everything(&machine, name)));
+    let logs = paths.each_ref().map(|path| {
+        let conn = Connection::open(path).expect("opened");
+        assert_eq!(texts(&conn, "SELECT count(*) || '' FROM products"), [(ROUNDS * 4000 + 1).to_string()]);
+        check_sound(&conn);
+        read_log(&conn)
+    });
+    check_same_changesets(&logs[0], &logs[1]);
+    assert_eq!(logs[0].len(), 2, "one origin per node: a kill is no reason for a new incarnation");
+    drop((a, b));
+}
+
 /// What one writer did, as the application was told that it is committed.
 struct Written {
     steps: usize,

@@ -37,6 +37,38 @@ fn n6_uninstall_leaves_the_schema_byte_identical() {
     assert_eq!(machine.run(&["status"]).error_code(), "RM1312", "the node is forgotten");
 }
 
+/// All of it goes or nothing, the application writes at each step, and the next attempt finishes it.
+#[test]
+fn n6_an_uninstall_that_is_killed_leaves_all_or_nothing() {
+    let machine = Machine::new();
+    let path = machine.path("company.db");
+    let desk = Desk::create(&path).expect("created");
+    desk.seed(&Seed::small(1)).expect("seeded");
+    let before = schema(&path);
+    let mut workload = Workload::new(2, "A");
+    let (mut whole, mut gone) = (0, 0);
+    for kill in 0..16 {
+        machine.json(&["init", "company.db", "--name", "a", "--yes", "--listen", "127.0.0.1:0"]);
+        let installed = schema(&path);
+        assert_ne!(installed, before);
+        let mut uninstall = machine.command(&["uninstall", "company.db", "--yes"]).spawn().expect("started");
+        std::thread::park_timeout(std::time::Duration::from_millis(kill * 4));
+        uninstall.kill().expect("killed or over");
+        uninstall.wait().expect("ended");
+        let left = schema(&path);
+        assert!(left == installed || left == before, "half of it is there after {kill}: {left}");
+        if left == before {
+            gone += 1
+        } else {
+            whole += 1
+        }
+        desk.work(&mut workload).expect("the application works at each step");
+    }
+    assert!(whole > 0, "no kill came before the end: {whole} whole, {gone} gone");
+    machine.run(&["uninstall", "company.db", "--yes"]);
+    assert_eq!(schema(&path), before);
+}
+
 #[test]
 fn a_database_without_rowmesh_has_nothing_to_remove() {
     let machine = Machine::new();

@@ -130,7 +130,7 @@ pub enum Command {
         before_help = "rowmesh status\nrowmesh status --check      for monitoring: exit code 3 if something needs attention"
     )]
     Status(StatusArgs),
-    /// The other nodes: ls | show
+    /// The other nodes: ls | show | ping
     #[command(before_help = "rowmesh peers\nrowmesh peers show office")]
     Peers(Peers),
     /// What syncs and what does not: ls | show | plan
@@ -271,6 +271,9 @@ pub struct StatusArgs {
     /// Again every two seconds
     #[arg(long)]
     pub watch: bool,
+    /// Show it as a picture too, for a camera
+    #[arg(long)]
+    pub qr: bool,
     /// Exit code 3 if something needs attention
     #[arg(long)]
     pub check: bool,
@@ -305,6 +308,11 @@ pub struct Tables {
 }
 
 /// What about the tables.
+    /// Can they be reached from here, and how fast?
+    Ping {
+        /// Only this one: its name, or the beginning of its id
+        peer: Option<String>,
+    },
 #[derive(Debug, Subcommand)]
 pub enum TablesCommand {
     /// All of them

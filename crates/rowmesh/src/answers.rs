@@ -2,7 +2,7 @@
 //! nothing, but for pauses and invites.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::ident::NodeId;
@@ -15,13 +15,14 @@ use rowmesh_core::store::{ConflictView, EventQuery, EventView, TableStatus};
 use rowmesh_core::value::Value;
 
 use crate::control::api::{
-    Answer, Change, Check, Conflict, ConflictSide, HeldBack, Hint, LogQuestion, Peer, Question, Status, Table,
+    Answer, Change, Check, Conflict, ConflictSide, HeldBack, Hint, LogQuestion, Peer, Ping, Question, Status, Table,
 };
 use crate::daemon::Wake;
-use crate::failure::{Failure, code};
+use crate::failure::{Failure, code, dial_failure};
 use crate::invites::Wanted;
 use crate::peers::PeerState;
 use crate::shared::Shared;
+use crate::transport::connect;
 
 /// Entries that one answer lists at most, whatever was asked for.
 const ROWS_MAX: usize = 10_000;
@@ -31,6 +32,7 @@ pub(crate) async fn answer(shared: &Shared, question: Question) -> Result<Answer
     Ok(match question {
         Question::Status => Answer::Status(status(shared).await?),
         Question::Peers => Answer::Peers { peers: peers(shared).into_iter().map(|(_, peer)| peer).collect() },
+        Question::Ping { peer } => ping(shared, peer).await?,
         Question::Tables { count } => tables(shared, count).await?,
         Question::Log(question) => log(shared, question).await?,
         Question::Conflicts { all, limit } => conflicts(shared, all, limit).await?,
@@ -110,6 +112,36 @@ pub(crate) fn peers(shared: &Shared) -> Vec<(NodeId, Peer)> {
         (*node, peer)
     };
     others.map(peer).collect()
+}
+
+/// Dials each on a connection of its own, all at once; nothing is exchanged.
+async fn ping(shared: &Shared, peer: Option<String>) -> Result<Answer, Failure> {
+    let wanted = peer.map(|peer| find_peer(shared, &peer)).transpose()?;
+    let (roster, me) = (shared.members.roster(), shared.me());
+    let others = roster.members().filter(|(node, _)| **node != me && wanted.is_none_or(|wanted| wanted == **node));
+    let mut attempts = tokio::task::JoinSet::new();
+    for (node, member) in others {
+        let (node, name, addresses) = (*node, member.name.clone(), member.addresses.clone());
+        let (key, limits) = (shared.key.clone(), shared.options.client_limits.clone());
+        attempts.spawn(async move {
+            let begun = Instant::now();
+            match connect(&key, node, &addresses, &limits).await {
+                Ok(connection) => Ping {
+                    name,
+                    address: connection.peer_address().to_string(),
+                    ms: Some(millis(begun.elapsed())),
+                    error: None,
+                },
+                Err(error) => {
+                    let error = Some(dial_failure(&error, &name));
+                    Ping { name, error, ..Ping::default() }
+                }
+            }
+        });
+    }
+    let mut pings = attempts.join_all().await;
+    pings.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Answer::Pinged { pings })
 }
 
 fn state_of(shared: &Shared, state: &PeerState, paused: bool) -> &'static str {

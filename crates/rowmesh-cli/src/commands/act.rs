@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use qrcode::render::unicode::Dense1x2;
+use qrcode::{EcLevel, QrCode};
 use rowmesh::control::api::{Answer, Peer, Question};
 use serde_json::json;
 
@@ -79,8 +81,18 @@ pub fn invite(context: &Context, arguments: &Invite) -> Outcome<Exit> {
         if arguments.uses == 1 { "once".to_owned() } else { format!("for {}", plural(arguments.uses.into(), "node")) };
     context.talk.say(&format!("Works {uses}, for {}. On the new node:", show_duration(arguments.ttl)));
     context.talk.say(&format!("    rowmesh up shop.db --join {line}\nThe invite alone:"));
+    if arguments.qr {
+        context.talk.say(&picture(&line)?);
+    }
     context.talk.result(&json!({ "line": line, "expires_at": expires_at }), || format!("{line}\n"))?;
     Ok(Exit::Done)
+}
+
+/// A QR code of half blocks, for light text on a dark terminal: its light parts are drawn.
+fn picture(line: &str) -> Outcome<String> {
+    let code = QrCode::with_error_correction_level(line, EcLevel::L)
+        .map_err(|error| failure("RM9001", "the invite does not fit into a picture").because(&error))?;
+    Ok(code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())
 }
 
 /// With `--json` a command that only acts prints that it is done.

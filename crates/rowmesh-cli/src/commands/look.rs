@@ -35,17 +35,22 @@ pub fn status(context: &Context, arguments: &StatusArgs) -> Outcome<Exit> {
 
 /// `rowmesh peers`.
 pub fn peers(context: &Context, arguments: &Peers) -> Outcome<Exit> {
+    if let Some(PeersCommand::Ping { peer }) = &arguments.what {
+        return ping(context, peer.as_deref());
+    }
     let peers = match context.ask(&Question::Peers)? {
         Answer::Peers { peers } => peers,
         other => return Err(unexpected(&other)),
     };
     match &arguments.what {
-        None | Some(PeersCommand::Ls) => context.talk.result(&json!({ "peers": peers }), || {
-            if peers.is_empty() {
-                return "No other node yet. Let one in:  rowmesh invite\n".to_owned();
-            }
-            render::peers::list(&peers, &Moment::now(), context.talk.out)
-        })?,
+        None | Some(PeersCommand::Ls | PeersCommand::Ping { .. }) => {
+            context.talk.result(&json!({ "peers": peers }), || {
+                if peers.is_empty() {
+                    return "No other node yet. Let one in:  rowmesh invite\n".to_owned();
+                }
+                render::peers::list(&peers, &Moment::now(), context.talk.out)
+            })?
+        }
         Some(PeersCommand::Show { peer }) => {
             let peer = one_peer(&peers, peer)?;
             context.talk.result(peer, || render::peers::one(peer, &Moment::now(), context.talk.out))?;
@@ -92,6 +97,24 @@ pub fn ask_status(context: &Context) -> Outcome<Status> {
         Answer::Status(status) => Ok(status),
         other => Err(unexpected(&other)),
     }
+}
+
+/// 3 if some do not answer beside others, 1 if none does.
+fn ping(context: &Context, peer: Option<&str>) -> Outcome<Exit> {
+    let pings = match context.ask(&Question::Ping { peer: peer.map(str::to_owned) })? {
+        Answer::Pinged { pings } => pings,
+        other => return Err(unexpected(&other)),
+    };
+    context.talk.result(&json!({ "pings": pings }), || match pings.is_empty() {
+        true => "No other node yet. Let one in:  rowmesh invite\n".to_owned(),
+        false => render::peers::pings(&pings, context.talk.out),
+    })?;
+    let silent = pings.iter().filter(|ping| ping.ms.is_none()).count();
+    Ok(match silent {
+        0 => Exit::Done,
+        all if all == pings.len() => Exit::Failed,
+        _ => Exit::Attention,
+    })
 }
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);

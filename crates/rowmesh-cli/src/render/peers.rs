@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use rowmesh::control::api::Peer;
+use rowmesh::control::api::{Peer, Ping};
 
 use super::clean;
 use super::grid::{Grid, Tone, plain};
@@ -25,6 +25,22 @@ pub fn list(peers: &[Peer], moment: &Moment, paint: Paint) -> String {
             plain(peer.last_seen.map_or_else(|| "never".to_owned(), |seen| moment.when(seen))),
             if peer.schema == "differs" { (peer.schema.clone(), Tone::Warn) } else { plain(&peer.schema) },
         ]);
+    }
+    grid.show()
+}
+
+/// Who answers, where and how fast; who does not, and why.
+pub fn pings(pings: &[Ping], paint: Paint) -> String {
+    let mut grid = Grid::new(&["PEER", "ANSWER", "ADDRESS"], paint);
+    for ping in pings {
+        let answer = match (ping.ms, &ping.error) {
+            (Some(ms), _) => (show_duration(Duration::from_millis(ms)), Tone::Good),
+            (None, Some(error)) => (format!("{} {}", error.code, error.message), Tone::Bad),
+            (None, None) => ("none".to_owned(), Tone::Bad),
+        };
+        let error_at = ping.error.as_ref().map_or("", |error| error.location.as_str());
+        let address = if ping.address.is_empty() { error_at } else { &ping.address };
+        grid.row(&[plain(&ping.name), answer, plain(address)]);
     }
     grid.show()
 }

@@ -56,6 +56,34 @@ fn nodes_on_ports_of_the_systems_choice_find_each_other_after_both_were_killed()
 }
 
 #[test]
+fn a_ping_tells_who_can_be_reached_from_here() {
+    let machine = Machine::new();
+    let (_a, b) = machine.pair();
+    eventually("b's address is known", || machine.run(&["peers", "ping", "b", "--name", "a"]).code == 0);
+    let pings = machine.json(&["peers", "ping", "--name", "a"]);
+    assert_eq!((&pings["pings"][0]["name"], &pings["pings"][0]["address"]), (&"b".into(), &b.address().into()));
+    assert!(pings["pings"][0]["ms"].is_u64() && pings["pings"][0]["error"].is_null(), "{pings}");
+    b.kill();
+    let said = machine.run(&["peers", "ping", "--name", "a"]);
+    assert!(said.code == 1 && said.out.contains("RM4401"), "{said:?}");
+    assert_eq!(machine.run(&["peers", "ping", "nobody", "--name", "a"]).error_code(), "RM5503");
+}
+
+/// The line stays alone on stdout, so that a script may use it.
+#[test]
+fn an_invite_can_be_shown_to_a_camera() {
+    let machine = Machine::new();
+    machine.shop("a.db");
+    let _a = machine.start(&["up", "a.db", "--name", "a", "--yes"]);
+    let said = machine.run(&["invite", "--qr", "--name", "a"]);
+    assert_eq!((said.code, said.out.lines().count()), (0, 1), "{said:?}");
+    let picture: Vec<&str> = said.err.lines().filter(|line| line.contains(['█', '▀', '▄'])).collect();
+    let width = picture.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+    assert!((21..=79).contains(&width), "it fits a terminal of 80 columns: {width}\n{}", said.err);
+    assert!(picture.len() * 2 + 2 >= width, "it is square");
+}
+
+#[test]
 fn a_taken_port_is_told_before_anything_is_changed() {
     let machine = Machine::new();
     let shop = machine.shop("shop.db");

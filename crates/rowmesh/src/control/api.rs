@@ -11,6 +11,11 @@ pub enum Question {
     Status,
     /// All members and how they fare. Answered by [`Answer::Peers`].
     Peers,
+    /// Can they be reached from here, and how fast? Answered by [`Answer::Pinged`].
+    Ping {
+        /// Only this peer (name or id prefix).
+        peer: Option<String>,
+    },
     /// All tables. Answered by [`Answer::Tables`].
     Tables {
         /// Count rows too, which takes a scan.
@@ -100,6 +105,11 @@ pub enum Answer {
         /// All members but this one.
         peers: Vec<Peer>,
     },
+    /// To [`Question::Ping`].
+    Pinged {
+        /// One by one.
+        pings: Vec<Ping>,
+    },
     /// To [`Question::Tables`].
     Tables {
         /// All tables of the database.
@@ -166,6 +176,20 @@ pub struct Failure {
     /// What to do.
     #[serde(default)]
     pub hints: Vec<Hint>,
+}
+
+/// One attempt to reach a peer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ping {
+    /// The peer's name.
+    pub name: String,
+    /// Where it answered; empty if nowhere.
+    pub address: String,
+    /// Milliseconds from dialling to the end of the handshake, in which both sides have proved who they are.
+    pub ms: Option<u64>,
+    /// Why it did not answer.
+    #[serde(default)]
+    pub error: Option<Failure>,
 }
 
 /// One thing to do about a failure.

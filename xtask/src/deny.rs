@@ -5,13 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::{self, answers};
 use crate::findings::Findings;
-use crate::licence;
+use crate::{licence, licences};
 use crate::metadata::{Graph, Package};
 use crate::policy::Policy;
 use crate::repo::Repo;
 
 /// Checks all dependencies.
 pub fn check(repo: &Repo) -> Findings {
+    let graph = match Graph::load(repo) {
+        Ok(graph) => graph,
+        Err(message) => return Findings::problem(message),
+    };
+    let mut findings = check_policy(repo, &graph);
+    findings.join(licences::check(repo, &graph));
+    findings
+}
+
+fn check_policy(repo: &Repo, graph: &Graph) -> Findings {
     if answers("cargo-deny", &["--version"]) {
         let deny = command::cargo(repo, &["deny", "--locked", "check", "licenses", "bans", "sources"]);
         return command::output(deny).err().into_iter().collect();
@@ -19,8 +29,8 @@ pub fn check(repo: &Repo) -> Findings {
     let Some(text) = repo.text("deny.toml") else {
         return Findings::problem("deny.toml is missing");
     };
-    match Policy::parse(text).and_then(|policy| Ok((policy, Graph::load(repo)?))) {
-        Ok((policy, graph)) => check_graph(&policy, &graph),
+    match Policy::parse(text) {
+        Ok(policy) => check_graph(&policy, graph),
         Err(message) => Findings::problem(message),
     }
 }

@@ -9,6 +9,7 @@ mod deny;
 mod findings;
 mod json;
 mod licence;
+mod licences;
 mod markdown;
 mod metadata;
 mod policy;
@@ -29,6 +30,7 @@ cargo xtask ci [--without-tests]  what the CI runs: format, tidy, arrows, deny, 
 cargo xtask tidy                  check what no compiler checks: docs, paths, hazards, leftovers
 cargo xtask arrows                check who depends on whom
 cargo xtask deny                  check licences, sources and banned crates of all dependencies
+cargo xtask licences              write the list of linked packages that `rowmesh version --licenses` prints
 cargo xtask bench [ARG…]          build and run the benchmark
 ";
 
@@ -58,6 +60,7 @@ fn run(repo: &Repo, name: &str, args: &[String]) -> Result<bool, String> {
         ("tidy", []) => Ok(tidy::check(repo).print("tidy")),
         ("arrows", []) => Ok(arrows::check(repo).print("arrows")),
         ("deny", []) => Ok(deny::check(repo).print("deny")),
+        ("licences", []) => licences::write(repo),
         ("bench", args) => bench::run(repo, args),
         ("help" | "--help" | "-h", _) => {
             print!("{HELP}");

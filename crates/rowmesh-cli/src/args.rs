@@ -173,7 +173,15 @@ pub enum Command {
     #[command(before_help = "rowmesh man | man -l -\nrowmesh man --out DIR")]
     Man(Man),
     /// Version of this program and of its protocol
-    Version,
+    Version(Version),
+}
+
+/// `rowmesh version`.
+#[derive(Debug, Args)]
+pub struct Version {
+    /// What is built in, with the licence of each part
+    #[arg(long)]
+    pub licenses: bool,
 }
 
 /// What a new node may be told; all of it may stand in the configuration too.
@@ -263,6 +271,9 @@ pub struct Invite {
     /// The new node may read and not write
     #[arg(long)]
     pub read_only: bool,
+    /// Show it as a picture too, for a camera
+    #[arg(long)]
+    pub qr: bool,
 }
 
 /// `rowmesh status`.
@@ -271,9 +282,6 @@ pub struct StatusArgs {
     /// Again every two seconds
     #[arg(long)]
     pub watch: bool,
-    /// Show it as a picture too, for a camera
-    #[arg(long)]
-    pub qr: bool,
     /// Exit code 3 if something needs attention
     #[arg(long)]
     pub check: bool,
@@ -297,6 +305,11 @@ pub enum PeersCommand {
         /// Its name, or the beginning of its id
         peer: String,
     },
+    /// Can they be reached from here, and how fast?
+    Ping {
+        /// Only this one: its name, or the beginning of its id
+        peer: Option<String>,
+    },
 }
 
 /// `rowmesh tables`.
@@ -308,11 +321,6 @@ pub struct Tables {
 }
 
 /// What about the tables.
-    /// Can they be reached from here, and how fast?
-    Ping {
-        /// Only this one: its name, or the beginning of its id
-        peer: Option<String>,
-    },
 #[derive(Debug, Subcommand)]
 pub enum TablesCommand {
     /// All of them

@@ -39,7 +39,7 @@ pub fn run(talk: Talk, cli: &Cli) -> Outcome<Exit> {
         Command::Explain(arguments) => about::explain(talk, arguments),
         Command::Completions(arguments) => about::completions(talk, arguments),
         Command::Man(arguments) => about::man(talk, arguments),
-        Command::Version => about::version(talk),
+        Command::Version(arguments) => about::version(talk, arguments),
         Command::Up(arguments) => up::up(&context()?, arguments),
         Command::Init(arguments) => up::init(&context()?, arguments),
         Command::Join(arguments) => up::join(&context()?, arguments),

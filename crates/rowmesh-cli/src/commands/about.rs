@@ -4,7 +4,7 @@ use clap::CommandFactory;
 use rowmesh::failure::Failure;
 use serde_json::json;
 
-use crate::args::{Cli, Completions, Explain, Man};
+use crate::args::{Cli, Completions, Explain, Man, Version};
 use crate::config::suggest::nearest;
 use crate::exit::Exit;
 use crate::explain;
@@ -57,9 +57,24 @@ pub fn man(talk: Talk, arguments: &Man) -> Outcome<Exit> {
 }
 
 /// `rowmesh version`.
-pub fn version(talk: Talk) -> Outcome<Exit> {
+pub fn version(talk: Talk, arguments: &Version) -> Outcome<Exit> {
     let version = env!("CARGO_PKG_VERSION");
+    if arguments.licenses {
+        let part = |line: &str| {
+            let mut words = line.splitn(3, ' ');
+            let (name, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            json!({ "name": name, "version": version, "license": words.next().unwrap_or_default().trim() })
+        };
+        let own = json!({ "name": "rowmesh", "version": version, "license": env!("CARGO_PKG_LICENSE") });
+        let parts: Vec<_> = std::iter::once(own).chain(LICENCES.lines().map(part)).collect();
+        let text = || format!("rowmesh {version}  {}\n\nBuilt in:\n{LICENCES}", env!("CARGO_PKG_LICENSE"));
+        talk.result(&json!({ "parts": parts }), text)?;
+        return Ok(Exit::Done);
+    }
     let document = json!({ "version": version, "databases": ["SQLite"] });
     talk.result(&document, || format!("rowmesh {version}\n"))?;
     Ok(Exit::Done)
 }
+
+/// Every package that is linked into this program: `cargo xtask licences` writes it, the CI checks it.
+const LICENCES: &str = include_str!("../licences.txt");

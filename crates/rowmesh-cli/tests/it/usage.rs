@@ -50,6 +50,20 @@ fn commands_without_a_node_say_how_to_get_one() {
 }
 
 #[test]
+fn the_licences_of_all_parts_can_be_listed() {
+    let machine = Machine::new();
+    let said = machine.run(&["version", "--licenses"]);
+    assert!(said.code == 0 && said.out.contains("\nrusqlite ") && said.out.contains("MIT"), "{said:?}");
+    let document = machine.json(&["version", "--licenses"]);
+    let parts = document["parts"].as_array().expect("a list");
+    let is_whole = |part: &&serde_json::Value| {
+        ["name", "version", "license"].iter().all(|key| part[key].as_str().is_some_and(|text| !text.is_empty()))
+    };
+    assert_eq!(parts.iter().filter(is_whole).count(), parts.len(), "{document}");
+    assert!(parts.len() > 50, "{}", parts.len());
+}
+
+#[test]
 fn a_code_is_explained_and_an_unknown_one_refused() {
     let machine = Machine::new();
     assert!(machine.run(&["explain", "rm1105"]).out.contains("Unknown key"));

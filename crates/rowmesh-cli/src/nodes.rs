@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use rowmesh::failure::Failure;
+use rowmesh::setup;
 
 use crate::args::Everywhere;
 use crate::config::database::{self, Database};
@@ -159,7 +160,7 @@ pub fn for_database(everywhere: &Everywhere, config: &Config, database: &Path) -
         },
     };
     match place.database() {
-        Some(other) if other != database => {
+        Some(other) if other != database && !has_moved(other, database) => {
             Err(failure("RM1313", format!("{} is the node of another database", place.name))
                 .at(place.folder.display().to_string())
                 .why(format!("it was set up for {}; this is {}", other.display(), database.display()))
@@ -167,6 +168,11 @@ pub fn for_database(everywhere: &Everywhere, config: &Config, database: &Path) -
         }
         _ => Ok(place),
     }
+}
+
+/// Whether a node's database lies elsewhere now. Whose it is the node itself looks at.
+fn has_moved(from: &Path, to: &Path) -> bool {
+    !from.exists() && setup::is_attached(&to.display().to_string())
 }
 
 /// The node that a command means which only makes sense where one was set up.

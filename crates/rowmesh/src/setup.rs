@@ -102,6 +102,13 @@ pub fn plan(options: &NodeOptions) -> Result<Plan, Failure> {
     })
 }
 
+/// Whether a database can be opened and has capture in place. Changes nothing.
+pub fn is_attached(database: &str) -> bool {
+    sqlite::location(database)
+        .and_then(|location| installed_at(&location))
+        .is_ok_and(|found| !found.triggers.is_empty())
+}
+
 /// What of ours stands in the database that the options name. Changes nothing.
 ///
 /// # Errors

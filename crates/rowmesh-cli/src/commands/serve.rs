@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rowmesh::control::api::{Answer, Question};
 use rowmesh::failure::{Failure, code};
-use rowmesh::{Node, RunningNode};
+use rowmesh::{Node, RunningNode, setup};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -28,8 +28,8 @@ pub struct Greeting {
 
 /// `rowmesh run`.
 pub fn run(context: &Context, arguments: &Run) -> Outcome<Exit> {
-    let setup = Setup { listen: arguments.listen.clone(), ..Setup::default() };
-    let job = Job::new(context, None, &setup).map_err(|failure| match (failure.code.as_str(), context.place()) {
+    let said = Setup { listen: arguments.listen.clone(), ..Setup::default() };
+    let job = Job::new(context, None, &said).map_err(|failure| match (failure.code.as_str(), context.place()) {
         // No database is named because the node is not there, or because there are several.
         ("RM1201", Err(which)) => which,
         _ => failure,
@@ -41,8 +41,29 @@ pub fn run(context: &Context, arguments: &Run) -> Outcome<Exit> {
             .hint("Or join one:", format!("rowmesh up {} --join INVITE", job.database.path.display())));
     }
     log_to_stderr(&context.config, context.talk, &context.config.text("log.level"));
-    let node = Node::open(job.options.clone())?;
+    refuse_another_database(&job)?;
+    let node = Node::open(job.options.clone()).map_err(|failure| match failure.code.as_str() {
+        "RM1202" | "RM1204" => {
+            failure.hint("If it was moved:", format!("rowmesh up NEW/PATH.db {}", job.place.flag(&context.config)))
+        }
+        _ => failure,
+    })?;
     in_foreground(context.talk, &job, node, Greeting::default())
+}
+
+/// What stands where the node's database was and has nothing of ours in it is another one: an empty volume, an older copy. It is not attached
+/// unasked.
+fn refuse_another_database(job: &Job) -> Outcome<()> {
+    match setup::installed(&job.options) {
+        Ok(found) if found.triggers.is_empty() && found.tables.is_empty() => {
+            Err(failure("RM2109", "this database is not attached: it is not the one that this node works with")
+                .at(job.database.path.display().to_string())
+                .why("nothing of Rowmesh is in it: its disk is not mounted, or the file was made anew or replaced by an older one")
+                .hint("Put the node's own database back. Or let a new node fetch everything from the mesh:", "rowmesh up NEW.db --name NEW --join INVITE"))
+        }
+        // What else is wrong is told when it is opened.
+        _ => Ok(()),
+    }
 }
 
 /// Lets a node work until somebody stops it. Ctrl-C and SIGTERM finish the transaction at hand; a second one does not wait.

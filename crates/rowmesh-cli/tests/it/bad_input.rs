@@ -243,6 +243,35 @@ fn a_column_that_is_renamed_or_dropped_on_one_node_first_loses_nothing() {
     drop((a, b));
 }
 
+/// A moved file, an empty volume with the old key, and the old volume with a new key (`a_missing_data_folder…`).
+#[test]
+fn n7_a_database_that_was_moved_goes_on_and_an_empty_one_in_its_place_does_not() {
+    let machine = Machine::new();
+    machine.shop("disk/shop.db");
+    let a = machine.start(&["up", "disk/shop.db", "--name", "a", "--yes"]);
+    let node = machine.json(&["status", "--name", "a"])["node"].clone();
+    a.terminate();
+    std::fs::rename(machine.path("disk"), machine.path("new")).expect("moved");
+    let run = || machine.run(&["run", "--name", "a", ANY_PORT[0], ANY_PORT[1]]);
+    refused(&run(), "RM1204", 2, "rowmesh up NEW/PATH.db --name a");
+
+    machine.shop("other.db");
+    let other = machine.run(&["up", "other.db", "--name", "a", "--yes", ANY_PORT[0], ANY_PORT[1]]);
+    refused(&other, "RM1313", 2, "Give the new node a name of its own");
+    let a = machine.start(&["up", "new/shop.db", "--name", "a"]);
+    assert_eq!(machine.json(&["status", "--name", "a"])["node"], node, "the same node");
+    a.terminate();
+    let a = machine.start(&["run", "--name", "a"]);
+    assert_eq!(a.greeting["name"], "a", "it remembers where its database lies now");
+    a.terminate();
+
+    std::fs::rename(machine.path("new"), machine.path("lost")).expect("moved");
+    let empty = machine.shop("new/shop.db");
+    let before = schema(&empty);
+    refused(&run(), "RM2109", 1, "Put the node's own database back");
+    assert_eq!(schema(&empty), before, "nothing is begun in a database that is not the node's");
+}
+
 #[test]
 fn a_missing_data_folder_is_told_and_never_replaced_in_silence() {
     let machine = Machine::new();

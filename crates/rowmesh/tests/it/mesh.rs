@@ -374,7 +374,10 @@ async fn a_database_that_others_lock_for_a_moment_delays_changes_and_alarms_nobo
     for node in [&till, &office] {
         let status = node.status().await;
         assert!(status.attention.is_empty() && status.capturing, "{:?}", status.attention);
-        assert!(node.database.lock().sessions.iter().all(|session| session.error.is_none()));
+        // Whoever was called before it listened is another matter.
+        let errors: Vec<String> =
+            node.database.lock().sessions.iter().filter_map(|session| session.error.clone()).collect();
+        assert!(errors.iter().all(|error| error.contains("RM4401")), "{errors:?}");
         assert_eq!(node.database.lock().locked, 0);
     }
 }

@@ -193,6 +193,7 @@ impl World {
     /// A piece of a copy arrives. What belongs to a stream that was given up, or to a life that is over, is nobody's.
     pub(super) fn take_piece(&mut self, from: usize, to: usize, at: (u64, u64), bytes: &[u8], both_live: bool) {
         self.note(bytes);
+        self.overhear(bytes);
         self.messages += 1;
         if self.broken.contains(&(from, to)) || !both_live || self.nodes[to].stage != Stage::Loading {
             return;

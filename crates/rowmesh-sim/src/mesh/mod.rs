@@ -2,6 +2,7 @@
 //! duplicate and break. Faults first, then everything is healed and the nodes must agree. Sockets, threads and real time are not here.
 
 pub mod drawn;
+pub mod filtered;
 pub mod joining;
 pub mod node;
 pub mod oracle;

@@ -161,13 +161,15 @@ impl Node {
     }
 
     fn stand_on(&mut self, roster: Roster, now: WallTime) {
+        let scope = roster.scope().map(|rules| Scope::from_roster(rules).expect("the filter is a good one"));
+        let scope = scope.unwrap_or_default();
         let standing = Standing {
             mesh: roster.mesh(),
             signer: self.key.clone(),
             epoch: roster.epoch(),
             roster: roster.hash(),
             policies: Arc::new(PolicyHistory::default()),
-            scope: Arc::new(Scope::default()),
+            scope: Arc::new(scope),
         };
         let Some(daemon) = &mut self.daemon else { return };
         daemon.store.borrow_mut().set_standing(standing, now).expect("a standing can be taken up");

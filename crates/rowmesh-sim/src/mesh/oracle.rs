@@ -21,7 +21,9 @@ pub fn check(world: &mut World) -> Result<(), String> {
         full_text_is_right(world, node)?;
         nothing_written_is_lost(world, node)?;
     }
-    nothing_new_comes_of_repetition(world)
+    nothing_new_comes_of_repetition(world)?;
+    let apps: Vec<&Connection> = world.nodes.iter().map(|node| &node.app).collect();
+    world.secrets.check(&apps)
 }
 
 /// O1: equal contents, by the store's digest and by the tables themselves.
@@ -134,11 +136,11 @@ pub fn has_tables(app: &Connection, workload: &Workload) -> bool {
     workload.tables().iter().all(|table| app.prepare(&format!("SELECT 1 FROM {table}")).is_ok())
 }
 
-/// All rows of the application's tables.
+/// All rows of the application's tables that travel.
 pub fn dump(app: &Connection, workload: &Workload) -> Vec<String> {
     let mut rows = Vec::new();
-    for table in workload.tables() {
-        rows.extend(query(app, &format!("SELECT * FROM {table}")).into_iter().map(|row| format!("{table}|{row}")));
+    for (table, sql) in workload.shared_rows() {
+        rows.extend(query(app, &sql).into_iter().map(|row| format!("{table}|{row}")));
     }
     rows.sort();
     rows
@@ -146,8 +148,7 @@ pub fn dump(app: &Connection, workload: &Workload) -> Vec<String> {
 
 /// Every text that stands in them.
 pub fn texts(app: &Connection, workload: &Workload) -> impl Iterator<Item = String> {
-    let rows: Vec<String> =
-        workload.tables().iter().flat_map(|table| query(app, &format!("SELECT * FROM {table}"))).collect();
+    let rows: Vec<String> = workload.shared_rows().iter().flat_map(|(_, sql)| query(app, sql)).collect();
     // Texts stand bare in a row, everything else with the name of its type, NULL included.
     let is_text = |cell: &&str| !cell.contains('(') && *cell != "Null";
     rows.into_iter().flat_map(move |row| row.split('|').filter(is_text).map(str::to_owned).collect::<Vec<_>>())

@@ -4,6 +4,7 @@
 use rusqlite::Connection;
 
 use super::drawn::Drawn;
+use super::filtered;
 use crate::rng::Rng;
 
 /// The application of a run.
@@ -13,12 +14,21 @@ pub enum Workload {
     Shop,
     /// Whatever the seed says.
     Drawn(Drawn),
+    /// Firms, some of which a filter holds back.
+    Filtered {
+        /// Whether nodes edit rows of one another.
+        everybody_edits: bool,
+    },
 }
 
 impl Workload {
     /// Draws one.
     pub fn draw(rng: &mut Rng) -> Workload {
-        if rng.chance(35) { Workload::Shop } else { Workload::Drawn(Drawn::draw(rng)) }
+        match rng.below(10) {
+            0..=2 => Workload::Shop,
+            3..=7 => Workload::Drawn(Drawn::draw(rng)),
+            _ => Workload::Filtered { everybody_edits: rng.chance(60) },
+        }
     }
 
     /// What the application's migrations run.
@@ -26,6 +36,7 @@ impl Workload {
         match self {
             Workload::Shop => SHOP.to_owned(),
             Workload::Drawn(drawn) => drawn.ddl(),
+            Workload::Filtered { .. } => filtered::DDL.to_owned(),
         }
     }
 
@@ -34,16 +45,27 @@ impl Workload {
         match self {
             Workload::Shop => ["customers", "stock", "badges", "orders", "lines"].map(str::to_owned).to_vec(),
             Workload::Drawn(drawn) => drawn.table_names(),
+            Workload::Filtered { .. } => filtered::TABLES.map(str::to_owned).to_vec(),
         }
     }
 
-    /// Does something as node `node`'s application; returns whether it was committed.
-    pub fn act(&self, app: &Connection, rng: &mut Rng, node: usize, counter: &mut u64) -> bool {
+    /// What all nodes should hold of each of its tables.
+    pub fn shared_rows(&self) -> Vec<(String, String)> {
+        let whole = |table: String| match self {
+            Workload::Filtered { .. } => (table.clone(), filtered::travelling(&table)),
+            _ => (table.clone(), format!("SELECT * FROM {table}")),
+        };
+        self.tables().into_iter().map(whole).collect()
+    }
+
+    /// Does something as node `node`'s application; `is_in` says whether its copy is whole. Returns whether it was committed.
+    pub fn act(&self, app: &Connection, rng: &mut Rng, node: usize, is_in: bool, counter: &mut u64) -> bool {
         *counter += 1;
         let value = *counter * 16 + node as u64;
         let statements = match self {
             Workload::Shop => in_the_shop(rng, node, value),
             Workload::Drawn(drawn) => drawn.statements(rng, node, value),
+            Workload::Filtered { everybody_edits } => filtered::statements(rng, node, value, *everybody_edits, is_in),
         };
         match app.execute_batch(&statements) {
             Ok(()) => true,

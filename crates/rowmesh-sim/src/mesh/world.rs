@@ -11,8 +11,9 @@ use rowmesh_core::roster::{NewMember, Role, Roster};
 use rowmesh_core::sign::{SecretKey, Signer};
 use rowmesh_core::store::Store;
 use rowmesh_core::wire::message::Path;
-use rowmesh_core::wire::{Request, Response};
+use rowmesh_core::wire::{FrameReader, Request, Response};
 
+use super::filtered::{self, Secrets};
 use super::joining::Application;
 use super::node::{Call, Node, Stage, StoreFault};
 use super::workload::Workload;
@@ -21,6 +22,8 @@ use crate::rng::Rng;
 
 /// Where virtual time begins: 2001, so that a note stamped by a real clock would stand out.
 const EPOCH_MS: u64 = 1_000_000_000_000;
+/// How far a clock without battery goes back at most: thirty years.
+const LOST_MS: usize = 946_080_000_000;
 /// How often a node looks at its database.
 const LOOK_MS: u64 = 1_000;
 /// How often it does so once nobody writes any more: nothing else of a run takes as long as looking.
@@ -139,6 +142,8 @@ pub struct World {
     pub workload: Workload,
     /// Values seen in tables before healing: none of them may be forgotten.
     pub witnessed: BTreeSet<String>,
+    /// What a filter should have kept where it was.
+    pub secrets: Secrets,
     /// Nodes that have come and are not in yet.
     pub(super) applications: BTreeMap<usize, Application>,
     pub(super) rng: Rng,
@@ -176,6 +181,7 @@ impl World {
             nodes,
             workload,
             witnessed: BTreeSet::new(),
+            secrets: Secrets::default(),
             applications: BTreeMap::new(),
             rng,
             now: EPOCH_MS,
@@ -211,7 +217,7 @@ impl World {
             Beginning::AllJoin => 1,
         };
         let keys: Vec<Arc<SecretKey>> = self.nodes.iter().map(|node| node.key.clone()).collect();
-        let roster = found(&keys[..members]);
+        let roster = found(&keys[..members], &self.workload);
         self.mesh = roster.mesh();
         for node in 0..members {
             self.make_schema(node);
@@ -235,7 +241,8 @@ impl World {
     fn write_before(&mut self, node: usize) {
         for _ in 0..self.rng.between(1, 12) {
             let World { nodes, rng, counters, workload, .. } = self;
-            workload.act(&nodes[node].app, rng, node, &mut counters[node]);
+            workload.act(&nodes[node].app, rng, node, true, &mut counters[node]);
+            self.look_for_secrets(node);
         }
     }
 
@@ -259,6 +266,10 @@ impl World {
             !matches!(happening, Happening::Write(_) | Happening::Kill(_) | Happening::Break(..) | Happening::Jump(_))
         });
         for node in 0..self.nodes.len() {
+            // Somebody sets a clock right that is years off: nothing that others write is believed until then.
+            let bound = self.faults.skew_ms as i64;
+            let offset = &mut self.nodes[node].clock_offset;
+            *offset = (*offset).max(-bound);
             self.start(node);
         }
         // A clock that ran ahead is believed once true time has caught up with what it stamped.
@@ -329,7 +340,9 @@ impl World {
             Happening::Mend(a, b) => drop(self.broken.remove(&(a, b))),
             Happening::Jump(node) => {
                 let jump = self.rng.below(2 * self.faults.skew_ms + 1) as i64 - self.faults.skew_ms as i64;
-                self.nodes[node].clock_offset = jump;
+                // Sometimes a clock loses its battery.
+                let lost = if self.rng.chance(15) { self.rng.below(LOST_MS) as i64 } else { 0 };
+                self.nodes[node].clock_offset = jump - lost;
             }
         }
     }
@@ -354,8 +367,10 @@ impl World {
                 }
             }
             if self.faults.jumps {
-                let when = self.rng.below(duration) as u64;
-                self.plan(when, Happening::Jump(node));
+                for _ in 0..self.rng.between(1, 4) {
+                    let when = self.rng.below(duration) as u64;
+                    self.plan(when, Happening::Jump(node));
+                }
             }
             for other in 0..self.nodes.len() {
                 if self.faults.partitions && node != other && self.rng.chance(60) {
@@ -425,8 +440,10 @@ impl World {
             return;
         }
         let World { nodes, rng, counters, workload, .. } = self;
-        let committed = workload.act(&nodes[node].app, rng, node, &mut counters[node]);
+        let is_in = nodes[node].stage == Stage::In;
+        let committed = workload.act(&nodes[node].app, rng, node, is_in, &mut counters[node]);
         self.writes += u64::from(committed);
+        self.look_for_secrets(node);
         let wall = self.wall(node).0;
         let restamped =
             self.nodes[node].app.execute("UPDATE rowmesh_dirty SET at = ?1 WHERE at < 10000000", [wall as i64]);
@@ -536,6 +553,7 @@ impl World {
 
     fn answer(&mut self, from: usize, life: u64, to: usize, id: u64, path: Path, body: &[u8]) {
         self.note(body);
+        self.overhear(body);
         self.messages += 1;
         let now = self.wall(to);
         let peer = self.nodes[from].id();
@@ -586,6 +604,7 @@ impl World {
 
     fn take_response(&mut self, node: usize, life: u64, id: u64, path: Path, body: &[u8]) {
         self.note(body);
+        self.overhear(body);
         self.messages += 1;
         let now = self.wall(node);
         let response = Response::decode(path, body).expect("what this simulator sends can be read");
@@ -609,6 +628,24 @@ impl World {
         let daemon = self.nodes[node].daemon.as_mut().filter(|_| same_life)?;
         let is_it = daemon.call.as_ref().is_some_and(|call| call.waiting_for == id);
         if is_it { daemon.call.take() } else { None }
+    }
+
+    fn look_for_secrets(&mut self, node: usize) {
+        if matches!(self.workload, Workload::Filtered { .. }) {
+            self.secrets.look(&self.nodes[node].app);
+        }
+    }
+
+    /// Takes apart what arrives, for a filter's sake: whatever left a node and got lost on the way, another copy of it arrived.
+    pub(super) fn overhear(&mut self, bytes: &[u8]) {
+        if !matches!(self.workload, Workload::Filtered { .. }) {
+            return;
+        }
+        let mut reader = FrameReader::new();
+        reader.push(bytes);
+        while let Some(frame) = reader.next_frame().expect("what this simulator sends can be read") {
+            self.secrets.leave(&frame.payload);
+        }
     }
 
     pub(super) fn note(&mut self, bytes: &[u8]) {
@@ -641,7 +678,7 @@ impl std::fmt::Debug for World {
     }
 }
 
-fn found(keys: &[Arc<SecretKey>]) -> Roster {
+fn found(keys: &[Arc<SecretKey>], workload: &Workload) -> Roster {
     let now = WallTime(EPOCH_MS);
     let mut roster = Roster::found(&*keys[0], "sim", "node-0", vec![], now).expect("a roster can be founded");
     for (node, key) in keys.iter().enumerate().skip(1) {
@@ -653,6 +690,10 @@ fn found(keys: &[Arc<SecretKey>]) -> Roster {
             invited_by: None,
         };
         let entry = roster.add(&*keys[0], now, member).expect("the founder may add members");
+        roster.insert(entry.bytes()).expect("an entry just made is good");
+    }
+    if matches!(workload, Workload::Filtered { .. }) {
+        let entry = roster.set_scope(&*keys[0], now, filtered::scope()).expect("the founder may set the scope");
         roster.insert(entry.bytes()).expect("an entry just made is good");
     }
     roster

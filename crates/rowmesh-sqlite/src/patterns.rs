@@ -1,88 +1,7 @@
-//! Patterns for table names, and the tables that nobody wants to sync unless he says so. Knows names only; what cannot be tracked for
-//! other reasons is `catalog`'s to say.
+//! Patterns for table names as the configuration of a database has them, and tables that a migration is filling. Which tables nobody wants to
+//! sync unless he says so is core's to tell; what cannot be tracked for other reasons is `catalog`'s.
 
-/// Tables left out by default, with the reason that the plan shows. A pattern in `include` brings one back.
-const USUAL: [(&str, &[&str]); 4] = [
-    (
-        "migration history: every node runs its own migrations",
-        &[
-            "_prisma_migrations",
-            "django_migrations",
-            "schema_migrations",
-            "schema_migration",
-            "ar_internal_metadata",
-            "knex_migrations*",
-            "__efmigrationshistory",
-            "__efmigrationslock",
-            "flyway_schema_history",
-            "schema_version",
-            "sequelizemeta",
-            "alembic_version",
-            "databasechangelog",
-            "databasechangeloglock",
-            "__drizzle_migrations",
-            "drizzle_migrations",
-            "typeorm_metadata",
-            "mikro_orm_migrations",
-            "doctrine_migration_versions",
-            "phinxlog",
-            "goose_db_version",
-            "gorp_migrations",
-            "atlas_schema_revisions",
-            "_sqlx_migrations",
-            "__diesel_schema_migrations",
-            "refinery_schema_history",
-            "seaql_migrations",
-            "dbmate_migrations",
-            "south_migrationhistory",
-            "d1_migrations",
-        ],
-    ),
-    (
-        "sessions belong to the server that the user is signed in to",
-        &[
-            "session",
-            "sessions",
-            "user_session",
-            "user_sessions",
-            "auth_session",
-            "auth_sessions",
-            "usersession",
-            "usersessions",
-            "django_session",
-        ],
-    ),
-    (
-        "verification tokens are good once, where they were made",
-        &[
-            "*verification_token",
-            "*verification_tokens",
-            "*verificationtoken",
-            "*verificationtokens",
-            "password_reset_token",
-            "password_reset_tokens",
-            "passwordresettoken",
-            "passwordresettokens",
-            "password_resets",
-        ],
-    ),
-    (
-        "an audit log tells what this server did",
-        &[
-            "audit_log",
-            "audit_logs",
-            "auditlog",
-            "auditlogs",
-            "*_audit_log",
-            "*_audit_logs",
-            "audit_trail",
-            "audit_trails",
-            "audit_events",
-            "auditevents",
-            "django_admin_log",
-        ],
-    ),
-];
+use rowmesh_core::scope::{Decision, TablePatterns};
 
 /// What migration tools put before the name of a table while they rebuild it.
 const HALF_MADE: [&str; 8] =
@@ -90,8 +9,10 @@ const HALF_MADE: [&str; 8] =
 
 /// Why a table is left out by default, if it is.
 pub fn usually_left_out(table: &str) -> Option<&'static str> {
-    let is_one = |(_, patterns): &&(&str, &[&str])| patterns.iter().any(|pattern| matches(pattern, table));
-    USUAL.iter().find(is_one).map(|(reason, _)| *reason)
+    match TablePatterns::default().decide(table) {
+        Decision::Skip { reason, .. } => Some(reason),
+        Decision::Sync => None,
+    }
 }
 
 /// Whether this is a table that a migration tool is filling to put in the place of another, which `exists`.

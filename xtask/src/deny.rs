@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::{self, answers};
 use crate::findings::Findings;
-use crate::{licence, licences};
 use crate::metadata::{Graph, Package};
 use crate::policy::Policy;
 use crate::repo::Repo;
+use crate::{licence, licences};
 
 /// Checks all dependencies.
 pub fn check(repo: &Repo) -> Findings {

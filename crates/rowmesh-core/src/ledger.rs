@@ -212,20 +212,34 @@ impl Strategy {
 
 /// All entries of one row, by id. `events` are all events of the row that are not yet stable, in any order, parked ones included.
 pub fn entries(table: &TableName, key: &Key, events: &[RowEvent], policies: &PolicyHistory) -> Vec<Entry> {
-    entries_of(table, key, events, policies, |_| true)
+    let row = Row { table, key, events: events.iter().collect(), policies, lives: lives(events, table, key) };
+    let mut entries: Vec<Entry> = events.iter().flat_map(|loser| row.entries_of(loser)).collect();
+    entries.sort_by(|a, b| a.id.cmp(&b.id));
+    entries
 }
 
-/// The entries of some of the row's events only: of those that a new event can have changed. All events are given all the same.
-pub fn entries_of(
+/// The entries in which one event of a row has a part, as far as it alone tells: those of its own losses, and those of what it beats. `unseen`
+/// are the events that it has not seen and that have not seen it, in any order: so a row's long past need not be looked at again for each
+/// event that comes.
+///
+/// An entry that is known already and names a later winner stands as it is. Whether one is superseded is not told here:
+/// [`RowState::is_open`](crate::row_state::RowState::is_open) knows it, of these and of all others that were open.
+pub fn entries_after(
     table: &TableName,
     key: &Key,
-    events: &[RowEvent],
+    event: &RowEvent,
+    unseen: &[RowEvent],
     policies: &PolicyHistory,
-    is_wanted: impl Fn(&RowEvent) -> bool,
 ) -> Vec<Entry> {
-    let row = Row { table, key, events, policies, lives: lives(events, table, key) };
-    let wanted = events.iter().filter(|event| is_wanted(event));
-    let mut entries: Vec<Entry> = wanted.flat_map(|loser| row.entries_of(loser)).collect();
+    let row = |events: Vec<&'_ RowEvent>| -> Vec<Entry> {
+        let loser = events[0];
+        Row { table, key, policies, lives: true, events: events.clone() }.entries_of(loser)
+    };
+    let mut entries = row([event].into_iter().chain(unseen).collect());
+    for loser in unseen {
+        entries.extend(row(vec![loser, event]));
+    }
+    entries.iter_mut().for_each(|entry| entry.superseded = false);
     entries.sort_by(|a, b| a.id.cmp(&b.id));
     entries
 }
@@ -233,7 +247,7 @@ pub fn entries_of(
 struct Row<'a> {
     table: &'a TableName,
     key: &'a Key,
-    events: &'a [RowEvent],
+    events: Vec<&'a RowEvent>,
     policies: &'a PolicyHistory,
     /// Whether there is a write that no delete has seen: of a row that is gone nothing is open.
     lives: bool,
@@ -311,7 +325,7 @@ impl Row<'_> {
     }
 
     fn concurrent_with<'e>(&'e self, event: &'e RowEvent) -> impl Iterator<Item = &'e RowEvent> {
-        self.events.iter().filter(move |other| {
+        self.events.iter().copied().filter(move |other| {
             other.stamp.dot != event.stamp.dot && !self.has_seen(event, other) && !self.has_seen(other, event)
         })
     }

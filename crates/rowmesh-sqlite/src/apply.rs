@@ -195,7 +195,7 @@ fn merge_event(work: &mut Work<'_>, changeset: &Changeset, event: &Event, known:
     pin_shown(&mut state);
     let merged = state.merge(&arrival);
     let contested = was_contested || merged.concurrent || state.is_contested();
-    let news = contested.then(|| News::of(changeset.dot(), lived, !state.live.is_empty()));
+    let news = contested.then(|| News::of(changeset, event, lived, !state.live.is_empty()));
     Ok(Passage { table: known.table.clone(), number: known.number, key, place, state, news, orphaned: None })
 }
 
@@ -318,7 +318,7 @@ fn remember(
         }
     }
     if let Some(news) = news {
-        work.refresh_ledger(number, &key, news)?;
+        work.refresh_ledger(number, &key, &state, news)?;
     }
     row_states::save_at(work, place, number, &key, &state, was_shown)
 }

@@ -1,14 +1,12 @@
 //! The ledger at rest: `rowmesh_conflict_resolutions`. Which entries there are is core's business.
 
-use std::collections::HashSet;
-
 use rowmesh_core::clock::{Lamport, WallTime};
 use rowmesh_core::encode::{Reader, Writer};
 use rowmesh_core::ident::{Dot, Seq, hex};
 use rowmesh_core::ledger::{ConflictType, Entry, EntryId, Left, Strategy};
 use rowmesh_core::row_state::{OriginTable, Stamp};
 use rowmesh_core::store::ConflictView;
-use rowmesh_core::value::{Key, Value};
+use rowmesh_core::value::{ColumnName, Key, Value};
 use rusqlite::{Connection, Row, params};
 
 use crate::fault::{Error, Result};
@@ -46,7 +44,7 @@ pub fn save(connection: &Connection, origins: &mut Origins, entries: &[Entry], n
                 entry.id.column.as_deref(),
                 entry.kind.as_str(),
                 entry.strategy.as_str(),
-                if entry.superseded { "superseded" } else { "open" },
+                state_name(!entry.superseded),
                 entry.losing.dot.origin.node.to_string(),
                 losing,
                 entry.losing.dot.seq.0 as i64,
@@ -68,20 +66,74 @@ pub fn save(connection: &Connection, origins: &mut Origins, entries: &[Entry], n
     Ok(new)
 }
 
-/// The changesets whose writes to a row have open entries.
-pub fn open_losers(connection: &Connection, origins: &Origins, table: &str, key: &Key) -> Result<HashSet<Dot>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT losing_origin, losing_seq FROM rowmesh_conflict_resolutions
-          WHERE table_name = ?1 AND record_key = ?2 AND key = ?3 AND state = 'open'",
-    )?;
-    let mut rows = statement.query(params![table, key.to_display(), key.0])?;
-    let mut losers = HashSet::new();
-    while let Some(row) = rows.next()? {
-        let origin =
-            origins.origin(row.get(0)?).ok_or_else(|| Error::inconsistent("a conflict of an unknown origin"))?;
-        losers.insert(Dot { origin, seq: Seq(row.get::<_, i64>(1)? as u64) });
+/// Writes entries that name the winner that is known now, unless one that came later is known already.
+pub fn save_later(connection: &Connection, origins: &mut Origins, entries: &[Entry], now: WallTime) -> Result<u64> {
+    let mut later = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let known = winner(connection, origins, &entry.id)?;
+        if known.is_none_or(|known| known < entry.winning) {
+            later.push(entry.clone());
+        }
     }
-    Ok(losers)
+    save(connection, origins, &later, now)
+}
+
+fn winner(connection: &Connection, origins: &Origins, id: &EntryId) -> Result<Option<Stamp>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT winning_origin, winning_seq, winning_lamport FROM rowmesh_conflict_resolutions WHERE id = ?1",
+    )?;
+    let mut rows = statement.query([name_of(id)])?;
+    rows.next()?.map(|row| read_stamp(row, 0, origins)).transpose()
+}
+
+/// What an entry is about, and whether it is open.
+pub struct Told {
+    id: String,
+    /// The changeset of the write that lost.
+    pub loser: Dot,
+    /// The column; none where it lost as a whole.
+    pub column: Option<ColumnName>,
+    open: bool,
+}
+
+/// The entries of one row: those that are open, or all.
+pub fn of_row(
+    connection: &Connection,
+    origins: &Origins,
+    table: &str,
+    key: &Key,
+    only_open: bool,
+) -> Result<Vec<Told>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, losing_origin, losing_seq, losing_lamport, column_name, state = 'open' FROM rowmesh_conflict_resolutions
+          WHERE table_name = ?1 AND record_key = ?2 AND key = ?3 AND (state = 'open' OR NOT ?4)",
+    )?;
+    let mut rows = statement.query(params![table, key.to_display(), key.0, only_open])?;
+    let mut told = Vec::new();
+    while let Some(row) = rows.next()? {
+        let column: Option<String> = row.get(4)?;
+        told.push(Told {
+            id: row.get(0)?,
+            loser: read_stamp(row, 1, origins)?.dot,
+            column: column.map(Into::into),
+            open: row.get(5)?,
+        });
+    }
+    Ok(told)
+}
+
+/// Says whether an entry is open, where that has changed.
+pub fn set_open(connection: &Connection, told: &Told, is_open: bool) -> Result<()> {
+    if told.open != is_open {
+        connection
+            .prepare_cached("UPDATE rowmesh_conflict_resolutions SET state = ?2 WHERE id = ?1")?
+            .execute(params![told.id, state_name(is_open)])?;
+    }
+    Ok(())
+}
+
+fn state_name(is_open: bool) -> &'static str {
+    if is_open { "open" } else { "superseded" }
 }
 
 /// Entries as stored, newest first.

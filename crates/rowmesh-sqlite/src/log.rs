@@ -250,6 +250,26 @@ impl Decoded {
         self.known.insert(number, changeset.clone());
         Ok(changeset)
     }
+
+    fn event(&mut self, connection: &Connection, id: i64) -> Result<Logged> {
+        let changeset = self.get(connection, id / EVENTS_PER_CHANGESET)?;
+        let position = (id % EVENTS_PER_CHANGESET) as usize;
+        let is_there = position < changeset.events().len();
+        if is_there {
+            Ok(Logged(changeset, position))
+        } else {
+            Err(Error::inconsistent("an event that its changeset lacks"))
+        }
+    }
+}
+
+/// One event of a changeset of the log.
+struct Logged(Arc<Changeset>, usize);
+
+impl Logged {
+    fn event(&self) -> &Event {
+        &self.0.events()[self.1]
+    }
 }
 
 /// Every event of one row that the log holds.
@@ -264,12 +284,38 @@ pub fn events_of_row(
     let mut rows = statement.query(params![table.0, key.0])?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
-        let id: i64 = row.get(0)?;
-        let changeset = decoded.get(connection, id / EVENTS_PER_CHANGESET)?;
-        let position = (id % EVENTS_PER_CHANGESET) as usize;
-        let event =
-            changeset.events().get(position).ok_or_else(|| Error::inconsistent("an event that its changeset lacks"))?;
-        events.push(row_event(&changeset, event));
+        let logged = decoded.event(connection, row.get(0)?)?;
+        events.push(row_event(&logged.0, logged.event()));
+    }
+    Ok(events)
+}
+
+/// The events of a row that an event in the log has not seen and that have not seen it; itself left out.
+pub fn events_unseen(
+    connection: &Connection,
+    origins: &Origins,
+    decoded: &mut Decoded,
+    table: TableNumber,
+    key: &Key,
+    event: &RowEvent,
+) -> Result<Vec<RowEvent>> {
+    // What it has seen came before the first changeset that it lacks, but for what it names as parked.
+    let names_parked = event.context.parked.iter().any(|id| id.key == *key);
+    let start = if names_parked { Some(0) } else { first_lacked(connection, origins, &event.context.vector)? };
+    let Some(start) = start else { return Ok(Vec::new()) };
+    let mut statement = connection
+        .prepare_cached("SELECT id FROM rowmesh_events WHERE t = ?1 AND key = ?2 AND id >= ?3 ORDER BY id")?;
+    let mut rows = statement.query(params![table.0, key.0, start * EVENTS_PER_CHANGESET])?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        let other = decoded.event(connection, row.get(0)?)?;
+        let name = &other.0.shape(other.event()).name;
+        let is_seen = |by: &Context, dot: &Dot| by.sees(dot, name, key);
+        let dot = other.0.dot();
+        let apart = !is_seen(&event.context, &dot) && !is_seen(&other.0.header().context, &event.stamp.dot);
+        if dot != event.stamp.dot && apart {
+            events.push(row_event(&other.0, other.event()));
+        }
     }
     Ok(events)
 }

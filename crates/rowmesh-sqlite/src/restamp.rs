@@ -175,7 +175,8 @@ fn rename_rows(
     }
     apply::show_anew(work, &contested)?;
     for (table, key) in told.iter().filter(|row| !rows.contains(row)) {
-        work.refresh_ledger(*table, key, News::Everything)?;
+        let state = row_states::load(work.connection, work.origins, *table, key)?;
+        work.refresh_ledger(*table, key, &state, News::Everything)?;
     }
     Ok(())
 }

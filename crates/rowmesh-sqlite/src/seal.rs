@@ -430,7 +430,8 @@ fn take_own(work: &mut Work<'_>, changeset: &Changeset, event: &Event, key: &Key
     claims::replace(work.connection, &table, key, before, after.as_deref())?;
     if merged.concurrent || contested || state.is_contested() {
         work.remember_rows(table.number, key, &mut state)?;
-        work.refresh_ledger(table.number, key, News::of(changeset.dot(), lived, !state.live.is_empty()))?;
+        let news = News::of(changeset, event, lived, !state.live.is_empty());
+        work.refresh_ledger(table.number, key, &state, news)?;
     }
     row_states::save_at(work, place, table.number, key, &state, before.is_some())
 }

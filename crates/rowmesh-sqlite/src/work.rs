@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
+use rowmesh_core::changeset::Changeset;
 use rowmesh_core::clock::WallTime;
-use rowmesh_core::event::{Context, EventId};
+use rowmesh_core::event::{Context, Event, EventId};
 use rowmesh_core::ident::{Dot, Origin, Seq};
 use rowmesh_core::ledger::{self, RowEvent};
 use rowmesh_core::limits;
 use rowmesh_core::row_state::{ColumnIx, OriginTable, RowState, Shown};
 use rowmesh_core::schema::TableSchema;
 use rowmesh_core::store::{Standing, StoreError};
-use rowmesh_core::value::{Key, Value};
+use rowmesh_core::value::{ColumnName, Key, Value};
 use rusqlite::Connection;
 
 use crate::fault::{Error, Result};
@@ -64,28 +65,42 @@ impl<'a> Work<'a> {
         Ok(Context { vector: self.origins.vector(), parked: std::sync::Arc::new(self.parked_events(rows)?) })
     }
 
-    /// Brings the ledger's entries of one row up to date with its events. `news` tells what can have changed them.
-    pub fn refresh_ledger(&mut self, table: TableNumber, key: &Key, news: News) -> Result<()> {
+    /// Brings the ledger's entries of one row, whose state is `state` now, up to date. `news` tells what can have changed them.
+    pub fn refresh_ledger(&mut self, table: TableNumber, key: &Key, state: &RowState, news: News) -> Result<()> {
         let name =
             self.registry.name(table).cloned().ok_or_else(|| Error::inconsistent("a row of a table without a name"))?;
-        let events = log::events_of_row(self.connection, self.decoded, table, key)?;
-        let policies = &self.standing()?.policies;
-        let entries = match news {
-            News::Everything => ledger::entries(&name, key, &events, policies),
-            News::Event(dot) => {
-                let open = ledger_rows::open_losers(self.connection, self.origins, &name, key)?;
-                let new = events.iter().find(|event| event.stamp.dot == dot);
-                // A new event can beat or lose against what it has not seen, and settle what was open.
-                let is_touched = |event: &RowEvent| {
-                    event.stamp.dot == dot
-                        || open.contains(&event.stamp.dot)
-                        || new.is_some_and(|new| !new.context.sees(&event.stamp.dot, &name, key))
-                };
-                ledger::entries_of(&name, key, &events, policies, is_touched)
+        let policies = self.standing()?.policies.clone();
+        match news {
+            News::Everything => {
+                let events = log::events_of_row(self.connection, self.decoded, table, key)?;
+                let entries = ledger::entries(&name, key, &events, &policies);
+                self.conflicts += ledger_rows::save(self.connection, self.origins, &entries, self.now)?;
             }
-        };
-        self.conflicts += ledger_rows::save(self.connection, self.origins, &entries, self.now)?;
+            News::Event { event, turned } => {
+                let unseen = log::events_unseen(self.connection, self.origins, self.decoded, table, key, &event)?;
+                let mut entries = ledger::entries_after(&name, key, &event, &unseen, &policies);
+                for entry in &mut entries {
+                    entry.superseded = !self.is_open(table, state, &entry.id.loser, entry.id.column.as_ref())?;
+                }
+                self.conflicts += ledger_rows::save_later(self.connection, self.origins, &entries, self.now)?;
+                for told in ledger_rows::of_row(self.connection, self.origins, &name, key, !turned)? {
+                    let is_open = self.is_open(table, state, &told.loser, told.column.as_ref())?;
+                    ledger_rows::set_open(self.connection, &told, is_open)?;
+                }
+            }
+        }
         Ok(())
+    }
+
+    fn is_open(
+        &mut self,
+        table: TableNumber,
+        state: &RowState,
+        loser: &Dot,
+        column: Option<&ColumnName>,
+    ) -> Result<bool> {
+        let number = |name| self.registry.column_number(self.connection, table, name);
+        Ok(state.is_open(loser, column.map(number).transpose()?))
     }
 
     /// Finds in the log the whole rows that writes standing side by side left, where the state lacks them.
@@ -149,18 +164,22 @@ impl<'a> Work<'a> {
 }
 
 /// What can have changed the ledger's entries of a row.
-#[derive(Debug, Clone, Copy)]
 pub enum News {
-    /// One event of this changeset.
-    Event(Dot),
-    /// The row came to life or died, or it is not known what happened.
+    /// One event, which is in the log and in the row's state.
+    Event {
+        /// It.
+        event: Box<RowEvent>,
+        /// Whether the row came to life or died by it: then entries that were settled may be open again, or all of them settled.
+        turned: bool,
+    },
+    /// It is not known what happened.
     Everything,
 }
 
 impl News {
     /// What an event means for a row that lived, or did not, and lives now, or does not.
-    pub fn of(dot: Dot, lived: bool, lives: bool) -> News {
-        if lived == lives { News::Event(dot) } else { News::Everything }
+    pub fn of(changeset: &Changeset, event: &Event, lived: bool, lives: bool) -> News {
+        News::Event { event: Box::new(log::row_event(changeset, event)), turned: lived != lives }
     }
 }
 

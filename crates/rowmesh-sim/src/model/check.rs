@@ -214,6 +214,13 @@ fn ledgers(world: &mut World, row: usize) -> Result<Vec<Loss>, Failure> {
             "o3: node {} row {row}: ledger {entries:#?}, should be {expected:#?}",
             node.number
         );
+        let mut grown: Vec<Loss> = node.grown_ledger(row).iter().map(|entry| loss(&world.history, entry)).collect();
+        grown.sort_by_key(|loss| (loss.loser, loss.column));
+        ensure!(
+            grown == expected,
+            "o3: node {} row {row}: the ledger grew to something else than {expected:#?}",
+            node.number
+        );
         for loss in &expected {
             let open = node.is_open(row, &loss.loser, loss.column);
             ensure!(open != loss.superseded, "row {row}: state and ledger disagree whether {loss:?} is open");

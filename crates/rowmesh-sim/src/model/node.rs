@@ -1,14 +1,14 @@
 //! One node of the model: tables, row states, version vector, parked rows; it seals what its user wrote and takes in what others
 //! sealed, by the shipped merge and show. Who does what when is `world`'s business; what should come out is `reference`'s.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rowmesh_core::changeset::{Changeset, Claimed, Header};
 use rowmesh_core::clock::{Lamport, VersionVector, WallTime};
 use rowmesh_core::event::{Birth, Context, EXTRA_LEAVES_SCOPE, Event, Operation, leaves_scope};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, MeshId, NodeId, Origin};
-use rowmesh_core::ledger::{self, Entry};
+use rowmesh_core::ledger::{self, Entry, EntryId};
 use rowmesh_core::policy::TablePolicy;
 use rowmesh_core::row_state::{Arrival, ColumnIx, Register, RowState, Shown, Stamp};
 use rowmesh_core::show::{self, Choice};
@@ -47,6 +47,8 @@ pub struct Node {
     pub pruned: EventSet,
     /// Per row the ledger entries of pruned events.
     pub kept: Vec<Vec<Entry>>,
+    /// Per row the ledger as it grew event by event, by the names of the losing writes.
+    grown: Vec<BTreeMap<EntryId, Entry>>,
     /// Changesets on their way here, by number; some of them twice.
     pub inbox: Vec<usize>,
     /// Milliseconds by which its clock is ahead.
@@ -93,6 +95,7 @@ impl Node {
             epoch: 0,
             pruned: EventSet::default(),
             kept: vec![Vec::new(); setting.rows],
+            grown: vec![BTreeMap::new(); setting.rows],
             inbox: Vec::new(),
             skew: 0,
             origin: Origin { node: signer.node_id(), incarnation },
@@ -210,6 +213,11 @@ impl Node {
         entries.extend(fresh);
         entries.sort_by(|a, b| a.id.cmp(&b.id));
         entries
+    }
+
+    /// The ledger of a row as it grew with each event that came, without a look back at those before.
+    pub fn grown_ledger(&self, row: usize) -> Vec<Entry> {
+        self.grown[row].values().cloned().map(|entry| self.reopened(row, entry)).collect()
     }
 
     /// Forgets a row's events, all of which are stable, and the whole row if it is gone.
@@ -395,7 +403,22 @@ impl Node {
             "event {number}: merge calls it concurrent={}, it is {met}",
             merged.concurrent
         );
+        self.grow_ledger(history, number);
         self.remember_rows(history, record.row)
+    }
+
+    fn grow_ledger(&mut self, history: &History, number: usize) {
+        let record = &history.records[number];
+        let unseen = history.of_row(record.row, self.known).filter(|(other, _)| !record.seen.has(*other));
+        let unseen: Vec<_> = unseen.map(|(other, _)| history.row_event(other)).collect();
+        let (table, key) = (&history.setting.table, Setting::key(record.row));
+        let event = history.row_event(number);
+        for entry in ledger::entries_after(table, &key, &event, &unseen, &history.policies) {
+            let known = self.grown[record.row].entry(entry.id.clone()).or_insert_with(|| entry.clone());
+            if known.winning < entry.winning {
+                *known = entry;
+            }
+        }
     }
 
     /// Looks up in the log the whole rows that the state asks for.

@@ -337,6 +337,32 @@ pub fn is_held_back(connection: &Connection, table: TableNumber, key: &Key) -> R
     Ok(reason(connection, table, key)?.is_some())
 }
 
+/// Rows whose change is larger than others take in stay as they were elsewhere, named among what is held back, until a later change fits.
+pub fn keep_too_large(
+    connection: &Connection,
+    large: &[(TableNumber, Key, usize)],
+    sealed: &[(TableNumber, Key)],
+) -> Result<()> {
+    for (table, key, bytes) in large {
+        tracing::warn!(key = %key.to_display(), bytes, "a change is too large to travel and stays here");
+        let reason = Reason { filter: TOO_LARGE.to_owned(), root: format!("{bytes} bytes") };
+        remember(connection, *table, key, Some(&reason))?;
+    }
+    let any = "SELECT 1 FROM rowmesh_held_back WHERE filter = ?1";
+    if sealed.is_empty() || !connection.prepare_cached(any)?.exists([TOO_LARGE])? {
+        return Ok(());
+    }
+    let mut statement =
+        connection.prepare_cached("DELETE FROM rowmesh_held_back WHERE t = ?1 AND key = ?2 AND filter = ?3")?;
+    for (table, key) in sealed {
+        statement.execute(params![table.0, key.0, TOO_LARGE])?;
+    }
+    Ok(())
+}
+
+/// The name in place of a filter's where a change is too large to travel.
+const TOO_LARGE: &str = "too large";
+
 /// How many rows of a table stand here and stay here.
 pub fn count_held_back(connection: &Connection, table: TableNumber) -> Result<i64> {
     let mut statement = connection

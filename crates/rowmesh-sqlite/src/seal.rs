@@ -26,6 +26,9 @@ use crate::work::{News, Work, is_default, remember_shown, shown_row};
 /// The purpose that event salts are derived for.
 pub const SALT_PURPOSE: &str = "rowmesh 2026 event salt";
 
+/// Bytes of a change, both images, that is sealed: whoever reads the log refuses more, and nothing after it could be read either.
+const EVENT_BYTES_SEALED_MAX: usize = limits::EVENT_BYTES_MAX - (1 << 20);
+
 /// Keys that wait to be looked at: all that one reading of the notes found, in an order that keeps foreign keys whole when it is cut.
 #[derive(Default)]
 pub struct Round {
@@ -89,6 +92,7 @@ pub fn seal_part(work: &mut Work<'_>, round: &mut Round) -> Result<SealedPart> {
     }
     let any_spent = !spent.is_empty();
     delete_notes(work.connection, spent)?;
+    crate::scope::keep_too_large(work.connection, &draft.too_large, &draft.names)?;
     let changeset = draft.finish(work, round)?;
     Ok(SealedPart { changeset, more: !round.is_empty(), spent: any_spent })
 }
@@ -169,6 +173,8 @@ struct Draft {
     names: Vec<(TableNumber, Key)>,
     looked: HashSet<(TableNumber, Key)>,
     suspects: BTreeSet<TableNumber>,
+    /// Rows that no other node would take in, with what they weigh.
+    too_large: Vec<(TableNumber, Key, usize)>,
     bytes: usize,
 }
 
@@ -196,6 +202,7 @@ impl Draft {
             names: Vec::new(),
             looked: HashSet::new(),
             suspects: BTreeSet::new(),
+            too_large: Vec::new(),
             bytes: 0,
         })
     }
@@ -339,7 +346,11 @@ impl Draft {
 
     fn delete(&mut self, work: &Work<'_>, table: &Arc<Table>, pending: &Pending, known: Known, leaves: bool) {
         self.push(work, table, pending, known, Operation::Delete, Vec::new(), None);
-        if leaves && let Some(event) = self.events.last_mut() {
+        let is_in = self.names.last().is_some_and(|(number, key)| *number == table.number && *key == pending.key);
+        if leaves
+            && is_in
+            && let Some(event) = self.events.last_mut()
+        {
             event.extras.push((rowmesh_core::event::EXTRA_LEAVES_SCOPE, Vec::new()));
         }
     }
@@ -356,6 +367,12 @@ impl Draft {
         after: Option<Vec<Value>>,
     ) {
         let before = shown_row(table, &state);
+        let images = before.iter().flatten().chain(written.iter().map(|(_, value)| value));
+        let bytes: usize = images.map(Value::weight).sum();
+        if bytes > EVENT_BYTES_SEALED_MAX {
+            self.too_large.push((table.number, pending.key.clone(), bytes));
+            return;
+        }
         // The capture time says when the user acted; it may not lie in our future, nor at or below what the row already knows.
         let captured = Lamport::at(pending.at.min(work.now));
         let lamport = captured.max(state.lamport_max().next());

@@ -362,3 +362,22 @@ fn q32_one_cell_that_was_changed_with_triggers_off_is_found_and_named() {
     converge(&mut nodes);
     check_equal(&mut nodes);
 }
+
+#[test]
+fn h7_a_change_too_large_to_travel_stays_alone_and_everything_else_flows() {
+    let mut nodes = pair("CREATE TABLE t (id TEXT PRIMARY KEY, v BLOB)");
+    nodes[0].run("INSERT INTO t VALUES ('large', zeroblob(20000000)), ('a', x'01')");
+    converge(&mut nodes);
+    assert_eq!(text(&nodes[1], "SELECT CAST(length(v) AS TEXT) FROM t WHERE id = 'large'"), "20000000");
+    // Before and after together are more than a change may be.
+    nodes[0].run("UPDATE t SET v = zeroblob(20000001) WHERE id = 'large'; UPDATE t SET v = x'02' WHERE id = 'a'");
+    converge(&mut nodes);
+    nodes[0].run("UPDATE t SET v = x'03' WHERE id = 'a'");
+    converge(&mut nodes);
+    assert_eq!(text(&nodes[1], "SELECT hex(v) FROM t WHERE id = 'a'"), "03");
+    assert_eq!(nodes[0].store.held_back().unwrap().len(), 1, "nothing stays behind unnoticed");
+    nodes[0].run("UPDATE t SET v = x'ff' WHERE id = 'large'");
+    converge(&mut nodes);
+    assert_eq!(nodes[0].store.held_back().unwrap().len(), 0);
+    check_equal(&mut nodes);
+}

@@ -141,6 +141,13 @@ fn waiting_tells_who_was_late_from_who_is_away() {
         machine.run(&["sync", "--wait", "--name", "a"].iter().chain(arguments).copied().collect::<Vec<_>>())
     };
     eventually("all know each other", || wait(&[]).code == 0);
+    // Until its address has come round, a node is one that calls the others, and is waited for longer.
+    let can_be_called = || {
+        let peers = machine.json(&["peers", "--name", "a"]);
+        let peers = peers.as_array().or_else(|| peers["peers"].as_array()).cloned().expect("a list");
+        peers.len() == 2 && peers.iter().all(|peer| peer["address"] != "")
+    };
+    eventually("both can be called", can_be_called);
 
     signal("STOP", c.process());
     sql(&machine.path("a.db"), "INSERT INTO products VALUES ('n', 'Nougat')");

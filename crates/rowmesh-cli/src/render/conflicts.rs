@@ -1,5 +1,6 @@
 //! `rowmesh conflicts`: writes that lost, beside the ones that won.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use rowmesh::control::api::{Conflict, ConflictSide};
@@ -59,15 +60,17 @@ pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
         let at = if side.at == 0 { String::new() } else { format!(" ({})", moment.exact(side.at)) };
         format!("{role}: {}{at}", side.node)
     };
-    let [winning, losing] = written(conflict);
     let (shown, lost) = (head("shown", &conflict.winning), head("lost", &conflict.losing));
     let mut grid = Grid::new(&["", "before", &clean(&shown), &clean(&lost)], paint);
-    grid.row(&[
-        plain(format!("  {}", conflict.column.as_deref().unwrap_or("(row)"))),
-        plain(value(conflict.common.as_ref())),
-        plain(winning),
-        plain(losing),
-    ]);
+    let [winning, losing] = written(conflict);
+    let what = format!("  {}", conflict.column.as_deref().unwrap_or("(row)"));
+    grid.row(&[plain(what), plain(value(conflict.common.as_ref())), plain(winning), plain(losing)]);
+    for column in columns(conflict) {
+        let of = |side: &ConflictSide| {
+            plain(side.value.as_ref().and_then(|row| row.get(column)).map_or_else(String::new, |v| value(Some(v))))
+        };
+        grid.row(&[plain(format!("  {column}")), plain(""), of(&conflict.winning), of(&conflict.losing)]);
+    }
     text += &grid.show();
     if let Some(columns) = conflict.row.as_ref().and_then(serde_json::Value::as_object) {
         text += "the row as it stands now:\n";
@@ -79,15 +82,20 @@ pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
     text
 }
 
-/// What the side that stands wrote, and what the other. Where a row's existence is contested no value tells which of the two deleted it: the
-/// type names what came first.
+/// What the side that stands wrote, and what the other; of a row as a whole only whether it is there.
 fn written(conflict: &Conflict) -> [String; 2] {
-    let Conflict { winning, losing, conflict_type, .. } = conflict;
-    if conflict.column.is_some() {
-        return [winning, losing].map(|side| value(side.value.as_ref()));
-    }
-    let winning_deleted = (winning.at < losing.at) == conflict_type.starts_with("DELETE");
-    if winning_deleted { ["deleted", "edited"] } else { ["edited", "deleted"] }.map(str::to_owned)
+    [&conflict.winning, &conflict.losing].map(|side| match (&conflict.column, &side.value) {
+        (Some(_), written) => value(written.as_ref()),
+        (None, Some(_)) => "edited".to_owned(),
+        (None, None) => "deleted".to_owned(),
+    })
+}
+
+/// The columns that either side wrote, where the row as a whole is contested.
+fn columns(conflict: &Conflict) -> BTreeSet<&str> {
+    let sides = [&conflict.winning, &conflict.losing].into_iter().filter(|_| conflict.column.is_none());
+    let rows = sides.filter_map(|side| side.value.as_ref()?.as_object());
+    rows.flat_map(|row| row.keys().map(String::as_str)).collect()
 }
 
 const ID_CHARACTERS: usize = 8;
@@ -125,22 +133,33 @@ mod tests {
         Moment::at(1_769_875_200_000, TimeZone::UTC)
     }
 
-    #[test]
-    fn the_list_names_both_sides() {
-        let deleted = Conflict {
+    /// Deleted at one node, edited at another: the row as a whole is contested.
+    fn about_the_row() -> Conflict {
+        let written = json!({"phone": "555-0199", "name": "Jane Moyo"});
+        Conflict {
             column: None,
             conflict_type: "DELETE_UPDATE".into(),
             state: "superseded".into(),
             losing: ConflictSide { node: "depot".into(), at: 1, value: None },
-            winning: ConflictSide { node: "office".into(), at: 2, value: None },
+            winning: ConflictSide { node: "office".into(), at: 2, value: Some(written) },
+            common: None,
             ..conflict()
-        };
-        insta::assert_snapshot!(list(&[conflict(), deleted], &moment(), Paint::default()));
+        }
+    }
+
+    #[test]
+    fn the_list_names_both_sides() {
+        insta::assert_snapshot!(list(&[conflict(), about_the_row()], &moment(), Paint::default()));
         assert_eq!(list(&[], &moment(), Paint::default()), "No open conflicts.\n");
     }
 
     #[test]
     fn one_conflict_shows_before_and_both_sides() {
         insta::assert_snapshot!(one(&conflict(), &moment(), Paint::default()));
+    }
+
+    #[test]
+    fn where_a_row_as_a_whole_is_contested_all_that_was_written_is_shown() {
+        insta::assert_snapshot!(one(&about_the_row(), &moment(), Paint::default()));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rowmesh_core::changeset::Changeset;
 use rowmesh_core::clock::WallTime;
-use rowmesh_core::event::{Context, Event, EventId};
+use rowmesh_core::event::{Context, Event, EventId, Operation};
 use rowmesh_core::ident::{Dot, Origin, Seq};
 use rowmesh_core::ledger::{self, RowEvent};
 use rowmesh_core::limits;
@@ -169,7 +169,8 @@ pub enum News {
     Event {
         /// It.
         event: Box<RowEvent>,
-        /// Whether the row came to life or died by it: then entries that were settled may be open again, or all of them settled.
+        /// Whether entries that were settled may be open again: the row came to life or died by it, or it is a delete, which stands against every
+        /// write that lives.
         turned: bool,
     },
     /// It is not known what happened.
@@ -179,7 +180,8 @@ pub enum News {
 impl News {
     /// What an event means for a row that lived, or did not, and lives now, or does not.
     pub fn of(changeset: &Changeset, event: &Event, lived: bool, lives: bool) -> News {
-        News::Event { event: Box::new(log::row_event(changeset, event)), turned: lived != lives }
+        let turned = lived != lives || event.operation == Operation::Delete;
+        News::Event { event: Box::new(log::row_event(changeset, event)), turned }
     }
 }
 

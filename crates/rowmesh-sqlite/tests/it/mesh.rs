@@ -56,6 +56,12 @@ impl Node {
         self.store.set_standing(standing(&self.key), now()).unwrap();
     }
 
+    /// The mesh agrees to other rules.
+    pub fn stand_by(&mut self, scope: &Scope, policies: &PolicyHistory) {
+        let (scope, policies) = (Arc::new(scope.clone()), Arc::new(policies.clone()));
+        self.store.set_standing(Standing { scope, policies, ..standing(&self.key) }, now()).unwrap();
+    }
+
     /// Runs statements as the application.
     pub fn run(&self, sql: &str) {
         self.app.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));

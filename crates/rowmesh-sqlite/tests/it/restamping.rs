@@ -1,7 +1,7 @@
 //! What was sealed under a clock that was ahead gets new names and times, and is the same history otherwise.
 
 use rowmesh_core::clock::WallTime;
-use rowmesh_core::ident::{Incarnation, Seq};
+use rowmesh_core::ident::{Dot, Incarnation, Seq};
 use rowmesh_core::store::Store;
 
 use crate::mesh::{Node, check_equal, converge, everything_after, now};
@@ -109,4 +109,27 @@ fn q23_what_cannot_be_named_anew_changes_nothing() {
     nodes[0].store.restamp(Seq(1), NEXT, now()).unwrap_err();
     assert_eq!(nodes[0].store.position(), position);
     assert_eq!(nodes[0].query("SELECT count(*) FROM rowmesh_origins WHERE incarnation = 2"), ["Integer(0)"]);
+}
+
+#[test]
+fn q23_where_everything_was_taken_in_by_somebody_nothing_is_named_anew_and_the_old_names_stay_whole() {
+    let mut nodes = pair_with_rows();
+    run_ahead(&mut nodes[0], "UPDATE items SET name = 'apricot' WHERE id = 'a'");
+    let position = nodes[0].store.position();
+    let last = position.vector.get(&position.origin);
+    let dot = Dot { origin: position.origin, seq: last };
+    let hash = nodes[0].store.hash_of(&dot).unwrap();
+
+    assert_eq!(nodes[0].store.restamp(last, NEXT, now()).unwrap(), 0);
+    assert_eq!(nodes[0].store.hash_of(&dot).unwrap(), hash);
+    assert_eq!(nodes[0].store.position().vector.get(&dot.origin), last);
+    // Somebody vouches for more than there ever was: that does not make this node know it.
+    let origin = nodes[0].store.position().origin;
+    run_ahead(&mut nodes[0], "UPDATE items SET name = 'almond' WHERE id = 'a'");
+    let later = Incarnation { count: 3, nonce: 9 };
+    assert_eq!(nodes[0].store.restamp(Seq(1_000_000), later, now()).unwrap(), 0);
+    assert_eq!(nodes[0].store.position().vector.get(&origin), Seq(1));
+    nodes[0].run("UPDATE items SET stock = stock + 1");
+    converge(&mut nodes);
+    check_equal(&mut nodes);
 }

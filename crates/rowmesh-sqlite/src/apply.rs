@@ -155,12 +155,19 @@ fn image_here(table: &Table, changeset: &Changeset, event: &Event) -> Option<Vec
 /// Whether a row belongs to one that left the scope after its writer last saw it, or to another such row. Where the owner stands, it
 /// is shown with it, and leaves with the next seal.
 fn belongs_to_left(work: &Work<'_>, table: &Table, row: &[Value], followers: &Followers) -> Result<bool> {
-    for (number, key) in work.membership.owners(work.registry, table, row) {
-        let owner = (number, key);
-        if followers.contains(&owner) || row_states::load(work.connection, work.origins, owner.0, &owner.1)?.has_left()
-        {
+    let mut above = work.membership.owners(work.registry, table, row);
+    let mut known: Followers = above.iter().cloned().collect();
+    while let Some(owner) = above.pop() {
+        let state = row_states::load(work.connection, work.origins, owner.0, &owner.1)?;
+        if followers.contains(&owner) || state.has_left() {
             return Ok(true);
         }
+        // An owner that came before the last seal has not left itself yet.
+        let Some(table) = work.registry.tracked(owner.0) else { continue };
+        let Some(row) = shown_row(table, &state) else { continue };
+        above.extend(
+            work.membership.owners(work.registry, table, &row).into_iter().filter(|row| known.insert(row.clone())),
+        );
     }
     Ok(false)
 }
@@ -323,12 +330,17 @@ fn remember(
     row_states::save_at(work, place, number, &key, &state, was_shown)
 }
 
-/// A row that came to stand under one that left the scope is no longer for others either: the next seal says so to them.
+/// A row that came to stand under one that left the scope is no longer for others either, or that one is for others again because this one
+/// needs it: the next seal says so to them.
 fn note_if_owner_left(work: &mut Work<'_>, table: &Table, key: &Key, row: Option<&[Value]>) -> Result<()> {
     let Some(row) = row.filter(|_| work.membership.concerns(&table.schema.name)) else { return Ok(()) };
+    let mut noted = work.membership.needed(work.connection, work.registry, table, row)?;
     if belongs_to_left(work, table, row, &Followers::new())? {
+        noted.push((table.number, key.clone()));
+    }
+    for (number, key) in noted {
         let values = key.values().map_err(|source| Error::damaged("a key", source))?;
-        crate::seal::note(work.connection, table.number, &values, work.now)?;
+        crate::seal::note(work.connection, number, &values, work.now)?;
     }
     Ok(())
 }

@@ -279,6 +279,29 @@ impl Membership {
         judging.coverage.owners_of(&table.schema.name).iter().filter_map(owner).collect()
     }
 
+    /// The rows that this one needs where it travels, as far as they are kept here so far: they have to travel with it.
+    pub fn needed(
+        &self,
+        connection: &Connection,
+        registry: &Registry,
+        table: &Table,
+        row: &[Value],
+    ) -> Result<Vec<(TableNumber, Key)>> {
+        let Some(judging) = &self.judging else { return Ok(Vec::new()) };
+        let mut lookup = Lookup { connection, schemas: &judging.schemas, arriving: &judging.arriving };
+        let mut found = Vec::new();
+        for edge in judging.coverage.needs_of(&table.schema.name) {
+            let Some(parent) = registry.tracked_by_name(&edge.parent) else { continue };
+            let Some(values) = edge.reference(row) else { continue };
+            let Some(row) = lookup.parent(edge, &values)? else { continue };
+            let key = parent.key_of(&row);
+            if is_held_back(connection, parent.number, &key)? {
+                found.push((parent.number, key));
+            }
+        }
+        Ok(found)
+    }
+
     /// Whether a row is known to be kept here.
     pub fn is_held_back(&self, connection: &Connection, table: TableNumber, key: &Key) -> Result<bool> {
         is_held_back(connection, table, key)

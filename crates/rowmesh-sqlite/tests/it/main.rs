@@ -3,6 +3,7 @@
 mod altering;
 mod failing;
 mod joining;
+mod leaving;
 mod ledger;
 mod mesh;
 mod restamping;

@@ -1,0 +1,75 @@
+//! Rows that leave the scope while others write: what hangs on them goes with them and comes back with them, in whatever steps it was sealed.
+
+use rowmesh_core::policy::PolicyHistory;
+use rowmesh_core::scope::{Filter, Scope, SeveralOwners};
+use rowmesh_core::store::Store;
+
+use crate::mesh::{Node, check_equal, converge, now};
+
+const SCHEMA: &str = "
+    CREATE TABLE shops (id TEXT PRIMARY KEY, kind TEXT);
+    CREATE TABLE orders (id TEXT PRIMARY KEY, shop TEXT NOT NULL REFERENCES shops (id) ON DELETE CASCADE, note TEXT);
+    CREATE TABLE lines (id TEXT PRIMARY KEY, ord TEXT NOT NULL REFERENCES orders (id) ON DELETE CASCADE, what TEXT);
+    CREATE TABLE loans (id TEXT PRIMARY KEY, lender TEXT NOT NULL REFERENCES shops (id), borrower TEXT NOT NULL REFERENCES shops (id));";
+
+fn scope() -> Scope {
+    let filter = Filter::parse("private", "shops", "kind = 'private'", &[] as &[&str]).unwrap();
+    Scope { filters: vec![filter], ..Scope::default() }
+}
+
+/// Nodes that hold a shop with an order, and a second shop.
+fn shops(count: u8, scope: &Scope) -> Vec<Node> {
+    let mut nodes: Vec<Node> = (1..=count).map(|name| Node::new(name, SCHEMA)).collect();
+    for node in &mut nodes {
+        node.stand_by(scope, &PolicyHistory::default());
+    }
+    nodes[0]
+        .run("INSERT INTO shops VALUES ('s', 'open'), ('t', 'open'); INSERT INTO orders VALUES ('o', 's', 'first')");
+    converge(&mut nodes);
+    nodes
+}
+
+fn count(node: &Node, rows: &str) -> String {
+    node.query(&format!("SELECT count(*) FROM {rows}")).remove(0)
+}
+
+#[test]
+fn m2_q18_grandchildren_that_were_sealed_one_by_one_go_and_come_back_with_what_left() {
+    let mut nodes = shops(3, &scope());
+    nodes[0].run("UPDATE shops SET kind = 'private' WHERE id = 's'");
+    nodes[0].seal();
+    nodes[1].run("INSERT INTO orders VALUES ('p', 's', 'second')");
+    nodes[1].seal();
+    nodes[1].run("INSERT INTO lines VALUES ('l', 'p', 'bread')");
+    nodes[1].seal();
+    converge(&mut nodes);
+    converge(&mut nodes);
+    assert_eq!((count(&nodes[0], "orders"), count(&nodes[0], "lines")), ("Integer(2)".into(), "Integer(1)".into()));
+    assert_eq!((count(&nodes[1], "orders"), count(&nodes[2], "lines")), ("Integer(0)".into(), "Integer(0)".into()));
+    check_equal(&mut nodes);
+    nodes[0].run("UPDATE shops SET kind = 'open' WHERE id = 's'");
+    converge(&mut nodes);
+    for node in &mut nodes {
+        assert_eq!(node.store.parked().unwrap(), []);
+        assert_eq!((count(node, "orders"), count(node, "lines")), ("Integer(2)".into(), "Integer(1)".into()));
+    }
+    check_equal(&mut nodes);
+}
+
+#[test]
+fn m2_with_all_owners_a_loan_that_came_to_need_a_shop_that_left_brings_it_back() {
+    let mut scope = scope();
+    scope.filters[0].several_owners = SeveralOwners::All;
+    let mut nodes = shops(2, &scope);
+    nodes[0].run("UPDATE shops SET kind = 'private' WHERE id = 's'");
+    nodes[0].seal();
+    nodes[1].run("INSERT INTO loans VALUES ('n', 's', 't')");
+    nodes[1].seal();
+    converge(&mut nodes);
+    converge(&mut nodes);
+    nodes[1].store.retry_parked(now()).unwrap();
+    for node in &nodes {
+        assert_eq!((count(node, "shops"), count(node, "loans")), ("Integer(2)".into(), "Integer(1)".into()));
+    }
+    check_equal(&mut nodes);
+}

@@ -33,6 +33,8 @@ pub struct Load {
     start: Start,
     tables: Vec<(i64, LoadTable)>,
     chunks: u64,
+    /// Something that others may refer to does not stand: a row that left the scope, or one that is parked there or here.
+    has_gaps: bool,
 }
 
 struct LoadTable {
@@ -66,7 +68,7 @@ impl Load {
             )?
             .execute(params![source.to_string(), work.now.0 as i64, start.rows as i64, start_bytes])?;
         let id = work.connection.last_insert_rowid();
-        Ok(Load { id, start_hash: Digest::of(start_bytes), start, tables, chunks: 0 })
+        Ok(Load { id, start_hash: Digest::of(start_bytes), start, tables, chunks: 0, has_gaps: false })
     }
 
     /// Loads one chunk; returns how many rows it held.
@@ -97,6 +99,9 @@ impl Load {
             )
             .into());
         }
+        if self.has_gaps {
+            hide_dangling(work)?;
+        }
         for (origin, seq, hash) in &self.start.origins {
             let dot = Dot { origin: *origin, seq: *seq };
             let floor = Dot { origin: *origin, seq: self.start.stable.get(origin) };
@@ -110,26 +115,38 @@ impl Load {
         Ok(())
     }
 
-    fn rows(&self, work: &mut Work<'_>, there: i64, rows: &[(Vec<u8>, Vec<u8>)]) -> Result<u64> {
+    fn rows(&mut self, work: &mut Work<'_>, there: i64, rows: &[(Vec<u8>, Vec<u8>)]) -> Result<u64> {
         let table = self.table(there)?;
         let origins: Vec<Origin> = self.start.origins.iter().map(|(origin, ..)| *origin).collect();
         let noted = match &table.table {
             Some(here) => seal::noted_keys(work.connection, here)?,
             None => HashSet::new(),
         };
+        let mut has_gaps = false;
         for (key, state) in rows {
             let there = From1(&origins);
             let state = row_state::decode(&mut Reader::new(state), &there)
                 .map_err(|source| Error::damaged("a row state from a peer", source))?;
+            let (stood_there, is_wanted) = (state.is_shown(), !state.live.is_empty() || state.has_left());
             let state = renumber(state, &table.columns)?;
             let key = Key(key.clone());
             let is_noted = noted.contains(&key);
-            self.row(work, table, key, state, is_noted)?;
+            let stands = self.row(work, table, key, state, is_noted)?;
+            has_gaps |= is_wanted && !(stands && stood_there);
         }
+        self.has_gaps |= has_gaps;
         Ok(rows.len() as u64)
     }
 
-    fn row(&self, work: &mut Work<'_>, table: &LoadTable, key: Key, mut state: RowState, is_noted: bool) -> Result<()> {
+    /// Takes in one row. Says whether it stands now.
+    fn row(
+        &self,
+        work: &mut Work<'_>,
+        table: &LoadTable,
+        key: Key,
+        mut state: RowState,
+        is_noted: bool,
+    ) -> Result<bool> {
         let names = work.registry.column_names(table.number);
         let choice = show::show(&state, work.standing()?.policies.current().table(&table.name), names);
         state.shown = Shown::Absent;
@@ -137,13 +154,14 @@ impl Load {
             (Choice::Absent, _) => {}
             (Choice::Present(_), None) => {
                 let reason = format!("there is no table \"{}\" here yet", table.name);
-                self.park_writes(work, table, &key, &state, &reason)?;
+                park_writes(work, table.number, &key, &state, &reason)?;
             }
             (Choice::Present(image), Some(here)) => {
                 self.place(work, table, here, &key, &mut state, image, is_noted)?;
             }
         }
-        row_states::save(work, table.number, &key, &state, false)
+        row_states::save(work, table.number, &key, &state, false)?;
+        Ok(state.is_shown())
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -172,23 +190,8 @@ impl Load {
                 remember_shown(here, state, &row);
                 seal::note(work.connection, table.number, &values, work.now)
             }
-            write::Placed::Refused(reason) => self.park_writes(work, table, key, state, &reason),
+            write::Placed::Refused(reason) => park_writes(work, table.number, key, state, &reason),
         }
-    }
-
-    fn park_writes(
-        &self,
-        work: &mut Work<'_>,
-        table: &LoadTable,
-        key: &Key,
-        state: &RowState,
-        reason: &str,
-    ) -> Result<()> {
-        for stamp in &state.live {
-            parked::park(work.connection, work.origins, table.number, key, stamp.dot, reason, work.now)?;
-        }
-        work.has_parked = true;
-        Ok(())
     }
 
     fn log(&self, work: &mut Work<'_>, changesets: &[Vec<u8>]) -> Result<u64> {
@@ -219,6 +222,52 @@ impl Load {
             .map(|(_, table)| table)
             .ok_or_else(|| Error::inconsistent("a chunk of a table that the snapshot does not name"))
     }
+}
+
+fn park_writes(work: &mut Work<'_>, table: TableNumber, key: &Key, state: &RowState, reason: &str) -> Result<()> {
+    for stamp in &state.live {
+        parked::park(work.connection, work.origins, table, key, stamp.dot, reason, work.now)?;
+    }
+    work.has_parked = true;
+    Ok(())
+}
+
+/// Rows that refer to others which do not stand wait for those, as they did where the snapshot was taken: their owners had left the scope, or
+/// were parked there or are here.
+fn hide_dangling(work: &mut Work<'_>) -> Result<()> {
+    loop {
+        let mut hid = false;
+        for table in work.registry.all() {
+            for (position, foreign_key) in table.schema.foreign_keys.iter().enumerate() {
+                if work.registry.tracked_by_name(&foreign_key.parent).is_none() {
+                    continue;
+                }
+                let reason = format!("it refers to a row of {} that is not here", foreign_key.parent);
+                for row in table.dangling(work.connection, position)? {
+                    hid |= hide(work, &table, &row, &reason)?;
+                }
+            }
+        }
+        if !hid {
+            return Ok(());
+        }
+    }
+}
+
+/// Hides a row that was loaded. What the application wrote meanwhile is its own business. Says whether it has.
+fn hide(work: &mut Work<'_>, table: &Table, row: &[Value], reason: &str) -> Result<bool> {
+    let key = table.key_of(row);
+    let values = key_values(&key)?;
+    let mut state = row_states::load(work.connection, work.origins, table.number, &key)?;
+    if !state.is_shown() || seal::is_noted(work.connection, table.number, &values)? {
+        return Ok(false);
+    }
+    table.delete(work.connection, &values)?;
+    claims::replace(work.connection, table, &key, Some(row), None)?;
+    park_writes(work, table.number, &key, &state, reason)?;
+    state.shown = Shown::Absent;
+    row_states::save(work, table.number, &key, &state, true)?;
+    Ok(true)
 }
 
 fn key_values(key: &Key) -> Result<Vec<Value>> {

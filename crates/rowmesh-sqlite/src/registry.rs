@@ -329,6 +329,27 @@ impl Table {
         exists(connection, &exists_sql(&self.schema.name, columns), values)
     }
 
+    /// The rows whose foreign key, by its position in the schema, names a row that is not here.
+    pub fn dangling(&self, connection: &Connection, foreign_key: usize) -> rusqlite::Result<Vec<Vec<Value>>> {
+        let key = &self.schema.foreign_keys[foreign_key];
+        let column = |position: &usize| format!("c.{}", quote(&self.schema.columns[*position].name));
+        let columns: Vec<String> = (0..self.schema.columns.len()).map(|position| column(&position)).collect();
+        let is_set: Vec<String> = key.columns.iter().map(|own| format!("{} IS NOT NULL", column(own))).collect();
+        let pairs = key.parent_columns.iter().zip(&key.columns);
+        let is_it: Vec<String> = pairs.map(|(parent, own)| format!("p.{} = {}", quote(parent), column(own))).collect();
+        let sql = format!(
+            "SELECT {} FROM main.{} c WHERE {} AND NOT EXISTS (SELECT 1 FROM main.{} p WHERE {})",
+            columns.join(", "),
+            quote(&self.schema.name),
+            is_set.join(" AND "),
+            quote(&key.parent),
+            is_it.join(" AND ")
+        );
+        let mut statement = connection.prepare(&sql)?;
+        let rows = statement.query_map([], |row| read_values(row, 0, columns.len()))?;
+        rows.collect()
+    }
+
     /// Whether the row that a foreign key names, by its position in the schema, is here.
     pub fn has_parent(&self, connection: &Connection, foreign_key: usize, values: &[&Value]) -> rusqlite::Result<bool> {
         exists(connection, &self.parents[foreign_key], values)

@@ -109,7 +109,7 @@ pub enum Placed {
     Refused(String),
 }
 
-/// Inserts a row of a snapshot. Its foreign keys were whole where it was read, so they are not checked one by one.
+/// Inserts a row of a snapshot. Nearly all foreign keys are whole, so they are not checked one by one but at the load's end.
 pub fn place_new(work: &Work<'_>, table: &Table, key: &[Value], image: &[(ColumnIx, Value)]) -> Result<Placed> {
     let mut here: Vec<(usize, &Value)> =
         image.iter().filter_map(|(column, value)| Some((table.position(*column)?, value))).collect();

@@ -302,6 +302,17 @@ impl Membership {
         Ok(found)
     }
 
+    /// Forgets why rows were kept here in tables that no filter concerns any more.
+    pub fn forget_reasons(&self, connection: &Connection, registry: &Registry) -> Result<()> {
+        let mut statement = connection.prepare_cached(
+            "DELETE FROM rowmesh_held_back WHERE t = ?1 AND filter <> ?2 AND filter NOT LIKE '%' || ?3",
+        )?;
+        for table in registry.all().iter().filter(|table| !self.concerns(&table.schema.name)) {
+            statement.execute(params![table.number.0, TOO_LARGE, NOT_TAKEN_IN])?;
+        }
+        Ok(())
+    }
+
     /// Whether a row is known to be kept here.
     pub fn is_held_back(&self, connection: &Connection, table: TableNumber, key: &Key) -> Result<bool> {
         is_held_back(connection, table, key)

@@ -262,6 +262,7 @@ impl SqliteStore {
             self.reconcile(None, now)?;
         }
         self.in_transaction(|work| {
+            work.membership.forget_reasons(work.connection, work.registry)?;
             set_fact(work.connection, "scope", &scope.0.to_vec())?;
             Ok(End::Commit(()))
         })

@@ -126,6 +126,33 @@ fn m2_with_all_owners_a_loan_that_came_to_need_a_shop_that_left_brings_it_back()
     check_equal(&mut nodes);
 }
 
+#[test]
+fn m2_a_delete_beside_a_leave_and_a_filter_that_goes_lose_nothing() {
+    let mut nodes = shops(3, &scope());
+    nodes[0].run("UPDATE shops SET kind = 'private' WHERE id = 's'");
+    nodes[0].seal();
+    nodes[1].run("DELETE FROM shops WHERE id = 's'");
+    nodes[1].seal();
+    nodes[2].run("UPDATE shops SET kind = 'edited' WHERE id = 's'; INSERT INTO orders VALUES ('q', 's', 'third')");
+    nodes[2].seal();
+    converge(&mut nodes);
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[1].query("SELECT id FROM shops"), nodes[2].query("SELECT id FROM shops"));
+    for node in &mut nodes {
+        node.stand_by(&Scope::default(), &PolicyHistory::default());
+    }
+    converge(&mut nodes);
+    converge(&mut nodes);
+    for node in &mut nodes {
+        node.store.retry_parked(now()).unwrap();
+        assert_eq!(node.store.parked().unwrap(), []);
+        assert_eq!(count(node, "shops"), "Integer(2)");
+        assert_eq!(count(node, "orders"), "Integer(2)");
+    }
+    check_equal(&mut nodes);
+}
+
 fn load(node: &mut Node, from: &mut Node) {
     let mut source = from.store.snapshot(&VersionVector::default()).unwrap();
     node.store.load_begin(&source.start(), from.store.position().origin.node, now()).unwrap();

@@ -350,12 +350,12 @@ pub trait Store: Send {
     /// If the database cannot be written.
     fn renew_incarnation(&mut self, incarnation: Incarnation) -> StoreResult<()>;
 
-    /// The highest timestamp of this incarnation's changesets after `after`, up to and with `until`; rows that stood there before Rowmesh
-    /// count as its first one. `None` if there are none.
+    /// The highest timestamp of an incarnation's changesets after `after`, up to and with `until`; rows that stood here before Rowmesh count as
+    /// the first one of the present incarnation. `None` if the log has none of them.
     ///
     /// # Errors
-    /// If the database cannot be read.
-    fn own_lamport(&mut self, after: Seq, until: Seq) -> StoreResult<Option<Lamport>>;
+    /// If the database cannot be read, or the incarnation is unknown.
+    fn lamport_of(&mut self, origin: &Origin, after: Seq, until: Seq) -> StoreResult<Option<Lamport>>;
 
     /// Gives this incarnation's changesets after `last` new names and times and goes on under a new incarnation: the clock was ahead when
     /// they were sealed, and nobody may take them in under their old names (the roster has closed the incarnation). All or nothing.

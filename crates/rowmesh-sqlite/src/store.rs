@@ -649,10 +649,11 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    fn own_lamport(&mut self, after: Seq, until: Seq) -> StoreResult<Option<Lamport>> {
-        let sealed = log::lamport_between(&self.connection, &self.origins, &self.own, after, until)?;
+    fn lamport_of(&mut self, origin: &Origin, after: Seq, until: Seq) -> StoreResult<Option<Lamport>> {
+        let sealed = log::lamport_between(&self.connection, &self.origins, origin, after, until)?;
         let adopted: Option<i64> = fact(&self.connection, "adopted").map_err(Error::from)?;
-        let adopted = adopted.filter(|_| after == Seq(0)).map(|lamport| Lamport(lamport as u64));
+        let is_first = after == Seq(0) && *origin == self.own;
+        let adopted = adopted.filter(|_| is_first).map(|lamport| Lamport(lamport as u64));
         Ok(sealed.max(adopted))
     }
 

@@ -103,9 +103,7 @@ pub fn admit(known: &Known<'_>, claimed: Claimed) -> Admission {
     if let Some(refusal) = untruthful(known, &changeset) {
         return Admission::Refused(refusal);
     }
-    // Up to where its origin closed the incarnation somebody has taken it in: then everybody does.
-    let is_closed = known.roster.closed(&dot.origin).is_some();
-    if !is_closed && known.roster.is_too_far_ahead(header.lamport_max, known.now) {
+    if known.roster.is_too_far_ahead(header.lamport_max, known.now) {
         return Admission::Held(dot, HoldReason::ClockAhead { stamp: header.lamport_max.wall() });
     }
     Admission::Take(Box::new(changeset))

@@ -525,7 +525,7 @@ fn q23_what_a_closed_incarnation_left_is_taken_in_up_to_its_end_and_never_beyond
     assert_eq!(refused_with(&nodes[0], &second), code::ABOVE_CUT);
     let witness = nodes[0].roster.clone();
     let held: VersionVector = [second.dot()].into_iter().collect();
-    let entry = witness.witness(&key(1), NOW, nodes[1].id(), &held).unwrap().unwrap();
+    let entry = witness.witness(&key(1), NOW, nodes[1].id(), &held, second.header().lamport_max).unwrap().unwrap();
     nodes[0].roster.insert(entry.bytes()).unwrap();
     assert!(matches!(verdict(&nodes[0], &second), Admission::Take(_)), "somebody has taken it in: everybody does");
 }
@@ -644,7 +644,7 @@ fn g7_a_witness_brings_over_what_a_member_took_before_it_knew() {
     let summary = well(&mut nodes, 0, 1);
     assert_eq!(summary.received.changesets, 0, "what node 2 sealed refers to what node 1 refuses");
     let vector = nodes[1].vector.clone();
-    let witness = nodes[1].roster.witness(&key(2), NOW, nodes[2].id(), &vector).unwrap().unwrap();
+    let witness = nodes[1].roster.witness(&key(2), NOW, nodes[2].id(), &vector, Lamport(0)).unwrap().unwrap();
     insert(&mut nodes[1].roster, witness.bytes());
     assert_eq!(well(&mut nodes, 0, 1).received.changesets, 2);
     assert_eq!(nodes[0].vector, nodes[1].vector);
@@ -952,5 +952,24 @@ proptest! {
         prop_assert_eq!(applied.taken.changesets, sent);
         prop_assert_eq!(batch.more, sent < lacking);
         prop_assert!(sent > 0 || lacking == 0, "no progress");
+    }
+}
+
+/// A member closes a life of its own far beyond what it has sealed, and does not say how far ahead that lies: what others could not edit
+/// afterwards is not taken in.
+#[test]
+fn q23_k2_a_life_that_is_closed_in_advance_is_still_bound_to_the_clock() {
+    let mut nodes = mesh(2);
+    let origin = nodes[1].origin();
+    let declared = Lamport::at(WallTime(NOW.0 + 3_600_000));
+    let close = nodes[1].roster.close(&key(2), NOW, origin, Seq(1_000_000), declared).unwrap();
+    nodes.iter_mut().for_each(|node| drop(node.roster.insert(close.bytes()).unwrap()));
+    let later_by = |lamport: Lamport, millis: u64| Lamport::at(WallTime(lamport.wall().0 + millis));
+    let sealed_at = |node: &Node, lamport_max: Lamport| node.make(Header { lamport_max, ..node.header() });
+    assert!(matches!(verdict(&nodes[0], &sealed_at(&nodes[1], declared)), Admission::Take(_)));
+    assert!(matches!(verdict(&nodes[1], &sealed_at(&nodes[0], declared.next())), Admission::Take(_)), "an edit of it");
+    for millis in [limits::DRIFT_MS_MAX + 1, limits::CLOSED_AHEAD_MS_MAX, 1 << 45] {
+        let beyond = sealed_at(&nodes[1], later_by(declared, millis));
+        assert!(matches!(verdict(&nodes[0], &beyond), Admission::Held(_, HoldReason::ClockAhead { .. })), "{millis}");
     }
 }

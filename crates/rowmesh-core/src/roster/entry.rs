@@ -71,9 +71,11 @@ pub enum Action {
         node: NodeId,
         /// Its changesets that the signer holds.
         held: VersionVector,
+        /// The highest timestamp of those that belong to closed incarnations.
+        lamport: Lamport,
     },
-    /// Closes an incarnation of the signer's: what it sealed under it up to `last` is taken in whatever its time, what comes later never is. It
-    /// goes on under another one.
+    /// Closes an incarnation of the signer's: what it sealed under it up to `last` is taken in although its time lies ahead, up to `lamport`; what
+    /// comes later never is. It goes on under another one.
     Close {
         /// Which.
         origin: Origin,
@@ -371,9 +373,14 @@ impl Action {
             }
             Action::Address { addresses } => fields.texts(1, addresses),
             Action::Rename { name } => fields.text(1, name),
-            Action::Revoke { node, cut: vector } | Action::Witness { node, held: vector } => {
+            Action::Revoke { node, cut: vector } | Action::Witness { node, held: vector, .. } => {
                 fields.put(1, |out| out.raw(&node.0));
                 fields.put(2, |out| encode_vector(out, vector));
+                if let Action::Witness { lamport, .. } = self
+                    && *lamport > Lamport(0)
+                {
+                    fields.put(3, |out| out.number(lamport.0));
+                }
             }
             Action::Close { origin, last, lamport } => {
                 fields.put(1, |out| out.origin(origin));
@@ -416,13 +423,12 @@ impl Action {
             10 => Action::Close {
                 origin: fields.need(1, "closed incarnation", |input| input.origin("closed incarnation"))?,
                 last: fields.need(2, "last changeset", |input| input.seq("last changeset"))?,
-                lamport: fields
-                    .need(3, "highest timestamp", |input| input.bounded("highest timestamp", limits::NUMBER_MAX))
-                    .map(Lamport)?,
+                lamport: fields.need(3, "highest timestamp", highest_timestamp)?,
             },
             _ => {
                 let (node, held) = node_and_vector(&fields)?;
-                Action::Witness { node, held }
+                let lamport = fields.find(3, "highest timestamp", highest_timestamp)?.unwrap_or_default();
+                Action::Witness { node, held, lamport }
             }
         })
     }
@@ -608,6 +614,10 @@ fn decode_parents(input: &mut Reader<'_>) -> Result<Vec<Digest>, Malformed> {
         parents.push(parent);
     }
     Ok(parents)
+}
+
+fn highest_timestamp(input: &mut Reader<'_>) -> Result<Lamport, Malformed> {
+    input.bounded("highest timestamp", limits::NUMBER_MAX).map(Lamport)
 }
 
 fn node_and_vector(fields: &FieldReader<'_>) -> Result<(NodeId, VersionVector), Malformed> {

@@ -153,13 +153,14 @@ impl State {
                     member.name.clone_from(name);
                 }
             }
-            Action::Witness { node, held } => {
+            Action::Witness { node, held, lamport } => {
                 if let Some(revocation) = self.revoked.get_mut(node) {
                     revocation.cut.join(held);
                 }
                 for dot in held.dots().filter(|dot| dot.origin.node == *node) {
                     if let Some(last) = self.closed.get_mut(&dot.origin) {
                         *last = dot.seq.max(*last);
+                        self.closed_lamport = self.closed_lamport.max(*lamport);
                     }
                 }
             }

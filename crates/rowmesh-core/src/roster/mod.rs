@@ -460,7 +460,8 @@ impl Roster {
     }
 
     /// Raises the cut of a revoked node, or of closed incarnations of a node, to what this node had taken in before it learned of that: without
-    /// it, changesets that refer to those would be held everywhere else for ever. `None` if the cut is high enough already.
+    /// it, changesets that refer to those would be held everywhere else for ever. `lamport` is the highest timestamp of what it holds of closed
+    /// incarnations: what lies above those is nobody's future any more either. `None` if the cut is high enough already.
     ///
     /// # Errors
     /// If the signer may not, or nothing of the node was ever cut.
@@ -470,6 +471,7 @@ impl Roster {
         now: WallTime,
         node: NodeId,
         known: &VersionVector,
+        lamport: Lamport,
     ) -> Result<Option<Entry>, RosterError> {
         let held = match self.revocation(&node) {
             Some(_) => part_of(known, &node),
@@ -482,7 +484,7 @@ impl Roster {
         if self.cut_too_low(&held).is_none() {
             return Ok(None);
         }
-        self.sign(signer, now, Action::Witness { node, held }).map(Some)
+        self.sign(signer, now, Action::Witness { node, held, lamport }).map(Some)
     }
 
     /// Sets one table's policies.

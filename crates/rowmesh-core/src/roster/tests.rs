@@ -181,8 +181,8 @@ fn g7_cuts_of_several_revocations_and_witnesses_are_joined() {
     let b = with(roster.clone(), roster.revoke(&key(2), NOW, id(3), &up_to(3, 4)).unwrap());
     let both = merged(&a, &b);
     assert_eq!(both.revocation(&id(3)).unwrap().cut, up_to(3, 4));
-    assert_eq!(both.witness(&key(1), NOW, id(3), &up_to(3, 3)), Ok(None));
-    let witness = both.witness(&key(1), NOW, id(3), &up_to(3, 9)).unwrap().unwrap();
+    assert_eq!(both.witness(&key(1), NOW, id(3), &up_to(3, 3), Lamport(0)), Ok(None));
+    let witness = both.witness(&key(1), NOW, id(3), &up_to(3, 9), Lamport(0)).unwrap().unwrap();
     assert_eq!(with(both, witness).revocation(&id(3)).unwrap().cut, up_to(3, 9));
 }
 
@@ -201,10 +201,13 @@ fn q23_only_the_origin_closes_an_incarnation_and_whoever_holds_more_of_it_says_s
     assert!(closed.is_too_far_ahead(Lamport::at(WallTime(lamport.wall().0 + limits::DRIFT_MS_MAX + 1)), NOW));
 
     assert_eq!(closed.cut_too_low(&up_to(3, 2)), None);
-    assert_eq!(closed.witness(&key(2), NOW, id(3), &up_to(3, 2)), Ok(None));
+    assert_eq!(closed.witness(&key(2), NOW, id(3), &up_to(3, 2), Lamport(0)), Ok(None));
     assert_eq!(closed.cut_too_low(&up_to(3, 5)), Some(id(3)));
-    let witness = closed.witness(&key(2), NOW, id(3), &up_to(3, 5)).unwrap().unwrap();
-    assert_eq!(with(closed.clone(), witness).closed(&closing), Some(Seq(5)));
+    let beyond = Lamport::at(WallTime(lamport.wall().0 + 3_600_000));
+    let witness = closed.witness(&key(2), NOW, id(3), &up_to(3, 5), beyond).unwrap().unwrap();
+    let witnessed = with(closed.clone(), witness);
+    assert_eq!(witnessed.closed(&closing), Some(Seq(5)));
+    assert!(!witnessed.is_too_far_ahead(beyond.next(), NOW), "what everybody takes in may be edited");
     // A lie about the future does not use up the numbers.
     let liar = with(roster.clone(), roster.close(&key(3), NOW, closing, Seq(2), Lamport(limits::NUMBER_MAX)).unwrap());
     assert!(liar.is_too_far_ahead(Lamport::at(WallTime(NOW.0 + 2 * limits::CLOSED_AHEAD_MS_MAX)), NOW));
@@ -389,7 +392,7 @@ fn action_of(action: u8, subject: u8) -> Action {
         0 | 1 => Action::Add(member(subject, Role::Peer)),
         2 => Action::Add(member(subject, Role::Admin)),
         3 => Action::Revoke { node: id(subject), cut: up_to(subject, u64::from(action)) },
-        4 => Action::Witness { node: id(subject), held: up_to(subject, 9) },
+        4 => Action::Witness { node: id(subject), held: up_to(subject, 9), lamport: Lamport(u64::from(subject)) },
         5 => Action::Rename { name: format!("renamed {subject}") },
         6 => Action::Policy(TablePolicy { table: format!("t{}", subject % 2), ..TablePolicy::default() }),
         7 => Action::Scope(Scope { exclude: vec![format!("t{subject}")], ..Scope::default() }),

@@ -5,8 +5,9 @@
 use std::time::Instant;
 
 use rowmesh_core::clock::VersionVector;
-use rowmesh_core::ident::Seq;
+use rowmesh_core::ident::{Dot, NodeId, Seq};
 use rowmesh_core::limits;
+use rowmesh_core::store::Store;
 use tracing::{info, warn};
 
 use super::{Daemon, Wake};
@@ -54,8 +55,7 @@ impl Daemon {
         if let Some(node) = roster.cut_too_low(&others) {
             let shared = self.shared.clone();
             self.tasks.spawn(async move {
-                let signed = shared.members.sign(|roster, signer, now| roster.witness(signer, now, node, &others));
-                if let Err(failure) = signed.await {
+                if let Err(failure) = vouch(&shared, node, &others).await {
                     warn!(%failure, "what was taken in of a node that was cut off could not be vouched for");
                 }
             });
@@ -88,18 +88,32 @@ impl Daemon {
     }
 }
 
+/// Says to all what is held here of a node that was cut off, and how far ahead it lies.
+async fn vouch(shared: &Shared, node: NodeId, held: &VersionVector) -> Result<(), Failure> {
+    let roster = shared.members.roster();
+    let is_closed = |dot: &Dot| dot.origin.node == node && roster.closed(&dot.origin).is_some();
+    let closed: Vec<Dot> = held.dots().filter(is_closed).collect();
+    let highest = move |store: &mut dyn Store| {
+        let each = closed.iter().map(|dot| store.lamport_of(&dot.origin, Seq(0), dot.seq));
+        each.collect::<Result<Vec<_>, _>>()
+    };
+    let lamport = shared.store.read(highest).await?.into_iter().flatten().max().unwrap_or_default();
+    shared.members.sign(|roster, signer, now| roster.witness(signer, now, node, held, lamport)).await?;
+    Ok(())
+}
+
 /// Closes the present incarnation if the changeset after `lacked` lies too far ahead. Says whether it has.
 async fn close_if_ahead(shared: &Shared, lacked: Seq) -> Result<bool, Failure> {
     let position = shared.store.exposed().position.clone();
     let origin = position.origin;
-    let next = shared.store.read(move |store| store.own_lamport(lacked, lacked.next())).await?;
-    let roster = shared.members.roster();
-    let is_ahead = next.is_some_and(|lamport| roster.is_too_far_ahead(lamport, shared.clock.now()));
+    let next = shared.store.read(move |store| store.lamport_of(&origin, lacked, lacked.next())).await?;
+    let (roster, now) = (shared.members.roster(), shared.clock.now());
+    let is_ahead = next.is_some_and(|lamport| roster.is_too_far_ahead(lamport, now));
     if !is_ahead || roster.closed(&origin).is_some() {
         return Ok(false);
     }
     let last = taken_by_anybody(shared, &position.floor);
-    let lamport = shared.store.read(move |store| store.own_lamport(Seq(0), last)).await?.unwrap_or_default();
+    let lamport = shared.store.read(move |store| store.lamport_of(&origin, Seq(0), last)).await?.unwrap_or_default();
     shared.members.sign(|roster, signer, now| roster.close(signer, now, origin, last, lamport).map(Some)).await?;
     Ok(true)
 }

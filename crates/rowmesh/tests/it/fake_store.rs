@@ -239,11 +239,10 @@ impl Store for FakeStore {
         Ok(batch)
     }
 
-    fn own_lamport(&mut self, after: Seq, until: Seq) -> StoreResult<Option<Lamport>> {
+    fn lamport_of(&mut self, origin: &Origin, after: Seq, until: Seq) -> StoreResult<Option<Lamport>> {
         let tables = self.database.lock();
-        let own = tables.origin;
         let headers = tables.log.iter().map(|bytes| header_of(bytes).expect("own log"));
-        let asked = headers.filter(|header| Some(header.dot.origin) == own);
+        let asked = headers.filter(|header| header.dot.origin == *origin);
         let asked = asked.filter(|header| header.dot.seq > after && header.dot.seq <= until);
         Ok(asked.map(|header| header.lamport_max).max())
     }

@@ -357,6 +357,12 @@ pub trait Store: Send {
     /// If the database cannot be read, or the incarnation is unknown.
     fn lamport_of(&mut self, origin: &Origin, after: Seq, until: Seq) -> StoreResult<Option<Lamport>>;
 
+    /// What this machine's clock read when it sealed a changeset of the present incarnation; `None` if the log has not got it.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    fn own_sealed_at(&mut self, seq: Seq) -> StoreResult<Option<WallTime>>;
+
     /// Gives this incarnation's changesets after `last` new names and times and goes on under a new incarnation: the clock was ahead when
     /// they were sealed, and nobody may take them in under their old names (the roster has closed the incarnation). All or nothing.
     /// Returns how many there were.

@@ -657,6 +657,11 @@ impl Store for SqliteStore {
         Ok(sealed.max(adopted))
     }
 
+    fn own_sealed_at(&mut self, seq: Seq) -> StoreResult<Option<WallTime>> {
+        let changeset = log::changeset(&self.connection, &self.origins, &Dot { origin: self.own, seq })?;
+        Ok(changeset.map(|changeset| changeset.header().sealed_at))
+    }
+
     fn restamp(&mut self, last: Seq, incarnation: Incarnation, now: WallTime) -> StoreResult<u64> {
         self.standing()?;
         let next = Origin { incarnation, ..self.own };

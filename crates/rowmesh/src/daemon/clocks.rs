@@ -112,6 +112,13 @@ async fn close_if_ahead(shared: &Shared, lacked: Seq) -> Result<bool, Failure> {
     if !is_ahead || roster.closed(&origin).is_some() {
         return Ok(false);
     }
+    // Where neither this clock nor what others took in of this life was ahead, another node's times are: new names would lie as far ahead.
+    let sealed_at = shared.store.read(move |store| store.own_sealed_at(lacked.next())).await?;
+    let before = shared.store.read(move |store| store.lamport_of(&origin, Seq(0), lacked)).await?;
+    let was_wrong = sealed_at.is_some_and(|at| at.0 > now.0.saturating_add(limits::DRIFT_MS_MAX));
+    if !was_wrong && !before.is_some_and(|lamport| roster.is_too_far_ahead(lamport, now)) {
+        return Ok(false);
+    }
     let last = taken_by_anybody(shared, &position.floor);
     let lamport = shared.store.read(move |store| store.lamport_of(&origin, Seq(0), last)).await?.unwrap_or_default();
     shared.members.sign(|roster, signer, now| roster.close(signer, now, origin, last, lamport).map(Some)).await?;

@@ -239,6 +239,14 @@ impl Store for FakeStore {
         Ok(batch)
     }
 
+    fn own_sealed_at(&mut self, seq: Seq) -> StoreResult<Option<WallTime>> {
+        let tables = self.database.lock();
+        let own = tables.origin;
+        let mut headers = tables.log.iter().map(|bytes| header_of(bytes).expect("own log"));
+        let asked = headers.find(|header| Some(header.dot.origin) == own && header.dot.seq == seq);
+        Ok(asked.map(|header| header.sealed_at))
+    }
+
     fn lamport_of(&mut self, origin: &Origin, after: Seq, until: Seq) -> StoreResult<Option<Lamport>> {
         let tables = self.database.lock();
         let headers = tables.log.iter().map(|bytes| header_of(bytes).expect("own log"));

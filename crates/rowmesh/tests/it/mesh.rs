@@ -309,6 +309,37 @@ async fn c4_q23_what_was_sealed_while_the_clock_was_ahead_is_sealed_anew_when_it
     eventually("nobody holds anything", || till.database.vector() == office.database.vector()).await;
 }
 
+/// What lies ahead because another node's clock was ahead is not mended by new names, and the roster does not grow with trying.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c4_q23_a_node_that_edited_what_came_from_the_future_does_not_close_one_life_after_another() {
+    const YEAR_MS: i64 = 365 * 86_400_000;
+    let short = |options: &mut rowmesh::NodeOptions| options.interval = Duration::from_millis(500);
+    let till = TestNode::with("till", short).founds().await;
+    let mut office = TestNode::with("office", short).joins(&till).await;
+    let depot = TestNode::with("depot", short).joins(&till).await;
+    till.sees(2).await;
+    [&office, &depot].iter().for_each(|node| node.clock_ahead.store(YEAR_MS, Ordering::Relaxed));
+    office.database.write("shared", "from the future");
+    eventually("the depot has it", || depot.database.read("shared").is_some()).await;
+    office.stop().await;
+    depot.clock_ahead.store(0, Ordering::Relaxed);
+    depot.database.write("shared", "edited at the right time");
+    let told =
+        |status: &rowmesh::control::api::Status| status.attention.iter().any(|hint| hint.text.contains("RM4301"));
+    status_shows(&till, "the till holds it", told).await;
+    let life = depot.database.origin();
+    let begun = std::time::Instant::now();
+    eventually("several intervals pass", || begun.elapsed() > Duration::from_secs(4)).await;
+    assert_eq!(depot.database.origin(), life, "a new life would not help");
+
+    office.clock_ahead.store(0, Ordering::Relaxed);
+    office.start().await;
+    eventually("everybody has everything", || {
+        [&till, &office].iter().all(|node| node.database.read("shared").as_deref() == Some("edited at the right time"))
+    })
+    .await;
+}
+
 /// Held for as long as it takes, told by name, kept where it was made, and no hindrance to anything else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c4_a_clock_that_is_years_off_wins_nothing_and_holds_up_nobody() {

@@ -963,7 +963,9 @@ fn q23_k2_a_life_that_is_closed_in_advance_is_still_bound_to_the_clock() {
     let origin = nodes[1].origin();
     let declared = Lamport::at(WallTime(NOW.0 + 3_600_000));
     let close = nodes[1].roster.close(&key(2), NOW, origin, Seq(1_000_000), declared).unwrap();
-    nodes.iter_mut().for_each(|node| drop(node.roster.insert(close.bytes()).unwrap()));
+    for node in &mut nodes {
+        node.roster.insert(close.bytes()).unwrap();
+    }
     let later_by = |lamport: Lamport, millis: u64| Lamport::at(WallTime(lamport.wall().0 + millis));
     let sealed_at = |node: &Node, lamport_max: Lamport| node.make(Header { lamport_max, ..node.header() });
     assert!(matches!(verdict(&nodes[0], &sealed_at(&nodes[1], declared)), Admission::Take(_)));

@@ -365,7 +365,8 @@ pub trait Store: Send {
 
     /// Gives this incarnation's changesets after `last` new names and times and goes on under a new incarnation: the clock was ahead when
     /// they were sealed, and nobody may take them in under their old names (the roster has closed the incarnation). All or nothing.
-    /// Returns how many there were.
+    /// Those that others' changesets here refer to keep their names all the same: somebody has them, and vouches for them. Returns how many
+    /// were named anew.
     ///
     /// # Errors
     /// If the database cannot be written, or its log lacks one of them.

@@ -147,6 +147,20 @@ pub fn own_after(connection: &Connection, origins: &Origins, origin: &Origin, la
     Ok(numbers.collect::<rusqlite::Result<_>>()?)
 }
 
+/// The last changeset of an origin that the contexts of others' changesets in the log name.
+pub fn named_by_others(connection: &Connection, origins: &Origins, origin: &Origin) -> Result<Seq> {
+    let number = number_of(origins, origin)?;
+    let mut statement = connection.prepare_cached("SELECT body FROM rowmesh_changesets WHERE o <> ?1")?;
+    let mut rows = statement.query([number])?;
+    let mut last = Seq(0);
+    while let Some(row) = rows.next()? {
+        let header = header_of(row.get_ref(0)?.as_blob()?);
+        let header = header.map_err(|source| Error::damaged("a changeset in rowmesh_changesets", source))?;
+        last = last.max(header.context.vector.get(origin));
+    }
+    Ok(last)
+}
+
 /// The rows of an origin's changesets after `last`, some of them several times.
 pub fn own_rows(
     connection: &Connection,

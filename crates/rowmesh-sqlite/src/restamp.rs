@@ -24,6 +24,8 @@ use crate::{apply, log, row_states};
 pub fn restamp(work: &mut Work<'_>, last: Seq, next: Origin) -> Result<u64> {
     let old = work.own;
     let known = work.origins.get(&old).map_or(Seq(0), |known| known.seq);
+    // Whoever sealed what refers to later ones has them, and will vouch for them: under other names they would be other writes there.
+    let last = last.max(log::named_by_others(work.connection, work.origins, &old)?);
     if known <= last {
         // All of it is in somebody's hands, or so they say: what there is keeps its names, and what comes gets new ones.
         return Ok(0);

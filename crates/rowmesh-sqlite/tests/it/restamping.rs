@@ -133,3 +133,23 @@ fn q23_where_everything_was_taken_in_by_somebody_nothing_is_named_anew_and_the_o
     converge(&mut nodes);
     check_equal(&mut nodes);
 }
+
+/// The roster may close a life below what is known here to have been taken in: whoever has it will vouch for it.
+#[test]
+fn q23_what_somebody_has_gone_on_from_keeps_its_name() {
+    let mut nodes = pair_with_rows();
+    let position = nodes[0].store.position();
+    let last = position.vector.get(&position.origin);
+    run_ahead(&mut nodes[0], "UPDATE items SET name = 'apricot' WHERE id = 'a'");
+    let (first, second) = nodes.split_at_mut(1);
+    second[0].pull(&mut first[0]);
+    run_ahead(&mut second[0], "UPDATE items SET name = 'avocado' WHERE id = 'a'");
+    first[0].pull(&mut second[0]);
+    run_ahead(&mut nodes[0], "UPDATE items SET name = 'corncob' WHERE id = 'c'");
+
+    assert_eq!(nodes[0].store.restamp(last, NEXT, now()).unwrap(), 1, "the one that nobody has");
+    assert_eq!(nodes[0].store.position().vector.get(&position.origin), last.next());
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[0].ledger(), Vec::<String>::new());
+}

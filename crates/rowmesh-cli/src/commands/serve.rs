@@ -72,11 +72,26 @@ fn refuse_another_database(job: &Job) -> Outcome<()> {
 /// If the node cannot start.
 pub fn in_foreground(talk: Talk, job: &Job, node: Node, greeting: Greeting) -> Outcome<Exit> {
     runtime()?.block_on(async {
-        // From here on: a signal that comes while the node starts or greets must not be lost.
+        // From here on: a signal that comes while the node starts or greets must not be lost. It lets that end; a second one does not.
         let mut interrupts = Interrupts::watch();
-        let mut running = node.start().await?;
-        greet(talk, job, &running, greeting).await?;
+        let mut stopping = false;
+        let starting = async {
+            let running = node.start().await?;
+            greet(talk, job, &running, greeting).await?;
+            Outcome::Ok(running)
+        };
+        tokio::pin!(starting);
+        let mut running = loop {
+            tokio::select! {
+                started = &mut starting => break started?,
+                () = interrupts.next() => match stopping {
+                    true => return Ok(Exit::Interrupted),
+                    false => stopping = true,
+                },
+            }
+        };
         tokio::select! {
+            () = std::future::ready(()), if stopping => talk.say("stopping"),
             () = running.ended() => talk.say("asked to stop"),
             () = interrupts.next() => talk.say("stopping"),
         }

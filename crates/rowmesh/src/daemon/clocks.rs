@@ -7,6 +7,7 @@ use std::time::Instant;
 use rowmesh_core::clock::VersionVector;
 use rowmesh_core::ident::{Dot, NodeId, Seq};
 use rowmesh_core::limits;
+use rowmesh_core::roster::Role;
 use rowmesh_core::store::Store;
 use tracing::{info, warn};
 
@@ -52,7 +53,8 @@ impl Daemon {
         }
         let me = self.shared.me();
         let others: VersionVector = position.vector.dots().filter(|dot| dot.origin.node != me).collect();
-        if let Some(node) = roster.cut_too_low(&others) {
+        let may_vouch = roster.member(&me).is_some_and(|member| matches!(member.role, Role::Admin | Role::Peer));
+        if let Some(node) = roster.cut_too_low(&others).filter(|_| may_vouch) {
             let shared = self.shared.clone();
             self.tasks.spawn(async move {
                 if let Err(failure) = vouch(&shared, node, &others).await {

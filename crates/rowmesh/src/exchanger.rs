@@ -7,7 +7,7 @@ use rowmesh_core::ack::SignedAck;
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::exchange::dialer::Failure as Broken;
 use rowmesh_core::exchange::{Dialer, Options, Step, Summary};
-use rowmesh_core::ident::NodeId;
+use rowmesh_core::ident::{NodeId, Origin};
 use rowmesh_core::limits;
 use rowmesh_core::wire::message::code as wire_code;
 use rowmesh_core::wire::{Refusal, Request, Response, Wait, WakeReason};
@@ -53,10 +53,15 @@ pub(crate) async fn exchange(
     Outcome { connection, summary, exchanged, may_retry }
 }
 
-/// Waits at a peer until it has news for us, over a connection that exists.
-pub(crate) async fn wait_for_news(shared: &Shared, connection: &Connection) -> Result<WakeReason, RequestError> {
-    let request = shared
-        .view(|view| Request::Wait(Wait { vector: view.vector.clone(), roster: view.roster.hash(), max_ms: WAIT_MS }));
+/// Waits at a peer until it has news for us, over a connection that exists. What we hold back is none.
+pub(crate) async fn wait_for_news(
+    shared: &Shared,
+    connection: &Connection,
+    except: Vec<Origin>,
+) -> Result<WakeReason, RequestError> {
+    let request = shared.view(|view| {
+        Request::Wait(Wait { vector: view.vector.clone(), roster: view.roster.hash(), max_ms: WAIT_MS, except })
+    });
     let path = request.path();
     let patience = Duration::from_millis(WAIT_MS) + shared.options.client_limits.answer;
     let response = connection.request_within(path.as_str(), request.encode(), patience).await?;

@@ -1,13 +1,13 @@
 //! What this node knows of its peers at this moment: who can be reached, who lacks what, what went wrong last. Gone with the process,
 //! but for pauses, which a person has asked for and which therefore outlive it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use rowmesh_core::clock::{VersionVector, WallTime};
-use rowmesh_core::ident::{Digest, Incarnation, NodeId};
+use rowmesh_core::ident::{Digest, Incarnation, NodeId, Origin};
 use rowmesh_core::wire::Hello;
 
 use crate::failure::Failure;
@@ -46,6 +46,10 @@ pub(crate) struct PeerState {
     pub(crate) dialled: bool,
     /// When it was last in touch, whoever called.
     pub(crate) last_seen: Option<WallTime>,
+    /// Origins of which it has changes that could not be taken in here when it was last asked: they are no news.
+    pub(crate) left_out: BTreeSet<Origin>,
+    /// What this node had when it last began to wait there.
+    pub(crate) waited_with: VersionVector,
     /// How many of its requests wait here for news.
     pub(crate) waiting: usize,
     /// What it has been given to the end of the log, and has not said yet that it took in.

@@ -85,6 +85,8 @@ pub struct Summary {
     pub held: Vec<Report>,
     /// What was refused here.
     pub refused: Vec<Report>,
+    /// Origins of which the other side may have more that cannot be had now: what came was held back or refused, or is pruned there.
+    pub left_out: BTreeSet<Origin>,
     /// What had to wait there.
     pub held_by_peer: Vec<Report>,
     /// What was refused there.
@@ -301,7 +303,12 @@ impl Dialer {
 
     /// What came of it so far.
     pub fn summary(&self) -> Summary {
-        Summary { requests: self.requests, peer_vector: self.peer_vector.clone(), ..self.summary.clone() }
+        Summary {
+            requests: self.requests,
+            peer_vector: self.peer_vector.clone(),
+            left_out: self.except_pull.clone(),
+            ..self.summary.clone()
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::ident::{Digest, NodeId};
+use crate::ident::{Digest, Dot, NodeId};
 use crate::invite::Redeemed;
 use crate::limits;
 use crate::roster::{Adopted, Entry, Role, Roster, is_address, is_person_name};
@@ -196,7 +196,8 @@ pub fn wake_reason(view: &View<'_>, wait: &Wait) -> Option<WakeReason> {
     if view.roster.hash() != wait.roster {
         return Some(WakeReason::Roster);
     }
-    (!wait.vector.includes(view.vector)).then_some(WakeReason::Changes)
+    let is_news = |dot: Dot| !wait.vector.covers(&dot) && !wait.except.contains(&dot.origin);
+    view.vector.dots().any(is_news).then_some(WakeReason::Changes)
 }
 
 /// The entries among `wanted` that are here and fit into one message, parents first, and their hashes.

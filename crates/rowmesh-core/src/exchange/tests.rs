@@ -789,13 +789,25 @@ fn k17_an_exchange_is_bounded_in_requests() {
 #[test]
 fn a_waiting_node_is_woken_by_changes_and_by_the_roster_only() {
     let mut nodes = mesh(2);
-    let wait = |node: &Node| Wait { vector: node.vector.clone(), roster: node.roster.hash(), max_ms: u64::MAX >> 2 };
+    let wait = |node: &Node| Wait {
+        vector: node.vector.clone(),
+        roster: node.roster.hash(),
+        max_ms: u64::MAX >> 2,
+        except: Vec::new(),
+    };
     let before = wait(&nodes[0]);
     let answer = Responder::new(nodes[1].id()).handle_request(&nodes[0].view(), Request::Wait(before.clone()));
     assert!(matches!(answer, Answer::Wait(Wait { max_ms: limits::WAIT_MS_MAX, .. })));
     assert_eq!(responder::wake_reason(&nodes[0].view(), &before), None);
     nodes[0].seal();
     assert_eq!(responder::wake_reason(&nodes[0].view(), &before), Some(WakeReason::Changes));
+    // Nor by what it holds back, while what others have made wakes it.
+    let own = nodes[0].vector.dots().map(|dot| dot.origin).collect();
+    let holding = Wait { except: own, ..before.clone() };
+    assert_eq!(responder::wake_reason(&nodes[0].view(), &holding), None);
+    let strangers = nodes[1].vector.dots().map(|dot| dot.origin).collect();
+    let holding = Wait { except: strangers, ..before.clone() };
+    assert_eq!(responder::wake_reason(&nodes[0].view(), &holding), Some(WakeReason::Changes));
     let entry = nodes[0].roster.rename(&key(1), NOW, "new".into()).unwrap();
     insert(&mut nodes[0].roster, entry.bytes());
     assert_eq!(responder::wake_reason(&nodes[0].view(), &before), Some(WakeReason::Roster));

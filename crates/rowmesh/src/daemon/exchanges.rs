@@ -23,7 +23,7 @@ impl Daemon {
         let now = exchanged.ended_at;
         let tick = self.tick();
         let exposed = self.shared.store.exposed();
-        self.note(peer, connection, &summary, &exchanged);
+        let learned = self.note(peer, connection, &summary, &exchanged);
         match &exchanged.failure {
             None => {
                 let moved = exchanged.sent.changesets + exchanged.received.changesets > 0;
@@ -38,9 +38,11 @@ impl Daemon {
         let succeeded = exchanged.failure.is_none();
         let records = self.recorder.exchanged(&exchanged);
         self.write(records);
-        // Who wakes us for what we cannot take in would wake us for ever: the next exchange is the one that is due.
+        // What is held back wakes us no more once the peer has been told of it, and what we have brought there ourselves wakes us once. Who
+        // wakes us for nothing all the same would do so for ever: then the next exchange is the one that is due.
         let brought = summary.received.changesets > 0 || summary.roster_received > 0;
-        let is_fruitless = self.woken_by.remove(&peer) && !brought;
+        let stands = self.shared.book().peer(peer).waited_with == exposed.position.vector;
+        let is_fruitless = self.woken_by.remove(&peer) && !brought && !learned && stands;
         let moved = brought || summary.sent.changesets > 0;
         if succeeded {
             if !is_fruitless {
@@ -55,14 +57,14 @@ impl Daemon {
         self.judge_exchange(peer, running.started, summary.peer.is_some(), ended);
     }
 
-    /// Writes down what an exchange has shown of a peer.
+    /// Writes down what an exchange has shown of a peer. Returns whether more is held back of what it has than was known.
     fn note(
         &mut self,
         peer: NodeId,
         connection: Option<Arc<crate::transport::Connection>>,
         summary: &Summary,
         exchanged: &Exchanged,
-    ) {
+    ) -> bool {
         let name = self.shared.members.name_of(&peer);
         let mut book = self.shared.book();
         if let Some(hello) = &summary.peer {
@@ -78,6 +80,11 @@ impl Daemon {
         state.connection = connection;
         state.failure.clone_from(&exchanged.failure);
         state.dialled = exchanged.failure.is_none();
+        let mut learned = false;
+        if exchanged.failure.is_none() {
+            learned = !summary.left_out.is_subset(&state.left_out);
+            state.left_out.clone_from(&summary.left_out);
+        }
         if exchanged.failure.is_none() {
             let pruned = summary.we_need_older.then(|| {
                 Failure::new(code::LOG_PRUNED, format!("{name} no longer has changes that this node lacks")).hint(
@@ -94,6 +101,7 @@ impl Daemon {
             let there = summary.held_by_peer.iter().chain(&summary.refused_by_peer);
             set(&mut book.notices, format!("held by {peer}"), held_there(there, &name));
         }
+        learned
     }
 }
 

@@ -78,19 +78,21 @@ impl Daemon {
     /// A peer that has not called us of late may be unable to: then we wait at it, so that its news reaches us at once.
     pub(super) fn wait_at(&mut self, peer: NodeId, now: WallTime) {
         let patience = self.shared.options.interval * 5 / 2;
-        let (connection, calls) = {
+        let (connection, left_out, calls) = {
             let book = self.shared.book();
             let Some(state) = book.get(&peer) else { return };
             let calls = state.called.is_some_and(|called| called.elapsed() < patience);
-            (state.connection.clone(), calls || book.is_paused(Some(peer), now))
+            let left_out = state.left_out.iter().copied().collect();
+            (state.connection.clone(), left_out, calls || book.is_paused(Some(peer), now))
         };
         let Some(connection) = connection.filter(|_| !calls && self.shared.options.nudge) else { return };
         if self.waits.contains_key(&peer) {
             return;
         }
         let shared = self.shared.clone();
+        shared.book().peer(peer).waited_with = shared.store.exposed().position.vector.clone();
         let wait = self.tasks.spawn(async move {
-            let news = exchanger::wait_for_news(&shared, &connection).await;
+            let news = exchanger::wait_for_news(&shared, &connection, left_out).await;
             shared.wake(Wake::News(peer, news));
         });
         self.waits.insert(peer, wait);

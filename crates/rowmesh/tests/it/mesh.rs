@@ -344,11 +344,9 @@ async fn c4_q23_a_node_that_edited_what_came_from_the_future_does_not_close_one_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c4_a_clock_that_is_years_off_wins_nothing_and_holds_up_nobody() {
     const YEARS_MS: i64 = 30 * 365 * 86_400_000;
-    // While changes of one origin are held, exchange falls back to its interval.
-    let short = |options: &mut rowmesh::NodeOptions| options.interval = Duration::from_millis(500);
-    let till = TestNode::with("till", short).founds().await;
-    let office = TestNode::with("office", short).joins(&till).await;
-    let depot = TestNode::with("depot", short).joins(&till).await;
+    let till = TestNode::founder("till").await;
+    let office = TestNode::joiner("office", &till).await;
+    let depot = TestNode::joiner("depot", &till).await;
     till.sees(2).await;
     office.clock_ahead.store(YEARS_MS, Ordering::Relaxed);
     office.database.write("hot", "from the future");
@@ -365,6 +363,41 @@ async fn c4_a_clock_that_is_years_off_wins_nothing_and_holds_up_nobody() {
     .await;
     assert_eq!(till.database.read("hot").as_deref(), Some("of today"), "the future wins nothing");
     assert_eq!(office.database.read("hot").as_deref(), Some("from the future"), "and is not lost where it was written");
+}
+
+/// What is held of one origin wakes nobody again, what the others make wakes them as ever. The interval is longer than the test.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c4_while_one_origin_is_held_the_changes_of_others_come_at_once() {
+    let hour = |options: &mut rowmesh::NodeOptions| options.interval = Duration::from_secs(3_600);
+    let deaf = |options: &mut rowmesh::NodeOptions| {
+        hour(options);
+        options.listen = None;
+    };
+    let till = TestNode::with("till", hour).founds().await;
+    // Both can only call the till: what one makes reaches the other through it, and only because the other waits there.
+    let [office, kiosk] = [TestNode::with("office", deaf), TestNode::with("kiosk", deaf)];
+    let (office, kiosk) = (office.joins(&till).await, kiosk.joins(&till).await);
+    till.sees(2).await;
+    till.clock_ahead.store(7 * 60 * 1_000, Ordering::Relaxed);
+    let names_clock =
+        |status: &rowmesh::control::api::Status| status.attention.iter().any(|hint| hint.text.contains("RM4301"));
+    for round in 0..3 {
+        till.database.write(&format!("held {round}"), "from the future");
+        for node in [&office, &kiosk] {
+            status_shows(node, "it holds the till's changes", names_clock).await;
+        }
+        office.database.write(&format!("office {round}"), "of today");
+        eventually("the office's change comes to the kiosk", || {
+            kiosk.database.read(&format!("office {round}")).is_some()
+        })
+        .await;
+        kiosk.database.write(&format!("kiosk {round}"), "of today");
+        eventually("the kiosk's change comes to the office", || {
+            office.database.read(&format!("kiosk {round}")).is_some()
+        })
+        .await;
+    }
+    assert_eq!((office.database.read("held 0"), kiosk.database.read("held 2")), (None, None));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,12 +1,12 @@
 //! Pull and push: what is asked for, and what became of what was given. The changesets themselves are a stream, `batch`.
 
 use super::Message;
-use super::parts::{clipped, incarnation_bytes, incarnation_of};
+use super::parts::{clipped, read_origins, write_origins};
 use crate::clock::VersionVector;
 use crate::encode::{Malformed, Reader, Writer};
-use crate::ident::{Dot, NodeId, Origin, Seq};
+use crate::ident::{Dot, Origin, Seq};
 use crate::limits;
-use crate::wire::fields::{FieldReader, FieldWriter, item_array, item_bytes, item_text, item_tuple};
+use crate::wire::fields::{FieldReader, FieldWriter, item_bytes, item_text, item_tuple};
 
 /// "My version vector is V; send what I lack, at most B bytes." The vector is the acknowledgement of what came before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,20 +79,14 @@ impl Message for Pull {
     fn write(&self, out: &mut FieldWriter) {
         out.vector(1, &self.vector);
         out.number(2, self.max_bytes);
-        out.list(3, self.except.iter(), |out, origin| {
-            out.array(2)?.bytes(&origin.node.0)?.bytes(&incarnation_bytes(&origin.incarnation)).map(drop)
-        });
+        write_origins(out, 3, &self.except);
     }
 
     fn read(input: &mut FieldReader<'_>) -> Result<Pull, Malformed> {
         Ok(Pull {
             vector: input.vector(1)?,
             max_bytes: input.number(2, limits::NUMBER_MAX)?,
-            except: input.list(3, limits::ORIGINS_MAX, |input| {
-                item_tuple(input, "origin", 2)?;
-                let node = NodeId(item_array(input, "origin")?);
-                Ok(Origin { node, incarnation: incarnation_of(item_array(input, "origin")?) })
-            })?,
+            except: read_origins(input, 3)?,
         })
     }
 }

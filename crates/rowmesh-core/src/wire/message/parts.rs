@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::ack::AckMark;
 use crate::encode::Malformed;
-use crate::ident::{Digest, Incarnation, NodeId};
+use crate::ident::{Digest, Incarnation, NodeId, Origin};
 use crate::limits;
 use crate::wire::fields::{FieldReader, FieldWriter, item_array, item_bytes, item_number, item_tuple};
 
@@ -43,6 +43,20 @@ pub(super) fn write_digests(out: &mut FieldWriter, number: u64, digests: &[Diges
 
 pub(super) fn read_digests(input: &mut FieldReader<'_>, number: u64) -> Result<Vec<Digest>, Malformed> {
     input.list(number, limits::ROSTER_ENTRIES_MAX, |input| item_array(input, "roster hash").map(Digest))
+}
+
+pub(super) fn write_origins(out: &mut FieldWriter, number: u64, origins: &[Origin]) {
+    out.list(number, origins.iter(), |out, origin| {
+        out.array(2)?.bytes(&origin.node.0)?.bytes(&incarnation_bytes(&origin.incarnation)).map(drop)
+    });
+}
+
+pub(super) fn read_origins(input: &mut FieldReader<'_>, number: u64) -> Result<Vec<Origin>, Malformed> {
+    input.list(number, limits::ORIGINS_MAX, |input| {
+        item_tuple(input, "origin", 2)?;
+        let node = NodeId(item_array(input, "origin")?);
+        Ok(Origin { node, incarnation: incarnation_of(item_array(input, "origin")?) })
+    })
 }
 
 pub(super) fn write_marks(out: &mut FieldWriter, number: u64, marks: &BTreeMap<NodeId, AckMark>) {

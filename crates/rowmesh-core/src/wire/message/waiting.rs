@@ -1,9 +1,10 @@
 //! "Answer when there is news."
 
 use super::Message;
+use super::parts::{read_origins, write_origins};
 use crate::clock::VersionVector;
 use crate::encode::Malformed;
-use crate::ident::Digest;
+use crate::ident::{Digest, Origin};
 use crate::limits;
 use crate::wire::fields::{FieldReader, FieldWriter};
 
@@ -16,6 +17,8 @@ pub struct Wait {
     pub roster: Digest,
     /// Milliseconds to wait at most.
     pub max_ms: u64,
+    /// Origins whose changes are no news: what came of them is held back there.
+    pub except: Vec<Origin>,
 }
 
 /// The answer to a waiting node.
@@ -48,6 +51,7 @@ impl Message for Wait {
         out.vector(1, &self.vector);
         out.bytes(2, &self.roster.0);
         out.number(3, self.max_ms);
+        write_origins(out, 4, &self.except);
     }
 
     fn read(input: &mut FieldReader<'_>) -> Result<Wait, Malformed> {
@@ -55,6 +59,7 @@ impl Message for Wait {
             vector: input.vector(1)?,
             roster: Digest(input.array(2)?),
             max_ms: input.number(3, limits::NUMBER_MAX)?,
+            except: read_origins(input, 4)?,
         })
     }
 }

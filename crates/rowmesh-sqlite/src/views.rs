@@ -73,19 +73,27 @@ pub fn content_digest(
     Ok(digests)
 }
 
-/// Columns that change with nearly every update, told by their names.
+/// Columns that the application sets to the present moment along with other changes, told by their names.
 pub fn touched_columns(registry: &Registry) -> Vec<(TableName, Vec<ColumnName>)> {
-    const TOUCHED: [&str; 7] =
-        ["updatedat", "updatedon", "modifiedat", "modifiedon", "lastmodified", "lastmodifiedat", "lockversion"];
-    let is_touched = |name: &&ColumnName| {
-        let plain: String = name.chars().filter(|c| *c != '_').collect();
-        TOUCHED.contains(&plain.to_ascii_lowercase().as_str())
-    };
     let of_table = |table: Arc<crate::registry::Table>| {
-        let columns: Vec<ColumnName> = table.shape.columns.iter().filter(is_touched).cloned().collect();
+        let touched = table.shape.columns.iter().filter(|name| is_touched(name));
+        let columns: Vec<ColumnName> = touched.cloned().collect();
         (!columns.is_empty()).then(|| (table.schema.name.clone(), columns))
     };
     registry.all().into_iter().filter_map(of_table).collect()
+}
+
+/// `updated_at` and its kin, `last_…_at`, and counters of optimistic locks; as mappers write them too: `updatedAt`, `lastLoginAt`.
+fn is_touched(name: &str) -> bool {
+    const TOUCHED: [&str; 7] =
+        ["updatedat", "updatedon", "modifiedat", "modifiedon", "lastmodified", "lastmodifiedat", "lockversion"];
+    let plain: String = name.chars().filter(|c| *c != '_').collect();
+    let small = name.to_ascii_lowercase();
+    let says_what = |rest: Option<&str>| rest.is_some_and(|rest| !rest.is_empty());
+    TOUCHED.contains(&plain.to_ascii_lowercase().as_str())
+        || says_what(small.strip_prefix("last_").and_then(|rest| rest.strip_suffix("_at")))
+        || says_what(name.strip_prefix("last").and_then(|rest| rest.strip_suffix("At")))
+            && name[4..].starts_with(|c: char| c.is_ascii_uppercase())
 }
 
 /// Every table and how it fares.
@@ -204,5 +212,39 @@ fn add(sum: &mut [u8; 32], other: &[u8; 32]) {
     for (sum, other) in sum.iter_mut().zip(other) {
         let total = u16::from(*sum) + u16::from(*other) + carry;
         (*sum, carry) = (total as u8, total >> 8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_touched;
+
+    #[test]
+    fn columns_that_say_when_something_was_last_done_are_known_by_their_names() {
+        for name in [
+            "updated_at",
+            "updatedAt",
+            "lock_version",
+            "last_message_at",
+            "last_login_at",
+            "LAST_SEEN_AT",
+            "lastLoginAt",
+            "last_password_change_at",
+        ] {
+            assert!(is_touched(name), "{name}");
+        }
+        for name in [
+            "last_name",
+            "last_at",
+            "lastAt",
+            "lasting_at",
+            "lastingAt",
+            "blast_seen_at",
+            "created_at",
+            "last_stat",
+            "due_at",
+        ] {
+            assert!(!is_touched(name), "{name}");
+        }
     }
 }

@@ -102,8 +102,8 @@ pub fn of_sqlite(source: rusqlite::Error) -> StoreError {
         ),
         Some(ErrorCode::SystemIoFailure) => StoreError::needs_person(
             "RM8103",
-            "the disk under the database fails",
-            "check the disk; rowmesh doctor and PRAGMA integrity_check tell whether the file is whole",
+            "the disk under the database fails, or may not be written any more",
+            "check the disk, and whether it is mounted read-only; rowmesh doctor and PRAGMA integrity_check tell whether the file is whole",
         ),
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => StoreError::needs_person(
             "RM1203",

@@ -205,9 +205,7 @@ fn attention(shared: &Shared, tables: &[TableStatus], peers: &[Peer], open: u64,
     }
     {
         let book = shared.book();
-        let receiving =
-            book.receiving.iter().filter(|failure| Some(&failure.code) != book.capture.as_ref().map(|it| &it.code));
-        all.extend(book.capture.iter().chain(receiving).chain(book.notices.values()).map(hint_of));
+        all.extend(book.troubles().into_iter().chain(book.notices.values()).map(hint_of));
     }
     if shared.two_lives.load(Ordering::Relaxed) && all.is_empty() {
         all.push(hint_of(&crate::shared::two_lives()));
@@ -408,7 +406,7 @@ async fn doctor(shared: &Shared, fix: bool) -> Result<Answer, Failure> {
     }
     {
         let book = shared.book();
-        for failure in book.capture.iter().chain(&book.receiving).chain(book.notices.values()) {
+        for failure in book.troubles().into_iter().chain(book.notices.values()) {
             check("error", failure.message.clone(), &failure.code, &hint_of(failure).command);
         }
     }

@@ -112,6 +112,8 @@ pub(crate) struct Daemon {
     /// Whether events may be parked that another attempt could show, and when the last one was made.
     parked: bool,
     unparked: Instant,
+    /// When a disk that refused a write was last asked again.
+    wrote: Instant,
     /// When it was last looked whether the clock had been ahead.
     clock_looked: Instant,
 }
@@ -134,7 +136,7 @@ pub(crate) struct Mouths {
     pub(crate) server: Option<Server>,
 }
 
-/// How often parked events are tried again.
+/// How often parked events are tried again, and a disk that refused a write.
 const UNPARK_INTERVAL: Duration = Duration::from_secs(5);
 /// For requests and exchanges in progress when the node stops.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -176,6 +178,7 @@ impl Daemon {
             renewing: false,
             parked: true,
             unparked: Instant::now(),
+            wrote: Instant::now(),
             clock_looked: Instant::now(),
             shared,
         }
@@ -283,6 +286,7 @@ impl Daemon {
         self.write(records);
         self.keep_schedule();
         self.retry_parked(now);
+        self.retry_writing();
         self.press_syncs();
         self.mend_clock();
     }
@@ -301,6 +305,21 @@ impl Daemon {
                     debug!(%failure, "parked events could not be tried again");
                     shared.wake(Wake::StillParked(1));
                 }
+            }
+        });
+    }
+
+    /// A disk that refused a write is asked again: nobody else may have anything to write for hours.
+    fn retry_writing(&mut self) {
+        if self.shared.book().writing.is_none() || self.wrote.elapsed() < UNPARK_INTERVAL {
+            return;
+        }
+        self.wrote = Instant::now();
+        let shared = self.shared.clone();
+        self.tasks.spawn(async move {
+            if shared.members.try_to_write(&shared.store.exposed()).await.is_ok() {
+                shared.book().writing = None;
+                shared.wake(Wake::Resumed);
             }
         });
     }
@@ -335,6 +354,7 @@ impl Daemon {
             }
             Noticed::CaptureFails(failure) => self.shared.book().capture = Some(failure),
             Noticed::CaptureWorks => self.shared.book().capture = None,
+            Noticed::WritingFails(failure) => self.shared.book().writing = Some(failure),
         }
     }
 

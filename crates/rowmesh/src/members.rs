@@ -166,6 +166,12 @@ impl Members {
         Ok(signed)
     }
 
+    /// Writes down once more what is written down already: whether the database takes a write.
+    pub(crate) async fn try_to_write(&self, exposed: &Exposed) -> Result<(), Failure> {
+        let ack = self.own_ack(exposed).await?;
+        self.store.write(move |store| store.keep_acknowledgement(&ack.node(), ack.bytes())).await
+    }
+
     /// Keeps acknowledgements that were checked against the roster, those that are newer than what is known. Returns how many.
     pub(crate) async fn keep_verified(&self, acks: Vec<SignedAck>) -> Result<usize, Failure> {
         let is_newer = |ack: &SignedAck| {

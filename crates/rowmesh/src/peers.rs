@@ -21,6 +21,8 @@ pub(crate) struct PeerBook {
     pauses: Pauses,
     /// Why sealing or looking at the database fails at present.
     pub(crate) capture: Option<Failure>,
+    /// Why the database refuses what this node has to write down, found by any write.
+    pub(crate) writing: Option<Failure>,
     /// Why nothing can be taken in from others at present.
     pub(crate) receiving: Option<Failure>,
     /// When something was last sealed or applied.
@@ -116,6 +118,17 @@ impl PeerBook {
             clock_offset_ms: offset(hello.now, now),
             cannot_be_dialled: hello.cannot_be_dialled,
         });
+    }
+
+    /// What is wrong with the database and needs a person, each code once.
+    pub(crate) fn troubles(&self) -> Vec<&Failure> {
+        let mut troubles: Vec<&Failure> = Vec::new();
+        for failure in self.capture.iter().chain(&self.receiving).chain(&self.writing) {
+            if troubles.iter().all(|known| known.code != failure.code) {
+                troubles.push(failure);
+            }
+        }
+        troubles
     }
 
     /// Stops exchange with one or all.

@@ -54,6 +54,8 @@ pub(crate) enum Noticed {
     CaptureFails(Failure),
     /// It works again.
     CaptureWorks,
+    /// The database refused a write that somebody asked for, and will until a person has done something about it.
+    WritingFails(Failure),
 }
 
 /// How fast things have to happen.
@@ -201,6 +203,7 @@ impl StoreHandle {
                     let done = work(&mut *keeper.store);
                     if urgency == Urgency::Now {
                         keeper.publish();
+                        keeper.tell_refusal(&done);
                     }
                     (done, work)
                 })
@@ -412,6 +415,16 @@ impl Keeper {
             warn!(%failure, "capture fails");
         }
         self.tell(Noticed::CaptureFails(failure.clone()));
+    }
+
+    /// What a disk refuses is told whoever asked: exchanges that break off for it say so to nobody here.
+    fn tell_refusal<T>(&self, done: &StoreResult<T>) {
+        let Err(error) = done else { return };
+        let is_the_disks = error.code == code::READ_ONLY || error.code.starts_with("RM81");
+        if error.kind == StoreErrorKind::NeedsPerson && is_the_disks {
+            let failure = Failure::new(error.code, error.message.clone()).because(error);
+            self.tell(Noticed::WritingFails(failure.hint(error.remedy.clone(), "")));
+        }
     }
 
     fn tell(&self, noticed: Noticed) {

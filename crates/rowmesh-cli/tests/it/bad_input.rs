@@ -55,6 +55,37 @@ fn a_database_on_a_read_only_disk_is_refused_by_every_command_with_one_code() {
     drop(a);
 }
 
+/// The files are open already: a kernel that makes a disk read-only under an open file refuses the next write, as it does here.
+#[test]
+fn a_database_that_becomes_read_only_while_the_daemon_runs_is_told_and_it_goes_on_when_it_is_writable_again() {
+    let machine = Machine::new();
+    let Some(_disk) = Disk::mount_image(&machine.path("disk"), &machine.path("image")) else { return };
+    let shop = machine.shop("disk/shop.db");
+    let a = machine.start(&["up", "disk/shop.db", "--name", "a", "--yes"]);
+    let b = machine.start(&["up", "b.db", "--name", "b", "--yes", "--join", &a.invite()]);
+    let there = machine.path("b.db");
+    sql(&shop, "INSERT INTO products VALUES ('g', 'Gum')");
+    eventually("all is well", || value(&there, "SELECT name FROM products WHERE id = 'g'").is_some());
+    let files = [shop.clone(), machine.path("disk/shop.db-wal")];
+    let freeze = |how: &str| {
+        let frozen = Command::new("chattr").arg(how).args(&files).status().expect("chattr is there");
+        assert!(frozen.success());
+    };
+    freeze("+i");
+    sql(&there, "INSERT INTO products VALUES ('t', 'Tea')");
+    eventually("the disk is told", || attention(&machine, "a").contains("RM8103"));
+    assert_eq!(machine.run(&["status", "--check", "--name", "a"]).code, 3);
+    assert!(findings(&machine, "a").contains(&"RM8103".to_owned()));
+    freeze("-i");
+    sql(&shop, "INSERT INTO products VALUES ('n', 'Nougat')");
+    eventually("capture goes on", || value(&there, "SELECT name FROM products WHERE id = 'n'").is_some());
+    eventually("so does receiving", || value(&shop, "SELECT name FROM products WHERE id = 't'").is_some());
+    eventually("nothing needs a person any more", || attention(&machine, "a") == "[]");
+    assert_eq!(machine.json(&["status", "--name", "a"])["capturing"], true);
+    assert_eq!(value(&shop, "PRAGMA integrity_check").as_deref(), Some("ok"));
+    drop((a, b));
+}
+
 #[test]
 fn a_database_that_is_gone_is_named_by_every_command_with_one_code() {
     let machine = Machine::new();

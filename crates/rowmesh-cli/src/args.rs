@@ -49,8 +49,8 @@ Start
 
 Look
   status                  is everything everywhere?
-  peers                   the other nodes: ls | show
-  tables                  what syncs and what does not: ls | show | plan
+  peers                   the other nodes: ls | show | ping | rename
+  tables                  what syncs and what does not: ls | show | add | rm | plan
   log                     changes in and out
   conflicts               writes that lost, and to what: ls | show ID
 
@@ -130,11 +130,13 @@ pub enum Command {
         before_help = "rowmesh status\nrowmesh status --check      for monitoring: exit code 3 if something needs attention"
     )]
     Status(StatusArgs),
-    /// The other nodes: ls | show | ping
-    #[command(before_help = "rowmesh peers\nrowmesh peers show office")]
+    /// The other nodes: ls | show | ping | rename
+    #[command(before_help = "rowmesh peers\nrowmesh peers show office\nrowmesh peers rename till-2")]
     Peers(Peers),
-    /// What syncs and what does not: ls | show | plan
-    #[command(before_help = "rowmesh tables\nrowmesh tables show orders\nrowmesh tables plan shop.db")]
+    /// What syncs and what does not: ls | show | add | rm | plan
+    #[command(
+        before_help = "rowmesh tables\nrowmesh tables show orders\nrowmesh tables add reminders\nrowmesh tables plan shop.db"
+    )]
     Tables(Tables),
     /// Changes in and out
     #[command(before_help = "rowmesh log -f\nrowmesh log --table orders --since 2h")]
@@ -310,6 +312,16 @@ pub enum PeersCommand {
         /// Only this one: its name, or the beginning of its id
         peer: Option<String>,
     },
+    /// Give this node another name, in the whole mesh
+    #[command(before_help = "rowmesh peers rename till-2\nrowmesh peers rename till-1 till-2")]
+    Rename {
+        /// The new name; of two names the first is the one until now
+        #[arg(value_name = "NAME", num_args = 1..=2, required = true)]
+        names: Vec<String>,
+        /// Show what would happen and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// `rowmesh tables`.
@@ -333,6 +345,27 @@ pub enum TablesCommand {
     Show {
         /// Its name
         table: String,
+    },
+    /// Let a table travel, on all nodes; only an admin of the mesh may
+    #[command(before_help = "rowmesh tables add reminders")]
+    Add {
+        /// Its name
+        table: String,
+        /// Columns that tell its rows apart; stands in the configuration file
+        #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+        key: Vec<String>,
+        /// Show what would happen and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Keep a table at home from now on, on all nodes: what exists elsewhere stays
+    #[command(before_help = "rowmesh tables rm reminders")]
+    Rm {
+        /// Its name
+        table: String,
+        /// Show what would happen and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// What setting up would do, without doing it
     Plan {

@@ -3,6 +3,7 @@
 mod about;
 mod act;
 mod config;
+mod decide;
 mod doctor;
 mod log;
 mod look;
@@ -11,7 +12,7 @@ mod setup;
 mod uninstall;
 mod up;
 
-use crate::args::{Cli, Command, Tables, TablesCommand};
+use crate::args::{Cli, Command, Peers, PeersCommand, Tables, TablesCommand};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -25,8 +26,17 @@ pub fn run(talk: Talk, cli: &Cli) -> Outcome<Exit> {
     let context = || Context::new(talk, &cli.everywhere);
     match &cli.command {
         Command::Status(arguments) => look::status(&context()?, arguments),
+        Command::Peers(Peers { what: Some(PeersCommand::Rename { names, dry_run }) }) => {
+            decide::rename(&context()?, names, *dry_run)
+        }
         Command::Peers(arguments) => look::peers(&context()?, arguments),
         Command::Tables(Tables { what: Some(TablesCommand::Plan { db }) }) => up::plan_only(&context()?, db.as_deref()),
+        Command::Tables(Tables { what: Some(TablesCommand::Add { table, key, dry_run }) }) => {
+            decide::add_table(&context()?, table, key, *dry_run)
+        }
+        Command::Tables(Tables { what: Some(TablesCommand::Rm { table, dry_run }) }) => {
+            decide::remove_table(&context()?, table, *dry_run)
+        }
         Command::Tables(arguments) => look::tables(&context()?, arguments),
         Command::Conflicts(arguments) => look::conflicts(&context()?, arguments),
         Command::Log(arguments) => log::log(&context()?, arguments),

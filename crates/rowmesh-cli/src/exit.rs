@@ -46,6 +46,8 @@ impl Exit {
             INTERRUPTED => Exit::Interrupted,
             "RM4000" => Exit::NoDaemon,
             code if TIMED_OUT.contains(&code) => Exit::TimedOut,
+            // A table that was misspelt on the command line.
+            "RM2001" => Exit::Usage,
             code if code.starts_with("RM1") => Exit::Usage,
             code if code.starts_with("RM3") || code.starts_with("RM41") => Exit::NotAllowed,
             _ => Exit::Failed,
@@ -77,6 +79,7 @@ mod tests {
         };
         check("RM1105", 2);
         check("RM1201", 2);
+        check("RM2001", 2);
         check("RM2103", 1);
         check("RM3102", 5);
         check("RM4000", 4);

@@ -250,7 +250,16 @@ fn named(everywhere: &Everywhere, config: &Config) -> Outcome<Option<Place>> {
         let host = config.surroundings().host.clone();
         return Place::new(everywhere, folder, name.unwrap_or(host)).map(Some);
     }
-    name.map(|name| Place::new(everywhere, paths::state_root(config.surroundings()).join(&name), name)).transpose()
+    let Some(name) = name else { return Ok(None) };
+    let folder = paths::state_root(config.surroundings()).join(&name);
+    if !folder.exists() {
+        // A node that was renamed keeps its folder.
+        let renamed = all(everywhere, config)?.into_iter().find(|place| place.name == name);
+        if renamed.is_some() {
+            return Ok(renamed);
+        }
+    }
+    Place::new(everywhere, folder, name).map(Some)
 }
 
 /// All nodes of this user's state folder.

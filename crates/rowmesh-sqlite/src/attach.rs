@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rowmesh_core::ident::hex;
 use rowmesh_core::schema::{KeyKind, TableSchema};
+use rowmesh_core::scope::{Decision, TablePatterns};
 use rowmesh_core::value::TableName;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -14,7 +15,7 @@ use crate::catalog::{Catalog, DeclaredKeys, Remark, Untracked, fingerprint};
 use crate::connection::{LOCK_PATIENCE, begin_immediate, journal_mode, switch_to_wal};
 use crate::error::{Error, Result};
 use crate::patterns;
-use crate::registry::TableNumber;
+use crate::registry::{TableNumber, fact, set_fact};
 use crate::sql::{quote, quote_list};
 use crate::watch::{Before, ChangeKind, Now, TableChange, what_happened};
 
@@ -104,17 +105,18 @@ pub fn plan(connection: &Connection, options: &AttachOptions) -> Result<Plan> {
     refuse_taken_names(connection)?;
     let catalog = Catalog::read(connection, &options.keys)?;
     let known = tracked_names(connection)?;
+    let rules = Rules { options, mesh: mesh_rules(connection)?, known: &known };
     let mut skipped = catalog.untracked;
     let mut tracked = Vec::new();
     for schema in catalog.tables {
-        match left_out(&schema.name, options, &known) {
+        match rules.left_out(&schema.name) {
             Some((reason, remedy)) => skipped.push(Untracked { name: schema.name, code: "", reason, remedy }),
             None => tracked.push(PlannedTable { schema, rows: None }),
         }
     }
     // What is left out by wish needs no other reason.
     for table in &mut skipped {
-        if let Some((reason, remedy)) = left_out(&table.name, options, &known) {
+        if let Some((reason, remedy)) = rules.left_out(&table.name) {
             (table.code, table.reason, table.remedy) = ("", reason, remedy);
         }
     }
@@ -196,7 +198,26 @@ pub fn follow(connection: &mut Connection, options: &AttachOptions) -> Result<Fo
     })
 }
 
-/// The same inside a transaction that is under way, for tables that were made in it: nobody can write to them before they are captured.
+/// Remembers which tables sync by the mesh's rules and, if they are others than before, brings capture in step with them.
+///
+/// # Errors
+/// If the database cannot be written, or is not attached: then nothing has changed.
+pub fn follow_mesh(
+    connection: &mut Connection,
+    options: &AttachOptions,
+    rules: &TablePatterns,
+) -> Result<Option<Followed>> {
+    if mesh_rules(connection)?.as_ref() == Some(rules) {
+        return Ok(None);
+    }
+    in_transaction(connection, |connection| {
+        let lost = restore_tables(connection)?;
+        set_fact(connection, MESH_RULES, &rules.to_rules().join("\n"))?;
+        follow_now(connection, plan(connection, options)?, lost).map(Some)
+    })
+}
+
+/// Follows the schema inside a transaction that is under way, for tables that were made in it: nobody can write to them before they are captured.
 ///
 /// # Errors
 /// If the database cannot be written, or is not attached.
@@ -279,29 +300,69 @@ fn in_transaction<T>(connection: &mut Connection, run: impl FnOnce(&Connection) 
     done
 }
 
-/// Why a table is left out by wish, with what to type to have it; `None` if it is not.
-fn left_out(table: &str, options: &AttachOptions, known: &BTreeSet<TableName>) -> Option<(String, String)> {
-    let fits = |list: &[String]| list.iter().find(|pattern| patterns::matches(pattern, table)).cloned();
-    if let Some(pattern) = fits(&options.exclude) {
-        return Some((format!("excluded: pattern {pattern}"), String::new()));
-    }
-    if !options.only.is_empty() && fits(&options.only).is_none() {
-        return Some((
-            "not among the tables to sync".to_owned(),
-            format!("put into rowmesh.toml: [tables] include = [\"*\", \"{table}\"]"),
-        ));
-    }
-    if fits(&options.include).is_some() {
-        return None;
-    }
-    // Only a table that appears beside one that is tracked already can be a stand-in for it.
-    let half_made = !known.contains(table) && patterns::is_half_made(table, |original| known.contains(original));
-    let reason = match half_made {
-        true => Some("looks as if a migration were filling it to take another table's place"),
-        false => patterns::usually_left_out(table),
-    };
-    reason.map(|reason| (reason.to_owned(), format!("put into rowmesh.toml: [tables] include = [\"*\", \"{table}\"]")))
+/// What people have said about which tables sync.
+struct Rules<'a> {
+    /// Here.
+    options: &'a AttachOptions,
+    /// For the mesh, if the database belongs to one: it counts first.
+    mesh: Option<TablePatterns>,
+    known: &'a BTreeSet<TableName>,
 }
+
+impl Rules<'_> {
+    /// Why a table is left out by wish, with what to type to have it; `None` if it is not.
+    fn left_out(&self, table: &str) -> Option<(String, String)> {
+        let Some(mesh) = &self.mesh else { return self.left_out_here(table) };
+        let add = || format!("rowmesh tables add {table}");
+        match mesh.decide(table) {
+            Decision::Sync if mesh.names(table) => None,
+            Decision::Sync => {
+                self.left_out_here(table).map(|(why, remedy)| (why, if remedy.is_empty() { remedy } else { add() }))
+            }
+            // Why it is left out here, if it is, is nearer to whoever reads it.
+            Decision::Skip { pattern, reason } => Some(match self.left_out_here(table) {
+                Some((why, _)) => (why, add()),
+                None if patterns::usually_left_out(table) == Some(reason) => (reason.to_owned(), add()),
+                None => (format!("left out of the mesh: {pattern}"), add()),
+            }),
+        }
+    }
+
+    fn left_out_here(&self, table: &str) -> Option<(String, String)> {
+        let Rules { options, known, .. } = self;
+        let fits = |list: &[String]| list.iter().find(|pattern| patterns::matches(pattern, table)).cloned();
+        if let Some(pattern) = fits(&options.exclude) {
+            return Some((format!("excluded: pattern {pattern}"), String::new()));
+        }
+        let include = || format!("put into rowmesh.toml: [tables] include = [\"*\", \"{table}\"]");
+        if !options.only.is_empty() && fits(&options.only).is_none() {
+            return Some(("not among the tables to sync".to_owned(), include()));
+        }
+        if fits(&options.include).is_some() {
+            return None;
+        }
+        // Only a table that appears beside one that is tracked already can be a stand-in for it.
+        let half_made = !known.contains(table) && patterns::is_half_made(table, |original| known.contains(original));
+        let reason = match half_made {
+            true => Some("looks as if a migration were filling it to take another table's place"),
+            false => patterns::usually_left_out(table),
+        };
+        reason.map(|reason| (reason.to_owned(), include()))
+    }
+}
+
+/// Which tables sync by the mesh's rules, as they were when the roster was last heard; `None` for a database of no mesh.
+fn mesh_rules(connection: &Connection) -> Result<Option<TablePatterns>> {
+    let sql = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = 'rowmesh_facts'";
+    if connection.query_row(sql, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(None);
+    }
+    let rules: Option<String> = fact(connection, MESH_RULES)?;
+    Ok(rules.map(|rules| TablePatterns::from_rules(rules.lines())))
+}
+
+/// The fact that holds them, one a line.
+const MESH_RULES: &str = "mesh tables";
 
 /// Names of the tables that are tracked now.
 fn tracked_names(connection: &Connection) -> Result<BTreeSet<TableName>> {

@@ -377,6 +377,11 @@ impl SqliteStore {
     fn follow(&mut self) -> StoreResult<Followed> {
         self.start_over()?;
         let followed = attach::follow(&mut self.connection, &self.options)?;
+        self.take_up(&followed)?;
+        Ok(followed)
+    }
+
+    fn take_up(&mut self, followed: &Followed) -> StoreResult<()> {
         self.check_content()?;
         self.plan = followed.plan.clone();
         self.followed = followed.schema_version;
@@ -389,7 +394,7 @@ impl SqliteStore {
         self.reload()?;
         let names: Vec<TableName> = self.registry.all().iter().map(|table| table.schema.name.clone()).collect();
         self.to_reconcile.extend(self.membership.judges_otherwise(&before, names.iter()));
-        Ok(followed)
+        Ok(())
     }
 
     fn standing(&self) -> StoreResult<&Standing> {
@@ -511,8 +516,14 @@ fn adopt_row(
 
 impl Store for SqliteStore {
     fn set_standing(&mut self, standing: Standing, now: WallTime) -> StoreResult<()> {
+        self.start_over()?;
+        // A table that left the mesh is captured no more, so its rows stay where they are; one that came is compared at the next look.
+        let followed = attach::follow_mesh(&mut self.connection, &self.options, &standing.scope.tables)?;
         self.standing = Some(standing);
-        self.cover()?;
+        match followed {
+            Some(followed) => self.take_up(&followed)?,
+            None => self.cover()?,
+        }
         self.adopt_existing_rows(now)?;
         self.judge_anew(now)
     }

@@ -114,11 +114,7 @@ pub fn tables(
         all.push(TableStatus {
             name: table.schema.name.to_string(),
             synced: true,
-            remedy: if waits.is_some() {
-                format!("name it in tables.include: include = [\"*\", \"{}\"]", table.schema.name)
-            } else {
-                String::new()
-            },
+            remedy: if waits.is_some() { format!("rowmesh tables add {}", table.schema.name) } else { String::new() },
             reason: waits.map_or_else(String::new, |doubt| {
                 format!("its rows wait here until somebody says that they may travel: {doubt}")
             }),

@@ -1,5 +1,5 @@
 //! Answers to what people ask a running node: the node's state, put into the plain data of `control::api`. Decides nothing and changes
-//! nothing, but for pauses and invites.
+//! nothing, but for pauses and invites; what changes the roster is `decisions`.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use crate::control::api::{
     Answer, Change, Check, Conflict, ConflictSide, HeldBack, Hint, LogQuestion, Peer, Ping, Question, Status, Table,
 };
 use crate::daemon::Wake;
+use crate::decisions;
 use crate::failure::{Failure, code, dial_failure};
 use crate::invites::Wanted;
 use crate::peers::PeerState;
@@ -34,6 +35,10 @@ pub(crate) async fn answer(shared: &Shared, question: Question) -> Result<Answer
         Question::Peers => Answer::Peers { peers: peers(shared).into_iter().map(|(_, peer)| peer).collect() },
         Question::Ping { peer } => ping(shared, peer).await?,
         Question::Tables { count } => tables(shared, count).await?,
+        Question::SetTable { table, travels, dry_run } => {
+            decisions::set_table(shared, &table, travels, dry_run).await?
+        }
+        Question::Rename { node, name, dry_run } => decisions::rename(shared, &node, name, dry_run).await?,
         Question::Log(question) => log(shared, question).await?,
         Question::Conflicts { all, limit } => conflicts(shared, all, limit).await?,
         Question::Conflict { id } => conflict(shared, &id).await?,
@@ -249,15 +254,17 @@ fn hint_of(failure: &Failure) -> Hint {
 async fn tables(shared: &Shared, count: bool) -> Result<Answer, Failure> {
     let tables = shared.store.read(move |store| store.tables(count)).await?;
     let held_back = shared.store.read(|store| store.held_back()).await?;
-    let table = |table: TableStatus| {
-        let TableStatus { name, synced, reason, remedy, key, rows, captured, parked, held_back } = table;
-        Table { name, synced, reason, remedy, key, rows, captured, parked, held_back }
-    };
     let held = |(filter, root, rows)| HeldBack { filter, root, rows };
     Ok(Answer::Tables {
-        tables: tables.into_iter().map(table).collect(),
+        tables: tables.into_iter().map(table_of).collect(),
         held_back: held_back.into_iter().map(held).collect(),
     })
+}
+
+/// One table as people see it.
+pub(crate) fn table_of(table: TableStatus) -> Table {
+    let TableStatus { name, synced, reason, remedy, key, rows, captured, parked, held_back } = table;
+    Table { name, synced, reason, remedy, key, rows, captured, parked, held_back }
 }
 
 async fn log(shared: &Shared, question: LogQuestion) -> Result<Answer, Failure> {

@@ -30,6 +30,8 @@ pub mod code {
     pub const NO_MESH: &str = "RM1402";
     /// The node belongs to a mesh already.
     pub const HAS_MESH: &str = "RM1403";
+    /// The database has no such table.
+    pub const NO_SUCH_TABLE: &str = "RM2001";
     /// The database cannot be written.
     pub const READ_ONLY: &str = "RM3201";
     /// No daemon answers on the socket.

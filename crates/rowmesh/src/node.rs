@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rowmesh_core::clock::WallTime;
-use rowmesh_core::ident::{Incarnation, NodeId};
+use rowmesh_core::ident::{Digest, Incarnation, NodeId, hex};
 use rowmesh_core::policy::ColumnPolicy;
 use rowmesh_core::roster::{self, Role, Roster, TablePolicy};
 use rowmesh_core::scope::TablePatterns;
@@ -21,13 +21,14 @@ use crate::control::api::{Answer, Question, Status};
 use crate::control::server::{Asked, ControlServer};
 use crate::daemon::{Daemon, Mouths, Wake};
 use crate::failure::{Failure, code};
+use crate::files;
 use crate::high_water::{HighWater, Machine};
 use crate::identity::{KEY_FILE, NodeKey};
 use crate::invites::Invites;
 use crate::joining::{self, Applicant, Unfinished};
 use crate::lock::Lock;
 use crate::members::{Kept, Members, kept_roster, standing};
-use crate::options::NodeOptions;
+use crate::options::{NodeOptions, RowFilter};
 use crate::peers::PeerBook;
 use crate::port::KeptPort;
 use crate::random::random;
@@ -438,7 +439,7 @@ async fn listen(shared: &Arc<Shared>) -> Result<Option<Server>, Failure> {
     Ok(Some(server))
 }
 
-/// Tells the mesh where this node is reached now and, if it is an admin, what its options say about what travels.
+/// Tells the mesh where this node is reached now and, if it is an admin, what its options newly say about what travels.
 async fn settle(shared: &Arc<Shared>, local: Option<SocketAddr>) -> Result<(), Failure> {
     let me = shared.me();
     let addresses = advertised(&shared.options, local);
@@ -447,15 +448,24 @@ async fn settle(shared: &Arc<Shared>, local: Option<SocketAddr>) -> Result<(), F
         _ => Ok(None),
     });
     moved.await?;
+    settle_scope(shared).await
+}
+
+/// The options count where they ask for something else than at the last start: what was decided at run time since then stays.
+async fn settle_scope(shared: &Arc<Shared>) -> Result<(), Failure> {
     let tables = shared.store.read(|store| store.tables(false)).await?;
     let tables = tables.into_iter().map(|table| table.name).collect();
-    let Some(wanted) = wanted_scope(&shared.options, shared.members.roster().scope(), tables) else { return Ok(()) };
-    let is_admin = |roster: &Roster| roster.member(&me).is_some_and(|member| member.role == Role::Admin);
+    let me = shared.me();
     let roster = shared.members.roster();
-    if roster.scope() == Some(&wanted) {
+    let Some(wanted) = wanted_scope(&shared.options, roster.scope(), tables) else { return Ok(()) };
+    let asked = AskedScope::of(&shared.options);
+    if asked.is_as_before(&shared.options.data)? {
         return Ok(());
     }
-    if !is_admin(&roster) {
+    if roster.scope() == Some(&wanted) {
+        return asked.remember(&shared.options.data);
+    }
+    if roster.member(&me).is_none_or(|member| member.role != Role::Admin) {
         let failure =
             Failure::new(code::BAD_SETTING, "this node's rules of what travels are not those of the mesh, which hold")
                 .hint(
@@ -467,7 +477,43 @@ async fn settle(shared: &Arc<Shared>, local: Option<SocketAddr>) -> Result<(), F
     }
     let entry = shared.members.sign(|roster, signer, now| roster.set_scope(signer, now, wanted).map(Some)).await?;
     info!(changed = entry.is_some(), "the mesh's rules of what travels are this node's now");
-    Ok(())
+    asked.remember(&shared.options.data)
+}
+
+/// What the options say about what travels, in a few bytes that outlive the process.
+struct AskedScope(Digest);
+
+impl AskedScope {
+    const FILE: &str = "scope.asked";
+
+    fn of(options: &NodeOptions) -> AskedScope {
+        let NodeOptions { include, exclude, filters, .. } = options;
+        let mut hasher = blake3::Hasher::new();
+        let mut text = |text: &str| {
+            hasher.update(&(text.len() as u64).to_be_bytes()).update(text.as_bytes());
+        };
+        for list in [include, exclude] {
+            text(&list.len().to_string());
+            list.iter().for_each(|name| text(name));
+        }
+        for filter in filters {
+            let RowFilter { name, root, condition, follow, several_owners, extras: _ } = filter;
+            [name, root, condition].into_iter().for_each(|part| text(part));
+            text(&follow.len().to_string());
+            follow.iter().for_each(|key| text(key));
+            text(several_owners.as_deref().unwrap_or_default());
+        }
+        AskedScope(Digest(*hasher.finalize().as_bytes()))
+    }
+
+    fn is_as_before(&self, data: &Path) -> Result<bool, Failure> {
+        let before = files::read(&data.join(AskedScope::FILE))?;
+        Ok(before.is_some_and(|before| before == hex(&self.0.0).as_bytes()))
+    }
+
+    fn remember(&self, data: &Path) -> Result<(), Failure> {
+        files::write(&data.join(AskedScope::FILE), hex(&self.0.0).as_bytes())
+    }
 }
 
 /// What the options say about what travels; `None` where they say nothing. Who sets filters has seen the plan, and with it the tables that

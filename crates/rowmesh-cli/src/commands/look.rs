@@ -43,7 +43,7 @@ pub fn peers(context: &Context, arguments: &Peers) -> Outcome<Exit> {
         other => return Err(unexpected(&other)),
     };
     match &arguments.what {
-        None | Some(PeersCommand::Ls | PeersCommand::Ping { .. }) => {
+        None | Some(PeersCommand::Ls | PeersCommand::Ping { .. } | PeersCommand::Rename { .. }) => {
             context.talk.result(&json!({ "peers": peers }), || {
                 if peers.is_empty() {
                     return "No other node yet. Let one in:  rowmesh invite\n".to_owned();
@@ -63,7 +63,9 @@ pub fn peers(context: &Context, arguments: &Peers) -> Outcome<Exit> {
 pub fn tables(context: &Context, arguments: &Tables) -> Outcome<Exit> {
     match &arguments.what {
         // The plan needs no running node: `up` makes it.
-        None | Some(TablesCommand::Plan { .. }) => list_tables(context, false),
+        None | Some(TablesCommand::Plan { .. } | TablesCommand::Add { .. } | TablesCommand::Rm { .. }) => {
+            list_tables(context, false)
+        }
         Some(TablesCommand::Ls { count }) => list_tables(context, *count),
         Some(TablesCommand::Show { table }) => {
             let (tables, _) = ask_tables(context, true)?;
@@ -137,7 +139,8 @@ fn list_tables(context: &Context, count: bool) -> Outcome<Exit> {
     Ok(Exit::Done)
 }
 
-fn ask_tables(context: &Context, count: bool) -> Outcome<(Vec<Table>, Vec<HeldBack>)> {
+/// Asks for the tables; other commands need them too.
+pub fn ask_tables(context: &Context, count: bool) -> Outcome<(Vec<Table>, Vec<HeldBack>)> {
     match context.ask(&Question::Tables { count })? {
         Answer::Tables { tables, held_back } => Ok((tables, held_back)),
         other => Err(unexpected(&other)),
@@ -145,7 +148,7 @@ fn ask_tables(context: &Context, count: bool) -> Outcome<(Vec<Table>, Vec<HeldBa
 }
 
 /// By its whole name, or by the beginning of its id where only one begins so.
-fn one_peer<'a>(peers: &'a [Peer], wanted: &str) -> Outcome<&'a Peer> {
+pub fn one_peer<'a>(peers: &'a [Peer], wanted: &str) -> Outcome<&'a Peer> {
     if let Some(peer) = peers.iter().find(|peer| peer.name == wanted) {
         return Ok(peer);
     }
@@ -163,7 +166,8 @@ fn one_peer<'a>(peers: &'a [Peer], wanted: &str) -> Outcome<&'a Peer> {
     }
 }
 
-fn one_table<'a>(tables: &'a [Table], wanted: &str) -> Outcome<&'a Table> {
+/// By its whole name.
+pub fn one_table<'a>(tables: &'a [Table], wanted: &str) -> Outcome<&'a Table> {
     tables.iter().find(|table| table.name == wanted).ok_or_else(|| {
         let meant = nearest(wanted, tables.iter().map(|table| table.name.as_str()));
         let meant = meant.map(|name| format!(". Did you mean {name:?}?")).unwrap_or_default();

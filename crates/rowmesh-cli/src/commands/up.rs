@@ -153,7 +153,9 @@ fn enter(talk: Talk, job: &Job, way: &Way, is_new: bool) -> Outcome<Ready> {
     });
     match entered {
         Ok(greeting) => {
-            let name = greeting.name.clone().unwrap_or_else(|| job.options.name.clone());
+            // A node that is there already may have been renamed since.
+            let known = job.place.remembered.as_ref().map(|remembered| remembered.name.clone());
+            let name = greeting.name.clone().or(known).unwrap_or_else(|| job.options.name.clone());
             job.to_remember(&name).write(&job.place.folder)?;
             Ok(Ready { node, greeting })
         }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod configuration;
 mod daemons;
+mod deciding;
 mod demo;
 mod invites;
 mod kill;

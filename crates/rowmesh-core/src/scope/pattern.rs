@@ -189,6 +189,18 @@ impl TablePatterns {
             self.include.push(table.to_owned());
         }
     }
+
+    /// Leaves one table out by its full name, whatever included it before; all others stay as they are.
+    pub fn remove(&mut self, table: &str) {
+        let names = |entry: &String| !is_pattern(entry) && matches(entry, table);
+        // An empty list means all: whoever included nothing else keeps the entry, which the exclusion beats.
+        if self.include.iter().any(|entry| !names(entry)) {
+            self.include.retain(|entry| !names(entry));
+        }
+        if !self.exclude.iter().any(names) {
+            self.exclude.push(table.to_owned());
+        }
+    }
 }
 
 impl DefaultExclusion {
@@ -348,6 +360,27 @@ mod tests {
         narrow.add("orders");
         check(&narrow, "orders", true);
         check(&narrow, "products", false);
+    }
+
+    #[test]
+    fn removing_a_table_leaves_it_out_and_the_others_as_they_were() {
+        let mut all = patterns(&["*", "audit_logs"], &["*_archive"]);
+        for table in ["audit_logs", "orders"] {
+            check(&all, table, true);
+            all.remove(table);
+            check(&all, table, false);
+        }
+        check(&all, "users", true);
+        check(&all, "stock_archive", false);
+        let before = all.clone();
+        all.remove("orders");
+        assert_eq!(all, before, "twice is as good as once");
+        all.add("orders");
+        check(&all, "orders", true);
+        let mut only = patterns(&["users"], &[]);
+        only.remove("users");
+        check(&only, "users", false);
+        check(&only, "orders", false);
     }
 
     #[test]

@@ -21,6 +21,25 @@ pub enum Question {
         /// Count rows too, which takes a scan.
         count: bool,
     },
+    /// Lets a table travel from now on, or keeps it at home everywhere: what exists elsewhere stays. Answered by
+    /// [`Answer::TableSet`].
+    SetTable {
+        /// Its name.
+        table: String,
+        /// Whether it is to travel.
+        travels: bool,
+        /// Say what would happen, and change nothing.
+        dry_run: bool,
+    },
+    /// Gives this node another name. Answered by [`Answer::Renamed`].
+    Rename {
+        /// What it is called now, or the beginning of its id; a node may rename itself only. Empty: this node.
+        node: String,
+        /// The new name.
+        name: String,
+        /// Say what would happen, and change nothing.
+        dry_run: bool,
+    },
     /// Changes in and out, newest first. Answered by [`Answer::Log`].
     Log(LogQuestion),
     /// The ledger. Answered by [`Answer::Conflicts`].
@@ -116,6 +135,20 @@ pub enum Answer {
         tables: Vec<Table>,
         /// What filters keep here.
         held_back: Vec<HeldBack>,
+    },
+    /// To [`Question::SetTable`].
+    TableSet {
+        /// Whether the mesh's rules changed, or would.
+        changed: bool,
+        /// The table as it is now.
+        table: Table,
+    },
+    /// To [`Question::Rename`].
+    Renamed {
+        /// Whether the name changed, or would.
+        changed: bool,
+        /// The name until now.
+        before: String,
     },
     /// To [`Question::Log`].
     Log {

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rowmesh_core::ack::{Ack, AckStore, SignedAck};
 use rowmesh_core::changeset::Changeset;
@@ -125,6 +126,8 @@ impl Node {
         let options = AttachOptions::default();
         let mut store = SqliteStore::open(&self.location, &options, self.id(), incarnation)
             .expect("a healthy database can be opened");
+        // Where a transaction ends must not hang on how busy the machine is.
+        store.set_lock_budget(Duration::MAX);
         let entries = store.roster_entries().expect("the roster can be read");
         let store = RefCell::new(store);
         self.daemon = Some(Daemon { store, roster: None, acks: AckStore::new(), schedule, call: None, counter: now.0 });

@@ -35,8 +35,8 @@ struct Known {
     number: TableNumber,
     name: TableName,
     columns: Vec<ColumnIx>,
+    /// `None` where the table is not here, or stays at home.
     table: Option<Arc<Table>>,
-    in_scope: bool,
 }
 
 /// A row on its way through merge, show and write.
@@ -65,7 +65,7 @@ pub fn take_changeset(work: &mut Work<'_>, changeset: &Changeset) -> Result<Appl
         let known = &known[usize::from(event.table)];
         let key = event.key(changeset.shape(event));
         rows.push((known.number, key.clone()));
-        if known.in_scope && !is_kept_out(work, known, changeset, event, &key, &mut followers)? {
+        if !is_kept_out(work, known, changeset, event, &key, &mut followers)? {
             passages.push(merge_event(work, changeset, event, known, key)?);
         }
     }
@@ -82,7 +82,7 @@ pub fn retry_parked(work: &mut Work<'_>) -> Result<u64> {
     let mut passages = Vec::new();
     for (number, key) in parked::rows(work.connection)? {
         let state = row_states::load(work.connection, work.origins, number, &key)?;
-        let table = work.registry.tracked(number).cloned();
+        let table = table_of(work, number)?;
         passages.push(Passage { table, number, key, place: None, state, news: None, orphaned: None });
     }
     settle(work, passages, None)?;
@@ -95,7 +95,7 @@ pub fn show_anew(work: &mut Work<'_>, rows: &[(TableNumber, Key)]) -> Result<()>
     for (number, key) in rows {
         let (place, mut state) = row_states::recall(work, *number, key)?;
         pin_shown(&mut state);
-        let table = work.registry.tracked(*number).cloned();
+        let table = table_of(work, *number)?;
         let news = Some(News::Everything);
         passages.push(Passage { table, number: *number, key: key.clone(), place, state, news, orphaned: None });
     }
@@ -172,19 +172,26 @@ fn belongs_to_left(work: &Work<'_>, table: &Table, row: &[Value], followers: &Fo
     Ok(false)
 }
 
-/// Numbers the changeset's tables and columns; those unknown here get numbers too, so that their rows are remembered until they exist.
+/// Numbers the changeset's tables and columns; those unknown here get numbers too, so that their rows are remembered until they exist. So are
+/// those of a table that stays at home: whoever sealed them had not heard of that yet, and it may travel again.
 fn recognise(work: &mut Work<'_>, changeset: &Changeset) -> Result<Vec<Known>> {
     let mut known = Vec::with_capacity(changeset.shapes().len());
     for shape in changeset.shapes() {
-        let in_scope = matches!(work.standing()?.scope.tables.decide(&shape.name), Decision::Sync);
         let number = work.registry.table_number(work.connection, &shape.name)?;
         let columns = (shape.columns.iter())
             .map(|name| work.registry.column_number(work.connection, number, name))
             .collect::<rusqlite::Result<Vec<_>>>()?;
-        let table = work.registry.tracked(number).cloned();
-        known.push(Known { number, name: shape.name.clone(), columns, table, in_scope });
+        let table = table_of(work, number)?;
+        known.push(Known { number, name: shape.name.clone(), columns, table });
     }
     Ok(known)
+}
+
+/// The table that rows are shown in; `None` where it is not here, or stays at home.
+fn table_of(work: &Work<'_>, number: TableNumber) -> Result<Option<Arc<Table>>> {
+    let Some(table) = work.registry.tracked(number) else { return Ok(None) };
+    let travels = matches!(work.standing()?.scope.tables.decide(&table.schema.name), Decision::Sync);
+    Ok(travels.then(|| table.clone()))
 }
 
 fn merge_event(work: &mut Work<'_>, changeset: &Changeset, event: &Event, known: &Known, key: Key) -> Result<Passage> {
@@ -259,10 +266,12 @@ fn follow_leaves(work: &mut Work<'_>, passages: &mut Vec<Passage>) -> Result<()>
 /// What has to happen to the table so that it shows what the state says.
 fn plan_write(work: &mut Work<'_>, passage: &Passage) -> Result<RowWrite> {
     let Some(table) = &passage.table else {
-        return Ok(RowWrite::impossible(format!(
-            "there is no table \"{}\" here yet",
-            work.registry.name(passage.number).map_or("?", |name| name)
-        )));
+        let name = work.registry.name(passage.number).map_or("?", |name| name);
+        let travels = matches!(work.standing()?.scope.tables.decide(name), Decision::Sync);
+        return Ok(RowWrite::impossible(match travels {
+            true => format!("there is no table \"{name}\" here yet"),
+            false => format!("table \"{name}\" stays at home"),
+        }));
     };
     let names = work.registry.column_names(passage.number);
     let choice = show::show(&passage.state, work.standing()?.policies.current().table(&table.schema.name), names);

@@ -9,3 +9,4 @@ mod mesh;
 mod restamping;
 mod shapes;
 mod travel;
+mod widening;

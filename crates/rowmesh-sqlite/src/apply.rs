@@ -9,8 +9,9 @@ use rowmesh_core::event::Event;
 use rowmesh_core::row_state::{Arrival, ColumnIx, RowState, Shown};
 use rowmesh_core::scope::Decision;
 use rowmesh_core::show::{self, Choice};
-use rowmesh_core::value::{Key, TableName, Value};
+use rowmesh_core::value::{Key, TableName};
 
+use crate::border;
 use crate::claims;
 use crate::fault::{Error, Result};
 use crate::log;
@@ -57,15 +58,16 @@ pub fn take_changeset(work: &mut Work<'_>, changeset: &Changeset) -> Result<Appl
     let known = recognise(work, changeset)?;
     let mut passages = Vec::with_capacity(changeset.events().len());
     let mut rows = Vec::with_capacity(changeset.events().len());
-    let mut followers = Followers::new();
+    let mut followers = border::Followers::new();
     if work.membership.wants_arriving() {
-        work.membership.set_arriving(arriving(changeset, &known));
+        let table_of = |event: &Event| known[usize::from(event.table)].table.as_deref();
+        work.membership.set_arriving(border::arriving(changeset, table_of));
     }
     for event in changeset.events() {
         let known = &known[usize::from(event.table)];
         let key = event.key(changeset.shape(event));
         rows.push((known.number, key.clone()));
-        if !is_kept_out(work, known, changeset, event, &key, &mut followers)? {
+        if !border::is_kept_out(work, known.table.as_deref(), changeset, event, &key, &mut followers)? {
             passages.push(merge_event(work, changeset, event, known, key)?);
         }
     }
@@ -100,76 +102,6 @@ pub fn show_anew(work: &mut Work<'_>, rows: &[(TableNumber, Key)]) -> Result<()>
         passages.push(Passage { table, number: *number, key: key.clone(), place, state, news, orphaned: None });
     }
     settle(work, passages, None).map(drop)
-}
-
-/// Rows of a changeset that belong to rows which left the scope here before their writer knew.
-type Followers = HashSet<(TableNumber, Key)>;
-
-/// Whether the filters say of the row as the event leaves it that it should never have left its origin: then it is not taken in here.
-fn is_kept_out(
-    work: &mut Work<'_>,
-    known: &Known,
-    changeset: &Changeset,
-    event: &Event,
-    key: &Key,
-    followers: &mut Followers,
-) -> Result<bool> {
-    let Some(table) = known.table.as_ref().filter(|table| work.membership.concerns(&table.schema.name)) else {
-        return Ok(false);
-    };
-    let after = image_here(table, changeset, event);
-    if let Some(row) = &after
-        && belongs_to_left(work, table, row, followers)?
-    {
-        followers.insert((known.number, key.clone()));
-        return Ok(false);
-    }
-    let kept_out = work.membership.keeps_out(work.connection, work.registry, table, key, after.as_deref())?;
-    if kept_out {
-        tracing::warn!(table = %known.name, origin = %changeset.dot().origin, "a row outside the scope was sent and is not taken in");
-    }
-    Ok(kept_out)
-}
-
-/// The rows that a changeset leaves, as far as they are of tables that are here.
-fn arriving(changeset: &Changeset, known: &[Known]) -> Arriving {
-    let mut arriving = Arriving::new();
-    for event in changeset.events() {
-        let known = &known[usize::from(event.table)];
-        let Some(table) = &known.table else { continue };
-        if let Some(row) = image_here(table, changeset, event) {
-            arriving.entry(known.name.clone()).or_default().insert(event.key(changeset.shape(event)), row);
-        }
-    }
-    arriving
-}
-
-/// The row that an event leaves, in the order of this node's table; `None` for a delete.
-fn image_here(table: &Table, changeset: &Changeset, event: &Event) -> Option<Vec<Value>> {
-    let names = &changeset.shape(event).columns;
-    let after = event.after()?;
-    let value_of = |name| names.iter().position(|known| known == name).map(|position| after[position].clone());
-    Some(table.schema.columns.iter().map(|column| value_of(&column.name).unwrap_or(Value::Null)).collect())
-}
-
-/// Whether a row belongs to one that left the scope after its writer last saw it, or to another such row. Where the owner stands, it
-/// is shown with it, and leaves with the next seal.
-fn belongs_to_left(work: &Work<'_>, table: &Table, row: &[Value], followers: &Followers) -> Result<bool> {
-    let mut above = work.membership.owners(work.registry, table, row);
-    let mut known: Followers = above.iter().cloned().collect();
-    while let Some(owner) = above.pop() {
-        let state = row_states::load(work.connection, work.origins, owner.0, &owner.1)?;
-        if followers.contains(&owner) || state.has_left() {
-            return Ok(true);
-        }
-        // An owner that came before the last seal has not left itself yet.
-        let Some(table) = work.registry.tracked(owner.0) else { continue };
-        let Some(row) = shown_row(table, &state) else { continue };
-        above.extend(
-            work.membership.owners(work.registry, table, &row).into_iter().filter(|row| known.insert(row.clone())),
-        );
-    }
-    Ok(false)
 }
 
 /// Numbers the changeset's tables and columns; those unknown here get numbers too, so that their rows are remembered until they exist. So are
@@ -315,7 +247,7 @@ fn remember(
             }
             if let Some(table) = &table {
                 claims::replace(work.connection, table, &key, write.before.as_deref(), row.as_deref())?;
-                note_if_owner_left(work, table, &key, row.as_deref())?;
+                border::note_if_owner_left(work, table, &key, row.as_deref())?;
             }
         }
         Outcome::Parked { reason } if orphaned.is_some() => {
@@ -337,21 +269,6 @@ fn remember(
         work.refresh_ledger(number, &key, &state, news)?;
     }
     row_states::save_at(work, place, number, &key, &state, was_shown)
-}
-
-/// A row that came to stand under one that left the scope is no longer for others either, or that one is for others again because this one
-/// needs it: the next seal says so to them.
-fn note_if_owner_left(work: &mut Work<'_>, table: &Table, key: &Key, row: Option<&[Value]>) -> Result<()> {
-    let Some(row) = row.filter(|_| work.membership.concerns(&table.schema.name)) else { return Ok(()) };
-    let mut noted = work.membership.needed(work.connection, work.registry, table, row)?;
-    if belongs_to_left(work, table, row, &Followers::new())? {
-        noted.push((table.number, key.clone()));
-    }
-    for (number, key) in noted {
-        let values = key.values().map_err(|source| Error::damaged("a key", source))?;
-        crate::seal::note(work.connection, number, &values, work.now)?;
-    }
-    Ok(())
 }
 
 /// Parks every write that a row lives by.

@@ -1,6 +1,7 @@
 //! placeholder
 
 pub mod attach;
+pub mod border;
 pub mod capture;
 pub mod carry;
 pub mod catalog;

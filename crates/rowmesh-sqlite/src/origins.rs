@@ -90,12 +90,7 @@ impl Origins {
         let known = &mut self.known[number as usize - 1];
         assert!(known.seq < dot.seq, "the version vector may only grow: {} after {}", dot, known.seq);
         (known.seq, known.hash) = (dot.seq, hash);
-        connection.prepare_cached("UPDATE rowmesh_origins SET seq = ?2, hash = ?3 WHERE o = ?1")?.execute(params![
-            number,
-            dot.seq.0 as i64,
-            hash.0
-        ])?;
-        Ok(())
+        self.store_reached(connection, number)
     }
 
     /// Takes an origin's number back: what came later has got other names. The one place where a version vector falls.
@@ -103,10 +98,15 @@ impl Origins {
         let number = self.number(&last.origin);
         let known = &mut self.known[number as usize - 1];
         (known.seq, known.hash) = (last.seq, hash);
+        self.store_reached(connection, number)
+    }
+
+    fn store_reached(&self, connection: &Connection, number: u32) -> rusqlite::Result<()> {
+        let known = &self.known[number as usize - 1];
         connection.prepare_cached("UPDATE rowmesh_origins SET seq = ?2, hash = ?3 WHERE o = ?1")?.execute(params![
             number,
-            last.seq.0 as i64,
-            hash.0
+            known.seq.0 as i64,
+            known.hash.0
         ])?;
         Ok(())
     }

@@ -173,16 +173,8 @@ impl Membership {
         let Some(judging) = &mut self.judging else { return Ok(Vec::new()) };
         // Whoever hangs on this row was judged by what was remembered of it.
         judging.judge.forget();
-        let coverage = judging.coverage.clone();
         let mut found = judging.below(connection, registry, table, row, |_| true)?;
-        for edge in coverage.needs_of(&table.schema.name) {
-            let Some(parent) = registry.tracked_by_name(&edge.parent) else { continue };
-            let Some(values) = edge.reference(row) else { continue };
-            let mut lookup = Lookup { connection, schemas: &judging.schemas, arriving: &judging.arriving };
-            if let Some(row) = lookup.parent(edge, &values)? {
-                found.push((parent.number, parent.key_of(&row)));
-            }
-        }
+        found.extend(judging.above(connection, registry, table, row)?);
         Ok(found)
     }
 
@@ -288,15 +280,10 @@ impl Membership {
         row: &[Value],
     ) -> Result<Vec<(TableNumber, Key)>> {
         let Some(judging) = &self.judging else { return Ok(Vec::new()) };
-        let mut lookup = Lookup { connection, schemas: &judging.schemas, arriving: &judging.arriving };
         let mut found = Vec::new();
-        for edge in judging.coverage.needs_of(&table.schema.name) {
-            let Some(parent) = registry.tracked_by_name(&edge.parent) else { continue };
-            let Some(values) = edge.reference(row) else { continue };
-            let Some(row) = lookup.parent(edge, &values)? else { continue };
-            let key = parent.key_of(&row);
-            if is_held_back(connection, parent.number, &key)? {
-                found.push((parent.number, key));
+        for (number, key) in judging.above(connection, registry, table, row)? {
+            if is_held_back(connection, number, &key)? {
+                found.push((number, key));
             }
         }
         Ok(found)
@@ -345,6 +332,26 @@ impl Membership {
 }
 
 impl Judging {
+    /// Rows that this one refers to by keys without which it could not stand elsewhere, as far as they are tracked.
+    fn above(
+        &self,
+        connection: &Connection,
+        registry: &Registry,
+        table: &Table,
+        row: &[Value],
+    ) -> Result<Vec<(TableNumber, Key)>> {
+        let mut lookup = Lookup { connection, schemas: &self.schemas, arriving: &self.arriving };
+        let mut found = Vec::new();
+        for edge in self.coverage.needs_of(&table.schema.name) {
+            let Some(parent) = registry.tracked_by_name(&edge.parent) else { continue };
+            let Some(values) = edge.reference(row) else { continue };
+            if let Some(row) = lookup.parent(edge, &values)? {
+                found.push((parent.number, parent.key_of(&row)));
+            }
+        }
+        Ok(found)
+    }
+
     /// Rows that refer to this one by keys that carry verdicts, as far as they are tracked.
     fn below(
         &self,

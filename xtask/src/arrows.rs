@@ -7,12 +7,13 @@ use crate::repo::Repo;
 /// Which crates of this workspace a crate may be built on. Its tests may use any but the programs at the end of the list.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("rowmesh-core", &[]),
-    ("rowmesh-sqlite", &["rowmesh-core"]),
-    ("rowmesh-postgres", &["rowmesh-core"]),
-    ("rowmesh", &["rowmesh-core", "rowmesh-sqlite", "rowmesh-postgres"]),
+    ("rowmesh-engine", &["rowmesh-core"]),
+    ("rowmesh-sqlite", &["rowmesh-core", "rowmesh-engine"]),
+    ("rowmesh-postgres", &["rowmesh-core", "rowmesh-engine"]),
+    ("rowmesh", &["rowmesh-core", "rowmesh-engine", "rowmesh-sqlite", "rowmesh-postgres"]),
     ("business", &[]),
-    ("rowmesh-sim", &["rowmesh-core", "rowmesh-sqlite", "rowmesh-postgres", "business"]),
-    ("rowmesh-bench", &["rowmesh-core", "rowmesh-sqlite", "rowmesh-postgres", "rowmesh", "business"]),
+    ("rowmesh-sim", &["rowmesh-core", "rowmesh-engine", "rowmesh-sqlite", "rowmesh-postgres", "business"]),
+    ("rowmesh-bench", &["rowmesh-core", "rowmesh-engine", "rowmesh-sqlite", "rowmesh-postgres", "rowmesh", "business"]),
     ("rowmesh-cli", &["rowmesh", "business"]),
     ("xtask", &[]),
 ];

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rowmesh_core::ident::{Incarnation, NodeId};
-use rowmesh_sqlite::attach::AttachOptions;
+use rowmesh_engine::plan::AttachOptions;
 use rowmesh_sqlite::connection::Location;
 use rowmesh_sqlite::store::SqliteStore;
 use rusqlite::Connection;

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use rowmesh_sqlite::attach::{AttachOptions, attach, plan};
+use rowmesh_engine::plan::AttachOptions;
+use rowmesh_sqlite::attach::{attach, plan};
 use rowmesh_sqlite::connection::{Location, open_daemon};
 use rusqlite::{Connection, params};
 

@@ -5,97 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rowmesh_core::ident::hex;
 use rowmesh_core::schema::{KeyKind, TableSchema};
-use rowmesh_core::scope::{Decision, TablePatterns};
-use rowmesh_core::value::TableName;
+use rowmesh_core::scope::TablePatterns;
+use rowmesh_core::value::{TableName, Value};
+use rowmesh_engine::changes::{Before, ChangeKind, Now, TableChange, what_happened};
+use rowmesh_engine::plan::{AttachOptions, Followed, Plan, Remark, UnindexedKey, Untracked};
+use rowmesh_engine::registry::TableNumber;
+use rowmesh_engine::rules::Rules;
+use rowmesh_engine::views::fingerprint;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::capture::{self, Trigger};
-use crate::carry::{self, ApplicationTrigger};
-use crate::catalog::{Catalog, DeclaredKeys, Remark, Untracked, fingerprint};
+use crate::carry;
+use crate::catalog::Catalog;
 use crate::connection::{LOCK_PATIENCE, begin_immediate, journal_mode, switch_to_wal};
 use crate::error::{Error, Result};
-use crate::patterns;
-use crate::registry::{TableNumber, fact, set_fact};
+use crate::names::{fact, set_fact};
 use crate::sql::{quote, quote_list};
-use crate::watch::{Before, ChangeKind, Now, TableChange, what_happened};
 
 /// Every table, index and view of ours, for a fresh database and for one that lacks some.
 pub const TABLES_SQL: &str = include_str!("tables.sql");
-
-/// What the configuration says about attaching.
-#[derive(Clone, Debug, Default)]
-pub struct AttachOptions {
-    /// Patterns of the only tables to track; none means all.
-    pub only: Vec<String>,
-    /// Patterns of tables to track although they are usually left out.
-    pub include: Vec<String>,
-    /// Patterns of tables to leave out.
-    pub exclude: Vec<String>,
-    /// Keys of tables without a primary key.
-    pub keys: DeclaredKeys,
-    /// Triggers of the application that are not to be carried.
-    pub leave_triggers: BTreeSet<String>,
-    /// Whether attaching may switch the database to WAL mode.
-    pub switch_to_wal: bool,
-}
-
-/// What attaching would do, and what a person should know before.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// What was asked for.
-    pub options: AttachOptions,
-    /// Tables to track, by name.
-    pub tracked: Vec<PlannedTable>,
-    /// Tables left out, by name, each with the reason.
-    pub skipped: Vec<Untracked>,
-    /// What is worth knowing about tables that are tracked.
-    pub remarks: Vec<Remark>,
-    /// What is worth knowing about the database.
-    pub advice: Vec<String>,
-    /// Triggers of the application, and what becomes of each.
-    pub triggers: Vec<ApplicationTrigger>,
-    /// Foreign keys that no index serves: finding the children of a row reads the whole table.
-    pub unindexed: Vec<UnindexedKey>,
-    /// Triggers that are added.
-    pub triggers_added: usize,
-    /// Tables that are added, all with names that begin with `rowmesh_`.
-    pub tables_added: usize,
-    /// Bytes of the database now. Row states and log take about as much again.
-    pub database_bytes: u64,
-    /// `PRAGMA schema_version` that the plan was made at.
-    pub schema_version: i64,
-}
-
-/// One table that is tracked.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PlannedTable {
-    /// What it looks like.
-    pub schema: TableSchema,
-    /// Rows in it, once counted.
-    pub rows: Option<u64>,
-}
-
-/// A foreign key that no index serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnindexedKey {
-    /// The table.
-    pub table: TableName,
-    /// The referring columns.
-    pub columns: Vec<String>,
-    /// The statement that makes an index.
-    pub remedy: String,
-}
-
-/// What following the schema found and did.
-#[derive(Debug)]
-pub struct Followed {
-    /// Every table that is not as it was left.
-    pub changes: Vec<TableChange>,
-    /// What is tracked now.
-    pub plan: Plan,
-    /// `PRAGMA schema_version` after all that was done.
-    pub schema_version: i64,
-}
 
 /// Makes the plan. Writes nothing and counts no rows.
 ///
@@ -111,7 +39,7 @@ pub fn plan(connection: &Connection, options: &AttachOptions) -> Result<Plan> {
     for schema in catalog.tables {
         match rules.left_out(&schema.name) {
             Some((reason, remedy)) => skipped.push(Untracked { name: schema.name, code: "", reason, remedy }),
-            None => tracked.push(PlannedTable { schema, rows: None }),
+            None => tracked.push(schema),
         }
     }
     // What is left out by wish needs no other reason.
@@ -121,13 +49,12 @@ pub fn plan(connection: &Connection, options: &AttachOptions) -> Result<Plan> {
         }
     }
     skipped.sort_by(|a, b| a.name.cmp(&b.name));
-    let is_tracked: BTreeSet<TableName> = tracked.iter().map(|table| table.schema.name.clone()).collect();
+    let is_tracked: BTreeSet<TableName> = tracked.iter().map(|table| table.name.clone()).collect();
     let mut remarks: Vec<Remark> =
         catalog.remarks.into_iter().filter(|remark| is_tracked.contains(&remark.table)).collect();
     remarks.extend(tracked.iter().filter_map(remark_on_key));
     remarks.sort_by(|a, b| a.table.cmp(&b.table));
-    let unindexed =
-        tracked.iter().map(|table| unindexed_keys(connection, &table.schema)).collect::<Result<Vec<_>>>()?;
+    let unindexed = tracked.iter().map(|table| unindexed_keys(connection, table)).collect::<Result<Vec<_>>>()?;
     Ok(Plan {
         options: options.clone(),
         triggers: carry::survey(connection, &is_tracked, &options.leave_triggers)?,
@@ -135,36 +62,12 @@ pub fn plan(connection: &Connection, options: &AttachOptions) -> Result<Plan> {
         remarks,
         advice: advice(connection, options)?,
         unindexed: unindexed.into_iter().flatten().collect(),
-        triggers_added: tracked.iter().map(|table| capture::triggers(TableNumber(0), &table.schema).len()).sum(),
+        triggers_added: tracked.iter().map(|table| capture::triggers(TableNumber(0), table).len()).sum(),
         tables_added: our_objects()?.values().filter(|kind| *kind == "table").count(),
         database_bytes: database_bytes(connection)?,
         schema_version: catalog.schema_version,
         tracked,
     })
-}
-
-impl Plan {
-    /// Counts the rows of every tracked table, which reads them all.
-    ///
-    /// # Errors
-    /// If the database cannot be read.
-    pub fn count(&mut self, connection: &Connection) -> Result<()> {
-        for table in &mut self.tracked {
-            let sql = format!("SELECT count(*) FROM main.{}", quote(&table.schema.name));
-            table.rows = Some(connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?.unsigned_abs());
-        }
-        Ok(())
-    }
-
-    /// Shapes of the tables that are tracked.
-    pub fn schemas(&self) -> Vec<TableSchema> {
-        self.tracked.iter().map(|table| table.schema.clone()).collect()
-    }
-
-    /// Names of the tables that are tracked.
-    pub fn names(&self) -> BTreeSet<TableName> {
-        self.tracked.iter().map(|table| table.schema.name.clone()).collect()
-    }
 }
 
 /// Installs what the plan says, in one transaction. A plan that the schema has left behind is made anew first. May be repeated, and
@@ -212,7 +115,7 @@ pub fn follow_mesh(
     }
     in_transaction(connection, |connection| {
         let lost = restore_tables(connection)?;
-        set_fact(connection, MESH_RULES, &rules.to_rules().join("\n"))?;
+        set_fact(connection, MESH_RULES, &Value::text(&rules.to_rules().join("\n")))?;
         follow_now(connection, plan(connection, options)?, lost).map(Some)
     })
 }
@@ -300,65 +203,14 @@ fn in_transaction<T>(connection: &mut Connection, run: impl FnOnce(&Connection) 
     done
 }
 
-/// What people have said about which tables sync.
-struct Rules<'a> {
-    /// Here.
-    options: &'a AttachOptions,
-    /// For the mesh, if the database belongs to one: it counts first.
-    mesh: Option<TablePatterns>,
-    known: &'a BTreeSet<TableName>,
-}
-
-impl Rules<'_> {
-    /// Why a table is left out by wish, with what to type to have it; `None` if it is not.
-    fn left_out(&self, table: &str) -> Option<(String, String)> {
-        let Some(mesh) = &self.mesh else { return self.left_out_here(table) };
-        let add = || format!("rowmesh tables add {table}");
-        match mesh.decide(table) {
-            Decision::Sync if mesh.names(table) => None,
-            Decision::Sync => {
-                self.left_out_here(table).map(|(why, remedy)| (why, if remedy.is_empty() { remedy } else { add() }))
-            }
-            // Why it is left out here, if it is, is nearer to whoever reads it.
-            Decision::Skip { pattern, reason } => Some(match self.left_out_here(table) {
-                Some((why, _)) => (why, add()),
-                None if patterns::usually_left_out(table) == Some(reason) => (reason.to_owned(), add()),
-                None => (format!("left out of the mesh: {pattern}"), add()),
-            }),
-        }
-    }
-
-    fn left_out_here(&self, table: &str) -> Option<(String, String)> {
-        let Rules { options, known, .. } = self;
-        let fits = |list: &[String]| list.iter().find(|pattern| patterns::matches(pattern, table)).cloned();
-        if let Some(pattern) = fits(&options.exclude) {
-            return Some((format!("excluded: pattern {pattern}"), String::new()));
-        }
-        let include = || format!("put into rowmesh.toml: [tables] include = [\"*\", \"{table}\"]");
-        if !options.only.is_empty() && fits(&options.only).is_none() {
-            return Some(("not among the tables to sync".to_owned(), include()));
-        }
-        if fits(&options.include).is_some() {
-            return None;
-        }
-        // Only a table that appears beside one that is tracked already can be a stand-in for it.
-        let half_made = !known.contains(table) && patterns::is_half_made(table, |original| known.contains(original));
-        let reason = match half_made {
-            true => Some("looks as if a migration were filling it to take another table's place"),
-            false => patterns::usually_left_out(table),
-        };
-        reason.map(|reason| (reason.to_owned(), include()))
-    }
-}
-
 /// Which tables sync by the mesh's rules, as they were when the roster was last heard; `None` for a database of no mesh.
 fn mesh_rules(connection: &Connection) -> Result<Option<TablePatterns>> {
     let sql = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = 'rowmesh_facts'";
     if connection.query_row(sql, [], |_| Ok(())).optional()?.is_none() {
         return Ok(None);
     }
-    let rules: Option<String> = fact(connection, MESH_RULES)?;
-    Ok(rules.map(|rules| TablePatterns::from_rules(rules.lines())))
+    let rules = fact(connection, MESH_RULES)?;
+    Ok(rules.as_ref().and_then(Value::as_str).map(|rules| TablePatterns::from_rules(rules.lines())))
 }
 
 /// The fact that holds them, one a line.
@@ -373,9 +225,9 @@ fn tracked_names(connection: &Connection) -> Result<BTreeSet<TableName>> {
     Ok(listed.filter(|table| table.state == State::Tracked).map(|table| table.name).collect())
 }
 
-fn remark_on_key(table: &PlannedTable) -> Option<Remark> {
-    (table.schema.key_kind == KeyKind::Generated).then(|| Remark {
-        table: table.schema.name.clone(),
+fn remark_on_key(table: &TableSchema) -> Option<Remark> {
+    (table.key_kind == KeyKind::Generated).then(|| Remark {
+        table: table.name.clone(),
         text: "has numbers given by SQLite as its key: two nodes that insert while apart give the same number to different rows, and \
                the two become one row, the losing values in the ledger. UUID or text keys do not have this problem"
             .to_owned(),
@@ -596,7 +448,7 @@ fn follow_now(connection: &Connection, plan: Plan, notes_lost: bool) -> Result<F
     let found = Found { connection, plan: &plan, triggers, listed, notes_lost };
     let mut changes = Vec::new();
     for table in &plan.tracked {
-        changes.extend(found.follow_table(&table.schema)?);
+        changes.extend(found.follow_table(table)?);
     }
     changes.extend(found.forget_the_rest(&changes)?);
     Ok(Followed { changes, plan, schema_version: schema_version(connection)? })
@@ -628,6 +480,7 @@ impl Found<'_> {
             same_looks: known.shape.looks == shape.looks,
         });
         let now = Now {
+            triggers_expected: expected.len(),
             own_triggers: here.iter().filter(|trigger| capture::number_in(&trigger.name) == Some(number)).count(),
             in_order: is_in_order(&here, &expected),
             older_version: here.iter().any(|trigger| capture::version_in(&trigger.sql) != Some(capture::VERSION)),
@@ -654,12 +507,12 @@ impl Found<'_> {
     }
 
     fn exists(&self, name: &TableName) -> bool {
-        self.plan.tracked.iter().any(|table| table.schema.name == *name)
+        self.plan.tracked.iter().any(|table| table.name == *name)
             || self.plan.skipped.iter().any(|table| table.name == *name)
     }
 
     fn is_tracked(&self, name: &str) -> bool {
-        self.plan.tracked.iter().any(|table| table.schema.name.eq_ignore_ascii_case(name))
+        self.plan.tracked.iter().any(|table| table.name.eq_ignore_ascii_case(name))
     }
 
     /// Marks tables that are tracked no more, and takes our triggers off tables that they followed by accident.

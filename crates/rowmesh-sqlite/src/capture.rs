@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::schema::TableSchema;
+use rowmesh_engine::database::NotedOperation;
+use rowmesh_engine::registry::TableNumber;
 use rusqlite::types::ValueRef;
 
-use crate::registry::TableNumber;
 use crate::sql::{literal, quote};
 
 /// Version of the trigger text. A trigger of another version is replaced by attach, in one transaction with all the others (I13).
@@ -24,46 +25,6 @@ pub struct Trigger {
     pub name: String,
     /// The statement that makes it, exactly as `sqlite_master` keeps it.
     pub sql: String,
-}
-
-/// What a note says was done. Only a hint: what really happened is found out from the row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotedOperation {
-    /// A row came under this key.
-    Insert,
-    /// The row under this key was written.
-    Update,
-    /// The row under this key was deleted.
-    Delete,
-    /// The row under this key moved to another.
-    Rekey,
-}
-
-impl NotedOperation {
-    /// Its number in the dirty table. Triggers of older versions may still write it, so it never changes its meaning.
-    pub fn number(self) -> i64 {
-        match self {
-            NotedOperation::Insert => 1,
-            NotedOperation::Update => 2,
-            NotedOperation::Delete => 3,
-            NotedOperation::Rekey => 4,
-        }
-    }
-
-    /// What a number in the dirty table means; one that no trigger of ours writes is taken for an update, which claims least.
-    pub fn from_number(number: i64) -> NotedOperation {
-        match number {
-            1 => NotedOperation::Insert,
-            3 => NotedOperation::Delete,
-            4 => NotedOperation::Rekey,
-            _ => NotedOperation::Update,
-        }
-    }
-
-    /// Whether no row under this key is what one would expect after it.
-    pub fn may_remove(self) -> bool {
-        matches!(self, NotedOperation::Delete | NotedOperation::Rekey)
-    }
 }
 
 /// The triggers of one table. An update that moves a row to another key is noted twice, under either key.

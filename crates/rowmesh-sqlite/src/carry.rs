@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rowmesh_core::value::TableName;
+use rowmesh_engine::plan::{ApplicationTrigger, Treatment};
 use rusqlite::{Connection, ErrorCode, params};
 
 use crate::error::Result;
@@ -13,77 +14,6 @@ use crate::sql::{Words, quote};
 
 /// What the names of carried copies begin with; the schema version that they were made for follows.
 const COPY_PREFIX: &str = "rowmesh_carried_";
-
-/// One trigger of the application.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApplicationTrigger {
-    /// Its name.
-    pub name: String,
-    /// The table that it stands on.
-    pub table: TableName,
-    /// What becomes of it when we write that table.
-    pub treatment: Treatment,
-}
-
-/// What becomes of a trigger of the application when we write its table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Treatment {
-    /// It fires: it only maintains these tables, which do not travel.
-    Carried(Vec<String>),
-    /// It stays quiet: what it writes to these tables travels as rows.
-    TravelsAsRows(Vec<String>),
-    /// It stays quiet, though it also maintains tables that do not travel: it cannot be split.
-    Mixed {
-        /// Tables that travel.
-        tracked: Vec<String>,
-        /// Tables that do not, and so miss what it would have written.
-        untracked: Vec<String>,
-    },
-    /// It stays quiet: it checks, and what was allowed where it was written is not forbidden here.
-    Checks,
-    /// It stays quiet: it writes nothing.
-    NoEffect,
-    /// It stays quiet: SQLite says that it cannot run here, since it needs something that only the application has.
-    CannotRun(String),
-    /// It stays quiet because the configuration says so.
-    LeftByChoice,
-}
-
-impl Treatment {
-    /// For the plan, in one clause.
-    pub fn reason(&self) -> String {
-        match self {
-            Treatment::Carried(tables) => {
-                format!("also runs for changes from other nodes: it maintains {}", tables.join(", "))
-            }
-            Treatment::TravelsAsRows(tables) => {
-                format!(
-                    "does not run for changes from other nodes: what it writes to {} travels by itself",
-                    tables.join(", ")
-                )
-            }
-            Treatment::Mixed { tracked, untracked } => format!(
-                "does not run for changes from other nodes, since what it writes to {} travels by itself; so {} will miss them: \
-                 make two triggers of it",
-                tracked.join(", "),
-                untracked.join(", ")
-            ),
-            Treatment::Checks => {
-                "does not run for changes from other nodes: it was obeyed where they were made".to_owned()
-            }
-            Treatment::NoEffect => "does not run for changes from other nodes: it writes nothing".to_owned(),
-            Treatment::CannotRun(said) => format!("cannot run for changes from other nodes: {said}"),
-            Treatment::LeftByChoice => {
-                "does not run for changes from other nodes: the configuration says so".to_owned()
-            }
-        }
-    }
-
-    /// Whether it is carried.
-    pub fn is_carried(&self) -> bool {
-        matches!(self, Treatment::Carried(_))
-    }
-}
 
 /// The carried copies on one connection.
 #[derive(Default)]

@@ -3,19 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use rowmesh_core::encode::Writer;
-use rowmesh_core::ident::Digest;
 use rowmesh_core::limits;
 use rowmesh_core::schema::{Column, ForeignKey, IndexedColumn, KeyKind, TableSchema, UniqueIndex};
 use rowmesh_core::value::{ColumnName, TableName, Value};
+use rowmesh_engine::plan::{DeclaredKeys, Remark, Untracked};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::Result;
 use crate::sketch::Sketch;
 use crate::sql::{quote, quote_list};
-
-/// Keys that the configuration declares for tables without a primary key.
-pub type DeclaredKeys = BTreeMap<TableName, Vec<ColumnName>>;
 
 /// Everything that stands in a database, as far as keeping it in sync needs to know. Tables of ours and of SQLite are left out.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,28 +24,6 @@ pub struct Catalog {
     pub remarks: Vec<Remark>,
     /// `PRAGMA schema_version` that all this was read at.
     pub schema_version: i64,
-}
-
-/// A table that cannot be tracked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Untracked {
-    /// Its name.
-    pub name: TableName,
-    /// Stable code of the reason.
-    pub code: &'static str,
-    /// Why.
-    pub reason: String,
-    /// What to type about it; empty if nothing.
-    pub remedy: String,
-}
-
-/// Something worth knowing about a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remark {
-    /// The table.
-    pub table: TableName,
-    /// What.
-    pub text: String,
 }
 
 impl Catalog {
@@ -71,67 +45,6 @@ impl Catalog {
     pub fn table(&self, name: &str) -> Option<&TableSchema> {
         self.tables.iter().find(|table| &*table.name == name)
     }
-}
-
-/// Hash over the shape of one table: equal where two nodes' tables can hold the same rows, whatever the order of their columns and the
-/// names of their indexes.
-pub fn fingerprint(table: &TableSchema) -> Digest {
-    let mut out = Writer::default();
-    let name_of = |position: &usize| table.columns[*position].name.as_bytes();
-    out.bytes(b"rowmesh table shape 1");
-    out.bytes(table.name.as_bytes());
-    let mut columns: Vec<&Column> = table.columns.iter().collect();
-    columns.sort_by(|a, b| a.name.cmp(&b.name));
-    out.number(columns.len() as u64);
-    for column in columns {
-        out.bytes(column.name.as_bytes());
-        out.bytes(column.declared_type.to_ascii_lowercase().as_bytes());
-        out.byte(u8::from(column.not_null));
-        out.byte(u8::from(column.default.is_some()));
-        column.default.as_ref().unwrap_or(&Value::Null).encode(&mut out);
-    }
-    out.number(table.key.len() as u64);
-    table.key.iter().for_each(|position| out.bytes(name_of(position)));
-    out.byte(u8::from(table.key_kind == KeyKind::Generated));
-    write_sorted(
-        &mut out,
-        table.uniques.iter().map(|index| {
-            let mut out = Writer::default();
-            out.byte(u8::from(index.partial));
-            for part in &index.parts {
-                match part {
-                    None => out.byte(0),
-                    Some(part) => {
-                        out.byte(1);
-                        out.bytes(name_of(&part.column));
-                        out.bytes(part.collation.to_ascii_uppercase().as_bytes());
-                    }
-                }
-            }
-            out.0
-        }),
-    );
-    write_sorted(
-        &mut out,
-        table.foreign_keys.iter().map(|key| {
-            let mut out = Writer::default();
-            out.bytes(key.parent.as_bytes());
-            out.bytes(key.on_delete.as_bytes());
-            for (column, parent_column) in key.columns.iter().zip(&key.parent_columns) {
-                out.bytes(name_of(column));
-                out.bytes(parent_column.as_bytes());
-            }
-            out.0
-        }),
-    );
-    Digest(*blake3::hash(&out.0).as_bytes())
-}
-
-fn write_sorted(out: &mut Writer, parts: impl Iterator<Item = Vec<u8>>) {
-    let mut parts: Vec<Vec<u8>> = parts.collect();
-    parts.sort();
-    out.number(parts.len() as u64);
-    parts.iter().for_each(|part| out.bytes(part));
 }
 
 /// One pass over the schema.

@@ -3,10 +3,9 @@
 
 use rowmesh_core::schema::UniqueIndex;
 use rowmesh_core::value::{Key, Value};
-use rusqlite::{Connection, params};
+use rowmesh_engine::registry::Table;
+use rusqlite::{Connection, Result, params};
 
-use crate::fault::Result;
-use crate::registry::Table;
 use crate::values::read_key;
 
 /// Hashes of the values that a row claims in the table's unique indexes. An index over expressions only claims nothing; a condition

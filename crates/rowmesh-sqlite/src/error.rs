@@ -1,5 +1,5 @@
 //! What can be wrong with a connection, a catalog, a plan or the capture, each with its code, who can act, and what to do. What stops
-//! sealing and applying is told in `fault`; what SQLite's own refusals mean is told there too. Retries nothing and logs nothing.
+//! sealing and applying is told in the engine's `fault`; what SQLite's own refusals mean in ours. Retries nothing and logs nothing.
 //!
 //! | code | what |
 //! |---|---|
@@ -81,9 +81,6 @@ pub enum Error {
     /// The path leads to another file than the one that is open.
     #[error("another file stands where the database was: {}", .0.display())]
     FileReplaced(PathBuf),
-    /// The open file holds another database than it did, or an earlier state of it.
-    #[error("what the database file holds was replaced while it was open: {0}")]
-    ContentReplaced(String),
     /// SQLite refused.
     #[error("sqlite refused a statement")]
     Sqlite(#[from] rusqlite::Error),
@@ -100,7 +97,7 @@ impl Error {
             Error::NewerFormat(_) => "RM1206",
             Error::NotAttached => "RM2109",
             Error::NamesTaken(_) => "RM2110",
-            Error::FileReplaced(_) | Error::ContentReplaced(_) => "RM2113",
+            Error::FileReplaced(_) => "RM2113",
             Error::NewerRowmesh { .. } => "RM2114",
             Error::ReadOnly(_) => "RM3201",
             Error::LibraryTooOld(_) => "RM9104",
@@ -122,9 +119,7 @@ impl Error {
             Error::ReadOnly(_) => "give the user that runs rowmesh write access to the file and its folder",
             Error::NotAttached => "rowmesh up",
             Error::NamesTaken(_) => "rename these tables: names that begin with rowmesh_ are Rowmesh's own",
-            Error::FileReplaced(_) | Error::ContentReplaced(_) => {
-                "restart Rowmesh, so that it looks at the new file from the start"
-            }
+            Error::FileReplaced(_) => "restart Rowmesh, so that it looks at the new file from the start",
             Error::Sqlite(_) => "",
         }
     }

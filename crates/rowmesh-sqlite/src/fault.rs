@@ -1,80 +1,25 @@
-//! Errors of the sealing and applying half of this crate, and what each means outside: a code, who can act, and what to do.
-//! What can be wrong with a connection, a catalog or a plan is told in `error`.
+//! What SQLite's refusals mean outside: a code, who can act, and what to do. What can be wrong with a connection, a catalog or a plan is told
+//! in `error`.
 
 use rowmesh_core::store::StoreError;
+use rowmesh_engine::fault;
 use rusqlite::ErrorCode;
-use thiserror::Error;
 
-use crate::registry::TableNumber;
-use rowmesh_core::value::Value;
-
-/// Result of this half of the crate.
-pub type Result<T> = std::result::Result<T, Error>;
-
-/// What can stop a transaction of ours.
-#[derive(Debug, Error)]
-pub enum Error {
-    /// SQLite refused.
-    #[error("sqlite refused a statement")]
-    Sqlite(#[from] rusqlite::Error),
-    /// A table of ours holds what we did not write.
-    #[error("{what} is damaged")]
-    Damaged {
-        /// Which.
-        what: &'static str,
-        /// How it shows.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Our tables contradict one another.
-    #[error("rowmesh's tables contradict one another: {0}")]
-    Inconsistent(&'static str),
-    /// A row stands in a table that no trigger told of: it must be sealed before anything is applied over it.
-    #[error("a row of table {table:?} was written unnoticed")]
-    Unnoticed {
-        /// The table.
-        table: TableNumber,
-        /// The row's key.
-        key: Vec<Value>,
-    },
-    /// Already as the outside sees it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+/// Says what a refusal means outside.
+pub trait Told<T> {
+    /// The same result, with what SQLite said told as the outside sees it.
+    fn told(self) -> fault::Result<T>;
 }
 
-impl Error {
-    /// A table of ours holds bytes that nobody writes.
-    pub fn damaged(what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        Error::Damaged { what, source: source.into() }
-    }
-
-    /// Our tables contradict one another.
-    pub fn inconsistent(what: &'static str) -> Error {
-        Error::Inconsistent(what)
+impl<T> Told<T> for rusqlite::Result<T> {
+    fn told(self) -> fault::Result<T> {
+        self.map_err(|source| of_sqlite(source).into())
     }
 }
 
-impl From<rusqlite::types::FromSqlError> for Error {
-    fn from(source: rusqlite::types::FromSqlError) -> Error {
-        Error::Damaged { what: "a value in rowmesh's tables", source: source.into() }
-    }
-}
-
-impl From<crate::error::Error> for Error {
-    fn from(error: crate::error::Error) -> Error {
-        Error::Store(error.into())
-    }
-}
-
-impl From<Error> for StoreError {
-    fn from(error: Error) -> StoreError {
-        match error {
-            Error::Store(error) => error,
-            Error::Sqlite(source) => of_sqlite(source),
-            Error::Damaged { .. } | Error::Inconsistent(_) => {
-                StoreError::broken("RM9101", error.to_string()).because(error)
-            }
-            Error::Unnoticed { .. } => StoreError::transient("RM5104", error.to_string()).because(error),
-        }
+impl<T> Told<T> for crate::error::Result<T> {
+    fn told(self) -> fault::Result<T> {
+        self.map_err(|error| StoreError::from(error).into())
     }
 }
 

@@ -2,23 +2,25 @@
 //! run: on the joiner's own wish, in an empty database, and only what makes tables, indexes, views and triggers.
 
 use rowmesh_core::store::StoreError;
+use rowmesh_engine::fault::Result;
+use rowmesh_engine::plan::AttachOptions;
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
-use crate::attach::{self, AttachOptions};
-use crate::fault::Result;
+use crate::attach;
+use crate::fault::Told;
 
 /// Runs the statements in one transaction, in their order: tables first, then what hangs on them. In the same transaction the tables are
 /// captured, so that no row comes in before.
 pub fn run(connection: &mut Connection, statements: &[String], options: &AttachOptions) -> Result<()> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
-    connection.authorizer(Some(allow_schema))?;
+    connection.execute_batch("BEGIN IMMEDIATE").told()?;
+    connection.authorizer(Some(allow_schema)).told()?;
     let made = make_all(connection, statements);
-    connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)?;
-    match made.and_then(|()| Ok(attach::follow_inside(connection, options)?)) {
-        Ok(()) => Ok(connection.execute_batch("COMMIT")?),
+    connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>).told()?;
+    match made.and_then(|()| attach::follow_inside(connection, options).told()) {
+        Ok(()) => connection.execute_batch("COMMIT").told(),
         Err(error) => {
-            connection.execute_batch("ROLLBACK")?;
+            connection.execute_batch("ROLLBACK").told()?;
             Err(error)
         }
     }

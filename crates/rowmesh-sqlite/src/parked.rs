@@ -1,95 +1,69 @@
-//! Events that row state holds and the tables cannot show yet, at rest. Why an event is parked is decided in `apply`.
+//! Events that row state holds and the tables cannot show yet, at rest. Why an event is parked is decided in the engine.
 
 use rowmesh_core::clock::WallTime;
-use rowmesh_core::ident::{Dot, Seq};
-use rowmesh_core::row_state::OriginTable;
-use rowmesh_core::store::ParkedView;
+use rowmesh_core::ident::Seq;
 use rowmesh_core::value::Key;
-use rusqlite::{Connection, params};
+use rowmesh_engine::database::{ParkedRow, Parking};
+use rowmesh_engine::fault::Result;
+use rowmesh_engine::registry::TableNumber;
+use rusqlite::{Row, params};
 
-use crate::fault::{Error, Result};
-use crate::origins::Origins;
-use crate::registry::{Registry, TableNumber};
+use crate::access::SqliteAccess;
 use crate::values::read_key;
 
-/// Parks an event.
-pub fn park(
-    connection: &Connection,
-    origins: &mut Origins,
-    table: TableNumber,
-    key: &Key,
-    dot: Dot,
-    reason: &str,
-    now: WallTime,
-) -> Result<()> {
-    let origin = origins.number(&dot.origin);
-    origins.store_new(connection)?;
-    connection
-        .prepare_cached(
+impl Parking for SqliteAccess<'_> {
+    fn park(&self, parked: &ParkedRow) -> Result<()> {
+        let ParkedRow { table, key, origin, seq, reason, since } = parked;
+        self.run(
             "INSERT INTO rowmesh_parked (t, key, o, seq, reason, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (t, key, o, seq) DO UPDATE SET reason = excluded.reason",
-        )?
-        .execute(params![table.0, key.0, origin, dot.seq.0 as i64, reason, now.0 as i64])?;
-    Ok(())
-}
-
-/// The row is shown as its state says: nothing of it is parked any more.
-pub fn release(connection: &Connection, table: TableNumber, key: &Key) -> Result<()> {
-    connection
-        .prepare_cached("DELETE FROM rowmesh_parked WHERE t = ?1 AND key = ?2")?
-        .execute(params![table.0, key.0])?;
-    Ok(())
-}
-
-/// Whether anything is parked at all.
-pub fn any(connection: &Connection) -> Result<bool> {
-    Ok(connection.prepare_cached("SELECT 1 FROM rowmesh_parked LIMIT 1")?.exists([])?)
-}
-
-/// Whether something of a row is parked.
-pub fn is_parked(connection: &Connection, table: TableNumber, key: &Key) -> Result<bool> {
-    Ok(connection
-        .prepare_cached("SELECT 1 FROM rowmesh_parked WHERE t = ?1 AND key = ?2 LIMIT 1")?
-        .exists(params![table.0, key.0])?)
-}
-
-/// The rows that have something parked.
-pub fn rows(connection: &Connection) -> Result<Vec<(TableNumber, Key)>> {
-    let mut statement = connection.prepare_cached("SELECT DISTINCT t, key FROM rowmesh_parked ORDER BY t, key")?;
-    let rows = statement.query_map([], |row| Ok((TableNumber(row.get(0)?), read_key(row, 1)?)))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// The events of one row that are parked.
-pub fn of_row(connection: &Connection, origins: &Origins, table: TableNumber, key: &Key) -> Result<Vec<Dot>> {
-    let mut statement = connection.prepare_cached("SELECT o, seq FROM rowmesh_parked WHERE t = ?1 AND key = ?2")?;
-    let mut rows = statement.query(params![table.0, key.0])?;
-    let mut dots = Vec::new();
-    while let Some(row) = rows.next()? {
-        let origin =
-            origins.origin(row.get(0)?).ok_or_else(|| Error::inconsistent("a parked event of an unknown origin"))?;
-        dots.push(Dot { origin, seq: Seq(row.get::<_, i64>(1)? as u64) });
+            params![table.0, key.0, origin, seq.0 as i64, reason, since.0 as i64],
+        )
+        .map(drop)
     }
-    Ok(dots)
+
+    fn release(&self, table: TableNumber, key: &Key) -> Result<()> {
+        self.run("DELETE FROM rowmesh_parked WHERE t = ?1 AND key = ?2", params![table.0, key.0]).map(drop)
+    }
+
+    fn is_parked(&self, table: TableNumber, key: &Key) -> Result<bool> {
+        let sql = "SELECT 1 FROM rowmesh_parked WHERE t = ?1 AND key = ?2 LIMIT 1";
+        Ok(self.find(sql, params![table.0, key.0], |_| Ok(()))?.is_some())
+    }
+
+    fn count_parked(&self) -> Result<u64> {
+        self.one("SELECT count(*) FROM rowmesh_parked", [], |row| row.get::<_, i64>(0)).map(|count| count as u64)
+    }
+
+    fn parked(&self, row: Option<(TableNumber, &Key)>) -> Result<Vec<ParkedRow>> {
+        const COLUMNS: &str = "SELECT t, key, o, seq, reason, since FROM rowmesh_parked";
+        match row {
+            Some((table, key)) => {
+                let sql = format!("{COLUMNS} WHERE t = ?1 AND key = ?2 ORDER BY since");
+                self.all(&sql, params![table.0, key.0], read)
+            }
+            None => self.all(&format!("{COLUMNS} ORDER BY since, t, key"), [], read),
+        }
+    }
+
+    fn parked_rows(&self) -> Result<Vec<(TableNumber, Key)>> {
+        let sql = "SELECT DISTINCT t, key FROM rowmesh_parked ORDER BY t, key";
+        self.all(sql, [], |row| Ok((TableNumber(row.get(0)?), read_key(row, 1)?)))
+    }
+
+    fn rename_parked(&self, old: u32, new: u32, last: Seq) -> Result<()> {
+        let sql = "UPDATE rowmesh_parked SET o = ?2, seq = seq - ?3 WHERE o = ?1 AND seq > ?3";
+        self.run(sql, params![old, new, last.0 as i64]).map(drop)
+    }
 }
 
-/// All of them, for people.
-pub fn list(connection: &Connection, origins: &Origins, registry: &Registry) -> Result<Vec<ParkedView>> {
-    let mut statement =
-        connection.prepare_cached("SELECT t, key, o, seq, reason, since FROM rowmesh_parked ORDER BY since, t, key")?;
-    let mut rows = statement.query([])?;
-    let mut views = Vec::new();
-    while let Some(row) = rows.next()? {
-        let origin =
-            origins.origin(row.get(2)?).ok_or_else(|| Error::inconsistent("a parked event of an unknown origin"))?;
-        let name = registry.name(TableNumber(row.get(0)?)).map_or_else(String::new, |name| name.to_string());
-        views.push(ParkedView {
-            dot: Dot { origin, seq: Seq(row.get::<_, i64>(3)? as u64) },
-            table: name,
-            key: read_key(row, 1)?.to_display(),
-            reason: row.get(4)?,
-            since: WallTime(row.get::<_, i64>(5)? as u64),
-        });
-    }
-    Ok(views)
+fn read(row: &Row<'_>) -> rusqlite::Result<ParkedRow> {
+    Ok(ParkedRow {
+        table: TableNumber(row.get(0)?),
+        key: read_key(row, 1)?,
+        origin: row.get(2)?,
+        seq: Seq(row.get::<_, i64>(3)? as u64),
+        reason: row.get(4)?,
+        since: WallTime(row.get::<_, i64>(5)? as u64),
+    })
 }

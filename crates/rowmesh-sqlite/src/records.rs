@@ -1,79 +1,70 @@
-//! The infrastructure tables that the node fills: members, settings, sessions, partitions, metrics, roster, acknowledgements. Plain writing and
-//! reading; what is worth a row is decided by the node.
+//! The tables that the node fills: members, settings, sessions, partitions, metrics, roster, acknowledgements, loads. Plain writing and
+//! reading; what is worth a row is decided by the node and the engine.
 
+use rowmesh_core::clock::WallTime;
 use rowmesh_core::ident::NodeId;
 use rowmesh_core::store::{MetricRecord, NodeRecord, PartitionRecord, SessionRecord};
-use rusqlite::{Connection, params};
+use rowmesh_engine::database::Records;
+use rowmesh_engine::fault::Result;
+use rusqlite::params;
 
-use crate::fault::Result;
+use crate::access::SqliteAccess;
+use crate::fault::Told;
 
-/// All roster entries.
-pub fn roster_entries(connection: &Connection) -> Result<Vec<Vec<u8>>> {
-    let mut statement = connection.prepare_cached("SELECT entry FROM rowmesh_roster ORDER BY hash")?;
-    let entries = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    Ok(entries)
-}
-
-/// Keeps roster entries and what they say, for people.
-pub fn keep_roster(
-    connection: &Connection,
-    entries: &[Vec<u8>],
-    nodes: &[NodeRecord],
-    settings: &[(String, String)],
-) -> Result<()> {
-    for entry in entries {
-        connection
-            .prepare_cached("INSERT OR IGNORE INTO rowmesh_roster (hash, entry) VALUES (?1, ?2)")?
-            .execute(params![blake3::hash(entry).as_bytes(), entry])?;
+impl Records for SqliteAccess<'_> {
+    fn roster_entries(&self) -> Result<Vec<Vec<u8>>> {
+        self.all("SELECT entry FROM rowmesh_roster ORDER BY hash", [], |row| row.get(0))
     }
-    for node in nodes {
-        connection
-            .prepare_cached(
-                "INSERT INTO rowmesh_sync_nodes (node_id, name, role, addresses, state, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+
+    fn keep_roster(&self, entries: &[Vec<u8>], nodes: &[NodeRecord], settings: &[(String, String)]) -> Result<()> {
+        for entry in entries {
+            self.run(
+                "INSERT OR IGNORE INTO rowmesh_roster (hash, entry) VALUES (?1, ?2)",
+                params![blake3::hash(entry).as_bytes(), entry],
+            )?;
+        }
+        for node in nodes {
+            self.run(
+"INSERT INTO rowmesh_sync_nodes (node_id, name, role, addresses, state, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                  ON CONFLICT (node_id) DO UPDATE SET name = excluded.name, role = excluded.role, addresses = excluded.addresses,
                      state = excluded.state, last_seen = coalesce(excluded.last_seen, last_seen)",
-            )?
-            .execute(params![
+params![
                 node.node.to_string(),
                 node.name,
                 node.role,
                 node.addresses.join(" "),
                 node.state,
                 node.last_seen.map(|time| time.0 as i64),
-            ])?;
+            ],
+)?;
+        }
+        for (name, value) in settings {
+            self.run(
+                "INSERT OR REPLACE INTO rowmesh_sync_configurations (name, value) VALUES (?1, ?2)",
+                params![name, value],
+            )?;
+        }
+        Ok(())
     }
-    for (name, value) in settings {
-        connection
-            .prepare_cached("INSERT OR REPLACE INTO rowmesh_sync_configurations (name, value) VALUES (?1, ?2)")?
-            .execute(params![name, value])?;
+
+    fn acknowledgements(&self) -> Result<Vec<Vec<u8>>> {
+        self.all("SELECT bytes FROM rowmesh_acknowledgements ORDER BY node", [], |row| row.get(0))
     }
-    Ok(())
-}
 
-/// All acknowledgements.
-pub fn acknowledgements(connection: &Connection) -> Result<Vec<Vec<u8>>> {
-    let mut statement = connection.prepare_cached("SELECT bytes FROM rowmesh_acknowledgements ORDER BY node")?;
-    let bytes = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    Ok(bytes)
-}
+    fn keep_acknowledgement(&self, node: &NodeId, bytes: &[u8]) -> Result<()> {
+        self.run(
+            "INSERT OR REPLACE INTO rowmesh_acknowledgements (node, bytes) VALUES (?1, ?2)",
+            params![node.0, bytes],
+        )?;
+        Ok(())
+    }
 
-/// Keeps the newest acknowledgement of a node.
-pub fn keep_acknowledgement(connection: &Connection, node: &NodeId, bytes: &[u8]) -> Result<()> {
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO rowmesh_acknowledgements (node, bytes) VALUES (?1, ?2)")?
-        .execute(params![node.0, bytes])?;
-    Ok(())
-}
-
-/// Writes a row of `sync_sessions`, and when the peer was last seen.
-pub fn session(connection: &Connection, session: &SessionRecord) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO rowmesh_sync_sessions (peer, dialled, started_at, ended_at, state, changesets_sent, changesets_received,
+    fn record_session(&self, session: &SessionRecord) -> Result<()> {
+        self.run(
+"INSERT INTO rowmesh_sync_sessions (peer, dialled, started_at, ended_at, state, changesets_sent, changesets_received,
                  events_sent, events_received, bytes_sent, bytes_received, idle_before, error)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        )?
-        .execute(params![
+params![
             session.peer.to_string(),
             session.dialled,
             session.started_at.0 as i64,
@@ -87,48 +78,79 @@ pub fn session(connection: &Connection, session: &SessionRecord) -> Result<()> {
             session.bytes_received as i64,
             session.idle_before as i64,
             session.error,
-        ])?;
-    if session.error.is_none() {
-        connection
-            .prepare_cached("UPDATE rowmesh_sync_nodes SET last_seen = ?2 WHERE node_id = ?1")?
-            .execute(params![session.peer.to_string(), session.ended_at.0 as i64])?;
+        ],
+)?;
+        if session.error.is_none() {
+            self.run(
+                "UPDATE rowmesh_sync_nodes SET last_seen = ?2 WHERE node_id = ?1",
+                params![session.peer.to_string(), session.ended_at.0 as i64],
+            )?;
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Opens or closes a row of `network_partitions`.
-pub fn partition(connection: &Connection, partition: &PartitionRecord) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO rowmesh_network_partitions (peer, started_at, detected_at, healed_at, reason, events_on_healing)
+    fn record_partition(&self, partition: &PartitionRecord) -> Result<()> {
+        self.run(
+"INSERT INTO rowmesh_network_partitions (peer, started_at, detected_at, healed_at, reason, events_on_healing)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (peer, started_at) DO UPDATE SET healed_at = excluded.healed_at, events_on_healing = excluded.events_on_healing",
-        )?
-        .execute(params![
+params![
             partition.peer.to_string(),
             partition.started_at.0 as i64,
             partition.detected_at.0 as i64,
             partition.healed_at.map(|time| time.0 as i64),
             partition.reason,
             partition.events_on_healing as i64,
-        ])?;
-    Ok(())
-}
+        ],
+)?;
+        Ok(())
+    }
 
-/// Adds to rows of `sync_metrics`: a daemon that is started again within an hour begins to count anew.
-pub fn metrics(connection: &Connection, metrics: &[MetricRecord]) -> Result<()> {
-    for metric in metrics {
-        connection
-            .prepare_cached(
+    fn record_metrics(&self, metrics: &[MetricRecord]) -> Result<()> {
+        for metric in metrics {
+            self.run(
                 "INSERT INTO rowmesh_sync_metrics (hour, peer, name, value) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (hour, peer, name) DO UPDATE SET value = value + excluded.value",
-            )?
-            .execute(params![
-                metric.hour.0 as i64,
-                metric.peer.map_or_else(String::new, |peer| peer.to_string()),
-                metric.name,
-                metric.value,
-            ])?;
+                params![
+                    metric.hour.0 as i64,
+                    metric.peer.map_or_else(String::new, |peer| peer.to_string()),
+                    metric.name,
+                    metric.value,
+                ],
+            )?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn begin_load(&self, source: &NodeId, rows: u64, start: &[u8], now: WallTime) -> Result<i64> {
+        self.run(
+        "INSERT INTO rowmesh_initial_load_sessions (source, state, started_at, chunks_loaded, rows_loaded, rows_total, start)
+         VALUES (?1, 'Transferring', ?2, 0, 0, ?3, ?4)",
+        params![source.to_string(), now.0 as i64, rows as i64, start],
+    )?;
+        Ok(self.connection.last_insert_rowid())
+    }
+
+    fn note_load(&self, id: i64, chunks: u64, rows: u64) -> Result<()> {
+        let sql =
+            "UPDATE rowmesh_initial_load_sessions SET chunks_loaded = ?2, rows_loaded = rows_loaded + ?3 WHERE id = ?1";
+        self.run(sql, params![id, chunks as i64, rows as i64]).map(drop)
+    }
+
+    fn end_load(&self, id: i64, now: WallTime) -> Result<()> {
+        let sql = "UPDATE rowmesh_initial_load_sessions SET state = 'Completed', ended_at = ?2 WHERE id = ?1";
+        self.run(sql, params![id, now.0 as i64]).map(drop)
+    }
+
+    fn has_unfinished_load(&self) -> Result<bool> {
+        let sql = "SELECT id FROM rowmesh_initial_load_sessions WHERE state = 'Transferring' LIMIT 1";
+        Ok(self.find(sql, [], |_| Ok(()))?.is_some())
+    }
+
+    fn forget_unfinished_load(&self) -> Result<()> {
+        let all = "UPDATE rowmesh_tables SET rows = 0; DELETE FROM rowmesh_row_states; DELETE FROM rowmesh_claims; DELETE FROM rowmesh_parked; DELETE FROM rowmesh_events;
+         DELETE FROM rowmesh_changesets; DELETE FROM rowmesh_conflict_resolutions;
+         UPDATE rowmesh_initial_load_sessions SET state = 'Failed', error = 'cut short' WHERE state = 'Transferring'";
+        self.connection.execute_batch(all).told()
+    }
 }

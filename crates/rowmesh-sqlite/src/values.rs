@@ -1,5 +1,7 @@
 //! Exact conversion between SQLite's values and ours, both ways. Judges nothing and changes nothing.
 
+use std::sync::Arc;
+
 use rowmesh_core::value::{Key, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Row, Statement, ToSql};
@@ -57,4 +59,9 @@ pub fn bind_values<'v>(
 /// A key from a result column that holds key bytes.
 pub fn read_key(row: &Row<'_>, column: usize) -> rusqlite::Result<Key> {
     Ok(Key(row.get_ref(column)?.as_blob()?.to_vec()))
+}
+
+/// A shared name from text in a result column.
+pub fn read_name(row: &Row<'_>, column: usize) -> rusqlite::Result<Arc<str>> {
+    Ok(Arc::from(row.get_ref(column)?.as_str()?))
 }

@@ -567,7 +567,7 @@ fn has_mesh(roster: &Roster) -> Failure {
 /// How this crate's options look to the SQLite store.
 pub(crate) mod sqlite {
     use super::{Failure, NodeOptions, PathBuf, code};
-    use rowmesh_sqlite::attach::AttachOptions;
+    use rowmesh_engine::plan::AttachOptions;
     use rowmesh_sqlite::connection::Location;
 
     pub(crate) fn location(database: &str) -> Result<Location, Failure> {

@@ -72,9 +72,9 @@ pub fn plan(options: &NodeOptions) -> Result<Plan, Failure> {
     let location = sqlite::location(&options.database)?;
     let plan = SqliteStore::plan(&location, &sqlite::attach_options(options))?;
     let attached = !installed_at(&location)?.triggers.is_empty();
-    let planned = |table: attach::PlannedTable| PlannedTable {
-        table: table.schema.name.to_string(),
-        key: table.schema.key_names().map(ToString::to_string).collect(),
+    let planned = |table: rowmesh_core::schema::TableSchema| PlannedTable {
+        table: table.name.to_string(),
+        key: table.key_names().map(ToString::to_string).collect(),
     };
     let remarks = plan.remarks.iter().map(|remark| format!("{}: {}", remark.table, remark.text));
     let triggers = plan.triggers.iter().map(|t| format!("trigger {} on {}: {}", t.name, t.table, t.treatment.reason()));

@@ -16,7 +16,7 @@ use rowmesh_core::scope::Scope;
 use rowmesh_core::sign::{SecretKey, Signer};
 use rowmesh_core::store::{Standing, Store, StoreResult};
 use rowmesh_core::wire::Tally;
-use rowmesh_sqlite::attach::AttachOptions;
+use rowmesh_engine::plan::AttachOptions;
 use rowmesh_sqlite::connection::Location;
 use rowmesh_sqlite::store::SqliteStore;
 use rusqlite::{Connection, OpenFlags};
@@ -231,11 +231,11 @@ impl Node {
         let daemon = self.daemon.as_ref()?;
         let mut store = daemon.store.borrow_mut();
         if let Some(fault) = fault {
-            arm(store.connection_mut(), fault);
+            arm(store.database_mut().connection_mut(), fault);
         }
         let result = body(&mut store);
         if fault.is_some() {
-            disarm(store.connection_mut());
+            disarm(store.database_mut().connection_mut());
         }
         let known: VersionVector = store.position().vector;
         drop(store);

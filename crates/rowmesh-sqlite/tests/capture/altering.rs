@@ -1,7 +1,8 @@
 //! The application alters its schema under our triggers: nothing fails, capture goes on, and following tells what happened.
 
+use rowmesh_engine::changes::ChangeKind;
 use rowmesh_sqlite::connection::Location;
-use rowmesh_sqlite::watch::{ChangeKind, FileState, Watch};
+use rowmesh_sqlite::watch::{FileState, Watch};
 use rusqlite::Connection;
 
 use crate::app::App;

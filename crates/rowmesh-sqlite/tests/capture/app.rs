@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use rowmesh_sqlite::attach::{AttachOptions, Followed, attach, follow, plan};
+use rowmesh_engine::changes::ChangeKind;
+use rowmesh_engine::plan::{AttachOptions, Followed};
+use rowmesh_sqlite::attach::{attach, follow, plan};
 use rowmesh_sqlite::connection::{Location, open_daemon};
-use rowmesh_sqlite::watch::ChangeKind;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 

@@ -2,11 +2,14 @@
 
 use rowmesh_core::schema::KeyKind;
 use rowmesh_core::value::Value;
-use rowmesh_sqlite::attach::{self, Plan, detach};
+use rowmesh_engine::changes::ChangeKind;
+use rowmesh_engine::plan::DeclaredKeys;
+use rowmesh_engine::plan::Plan;
+use rowmesh_engine::views::fingerprint;
+use rowmesh_sqlite::attach::{self, detach};
 use rowmesh_sqlite::capture;
-use rowmesh_sqlite::catalog::{Catalog, DeclaredKeys, fingerprint};
+use rowmesh_sqlite::catalog::Catalog;
 use rowmesh_sqlite::connection::journal_mode;
-use rowmesh_sqlite::watch::ChangeKind;
 
 use crate::app::App;
 
@@ -110,7 +113,7 @@ fn tables_that_cannot_be_tracked_are_listed_with_the_remedy() {
     assert_eq!(reason(&found, "wide").0, "RM2104");
     assert_eq!(reason(&found, "words").0, "RM2101");
     assert_eq!(reason(&found, "words_data").1, "belongs to a virtual table");
-    assert_eq!(found.tracked.iter().map(|table| &*table.schema.name).collect::<Vec<_>>(), ["fine", "maybe"]);
+    assert_eq!(found.tracked.iter().map(|table| &*table.name).collect::<Vec<_>>(), ["fine", "maybe"]);
     assert!(
         found.remarks.iter().any(|remark| &*remark.table == "maybe" && remark.text.contains("NULL")),
         "{:?}",
@@ -120,9 +123,9 @@ fn tables_that_cannot_be_tracked_are_listed_with_the_remedy() {
     app.options.keys.insert("lines".into(), vec!["LINE".into(), "order_id".into()]);
     app.options.keys.insert("heap".into(), vec!["a".into()]);
     let found = plan(&app);
-    let lines = found.tracked.iter().find(|table| &*table.schema.name == "lines").unwrap();
-    assert_eq!((lines.schema.key.as_slice(), lines.schema.key_kind), (&[1, 0][..], KeyKind::Natural));
-    assert!(lines.schema.uniques.is_empty(), "the index of the key is no other");
+    let lines = found.tracked.iter().find(|table| &*table.name == "lines").unwrap();
+    assert_eq!((lines.key.as_slice(), lines.key_kind), (&[1, 0][..], KeyKind::Natural));
+    assert!(lines.uniques.is_empty(), "the index of the key is no other");
     assert_eq!(reason(&found, "heap").0, "RM2106");
 }
 
@@ -185,14 +188,12 @@ fn what_is_wanted_is_decided_by_patterns() {
 }
 
 #[test]
-fn the_plan_counts_rows_and_names_foreign_keys_without_an_index() {
+fn the_plan_names_foreign_keys_without_an_index() {
     let app = App::new(
         "CREATE TABLE a (id INTEGER PRIMARY KEY, x INTEGER REFERENCES a, y INTEGER REFERENCES a, z INTEGER REFERENCES a);
          CREATE INDEX a_x ON a (x, y); CREATE INDEX a_z ON a (z) WHERE z > 0; INSERT INTO a (x) VALUES (NULL), (1)",
     );
-    let mut found = plan(&app);
-    found.count(&app.daemon).unwrap();
-    assert_eq!(found.tracked[0].rows, Some(2));
+    let found = plan(&app);
     let remedies: Vec<&str> = found.unindexed.iter().map(|key| key.remedy.as_str()).collect();
     assert_eq!(remedies, ["CREATE INDEX \"a_y\" ON \"a\" (\"y\");", "CREATE INDEX \"a_z\" ON \"a\" (\"z\");"]);
     assert!(found.database_bytes >= 4 * 4096);

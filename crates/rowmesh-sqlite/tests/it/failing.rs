@@ -53,9 +53,9 @@ fn break_off_everywhere(node: &mut Node, call: impl Fn(&mut Node) -> bool) {
         let (before, position) = (state(node), node.store.position());
         let mut broken = false;
         let once = move || !std::mem::replace(&mut broken, true);
-        node.store.connection_mut().progress_handler(steps, Some(once)).unwrap();
+        node.store.database_mut().connection_mut().progress_handler(steps, Some(once)).unwrap();
         let came_through = call(node);
-        node.store.connection_mut().progress_handler(0, None::<fn() -> bool>).unwrap();
+        node.store.database_mut().connection_mut().progress_handler(0, None::<fn() -> bool>).unwrap();
         if came_through {
             assert!(steps > 64, "nothing was broken off");
             return;
@@ -97,9 +97,9 @@ fn c3_a_number_whose_commit_failed_is_given_again_and_leaves_no_hole() {
     let mut nodes = pair();
     nodes[0].run(MORE);
     let before = nodes[0].store.position();
-    nodes[0].store.connection_mut().commit_hook(Some(|| true)).unwrap();
+    nodes[0].store.database_mut().connection_mut().commit_hook(Some(|| true)).unwrap();
     assert!(nodes[0].store.seal(now()).is_err());
-    nodes[0].store.connection_mut().commit_hook(None::<fn() -> bool>).unwrap();
+    nodes[0].store.database_mut().connection_mut().commit_hook(None::<fn() -> bool>).unwrap();
     assert_eq!(nodes[0].store.position(), before);
     let sealed = nodes[0].store.seal(now()).unwrap();
     assert_eq!(sealed.dots[0].seq, before.vector.get(&before.origin).next());
@@ -112,12 +112,13 @@ fn h3_a_full_disk_stops_sealing_and_taking_with_its_own_code_and_nothing_else() 
     let mut nodes = pair();
     nodes[0].run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO customers SELECT 'n' || i, hex(zeroblob(200)), 'n' || i FROM n");
     let fill = |node: &mut Node| {
-        let pages: i64 = node.store.connection().query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        let pages: i64 =
+            node.store.database().connection().query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
         let bound = format!("PRAGMA max_page_count = {}", pages + 1);
-        node.store.connection().query_row(&bound, [], |_| Ok(())).unwrap();
+        node.store.database().connection().query_row(&bound, [], |_| Ok(())).unwrap();
     };
     let free = |node: &mut Node| {
-        node.store.connection().query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(())).unwrap();
+        node.store.database().connection().query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(())).unwrap();
     };
     fill(&mut nodes[0]);
     let before = state(&nodes[0]);

@@ -11,7 +11,7 @@ use rowmesh_core::policy::PolicyHistory;
 use rowmesh_core::scope::Scope;
 use rowmesh_core::sign::{SecretKey, Signer};
 use rowmesh_core::store::{Standing, Store, Taken};
-use rowmesh_sqlite::attach::AttachOptions;
+use rowmesh_engine::plan::AttachOptions;
 use rowmesh_sqlite::connection::Location;
 use rowmesh_sqlite::store::SqliteStore;
 use rusqlite::Connection;

@@ -381,3 +381,24 @@ fn h7_a_change_too_large_to_travel_stays_alone_and_everything_else_flows() {
     assert_eq!(nodes[0].store.held_back().unwrap().len(), 0);
     check_equal(&mut nodes);
 }
+
+#[test]
+fn d1_an_edit_made_between_two_parts_of_a_round_is_sealed_before_anything_is_applied_over_it() {
+    let mut nodes = pair("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)");
+    nodes[0].run("INSERT INTO t VALUES (1, 'first')");
+    converge(&mut nodes);
+    nodes[1].run("UPDATE t SET v = 'of b' WHERE id = 1");
+    nodes[1].seal();
+    let (here, there) = nodes.split_at_mut(1);
+    let of_b = lacked(&here[0], &mut there[0]);
+    let many = limits::UNIT_ROWS_SQLITE + 10;
+    nodes[0].run(&format!(
+        "WITH RECURSIVE n (i) AS (VALUES (2) UNION ALL SELECT i + 1 FROM n WHERE i < {many}) INSERT INTO t SELECT i, '' FROM n"
+    ));
+    assert!(nodes[0].store.seal(now()).unwrap().more, "the round has a second part");
+    nodes[0].run("UPDATE t SET v = 'of a' WHERE id = 1");
+    nodes[0].take(&of_b);
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[0].ledger().len(), 1, "both edits are known, and the one that lost is in the ledger");
+}

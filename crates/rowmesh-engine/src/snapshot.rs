@@ -1,18 +1,21 @@
 //! A consistent copy of a whole node, in chunks: row states with tombstones, the unstable log, the ledger, at one version
 //! vector. How chunks travel, and what a load's states mean, is the node's business; loading is `load`'s.
 
+use std::ops::ControlFlow;
+
 use rowmesh_core::changeset::encode_vector;
 use rowmesh_core::clock::VersionVector;
 use rowmesh_core::encode::{Malformed, Reader, Writer};
-use rowmesh_core::ident::{Digest, Dot, Origin, Seq};
+use rowmesh_core::ident::{Digest, Origin, Seq};
 use rowmesh_core::limits;
 use rowmesh_core::store::{SnapshotSource, StoreResult};
 use rowmesh_core::value::Value;
-use rusqlite::{Connection, params};
 
-use crate::fault::{Error, Result};
+use crate::database::{Database, Log, Names, States};
+use crate::fault::Result;
 use crate::ledger_rows;
 use crate::origins::Origins;
+use crate::registry::TableNumber;
 
 /// First byte of a snapshot's start.
 const VERSION: u8 = 1;
@@ -44,8 +47,9 @@ pub enum Chunk {
 }
 
 /// A snapshot being read.
-pub struct Source {
-    connection: Connection,
+pub struct Source<D> {
+    reader: D,
+    origins: Origins,
     start: Start,
     encoded: Vec<u8>,
     table: usize,
@@ -64,23 +68,24 @@ enum Stage {
     Done,
 }
 
-impl Source {
-    /// Begins a read transaction on a connection of its own and reads what the start tells.
-    pub fn begin(connection: Connection, stable: &VersionVector) -> Result<Source> {
-        connection.execute_batch("BEGIN")?;
-        let origins = Origins::load(&connection)?;
+impl<D: Database> Source<D> {
+    /// Reads what the start tells from a session that reads one moment.
+    pub fn begin(reader: D, stable: &VersionVector) -> Result<Source<D>> {
+        let db = reader.access();
+        let origins = Origins::load(&db)?;
         let start = Start {
             origins: origins.all().iter().map(|known| (known.origin, known.seq, known.hash)).collect(),
             // What is no longer in the log here is left out too.
             stable: joined(stable, &origins.floor()),
-            tables: tables(&connection)?,
-            schema: schema(&connection)?,
-            rows: connection.query_row("SELECT count(*) FROM rowmesh_row_states", [], |row| row.get::<_, i64>(0))?
-                as u64,
+            tables: tables(&db)?,
+            schema: reader.application_schema()?,
+            rows: db.count_states()?,
         };
         let encoded = start.encode();
+        drop(db);
         Ok(Source {
-            connection,
+            reader,
+            origins,
             start,
             encoded,
             table: 0,
@@ -113,53 +118,34 @@ impl Source {
 
     /// The log goes first: rows that stand side by side need their events when they are loaded.
     fn log_chunk(&mut self) -> Result<Option<Chunk>> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT c.c, o.node, o.incarnation, o.nonce, c.seq, c.body FROM rowmesh_changesets c JOIN rowmesh_origins o ON o.o = c.o
-              WHERE c.c > ?1 ORDER BY c.c",
-        )?;
-        let mut rows = statement.query([self.log_after])?;
-        let (mut changesets, mut bytes) = (Vec::new(), 0);
-        while let Some(row) = rows.next()? {
-            let origin = Origin {
-                node: rowmesh_core::ident::NodeId(row.get(1)?),
-                incarnation: rowmesh_core::ident::Incarnation {
-                    count: row.get(2)?,
-                    nonce: row.get::<_, i64>(3)? as u64,
-                },
-            };
-            let dot = Dot { origin, seq: Seq(row.get::<_, i64>(4)? as u64) };
-            self.log_after = row.get(0)?;
-            if self.start.stable.covers(&dot) {
-                continue;
+        let (mut changesets, mut bytes, mut last) = (Vec::new(), 0, self.log_after);
+        self.reader.access().each_changeset(last + 1, &mut |number, origin, seq, body| {
+            last = number;
+            if !self.start.stable.covers(&self.origins.dot(origin, seq)?) {
+                bytes += body.len();
+                changesets.push(body.to_vec());
             }
-            let body: Vec<u8> = row.get(5)?;
-            bytes += body.len();
-            changesets.push(body);
-            if bytes >= limits::SNAPSHOT_CHUNK_BYTES_TARGET {
-                break;
-            }
-        }
+            let is_full = bytes >= limits::SNAPSHOT_CHUNK_BYTES_TARGET;
+            Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        self.log_after = last;
         Ok((!changesets.is_empty()).then_some(Chunk::Log(changesets)))
     }
 
     fn row_chunk(&mut self) -> Result<Option<Chunk>> {
         while let Some((number, _, _)) = self.start.tables.get(self.table) {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT key, state FROM rowmesh_row_states WHERE t = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
+            let number = *number;
+            let states = self.reader.access().states_after(
+                TableNumber(number),
+                &self.after,
+                limits::SNAPSHOT_CHUNK_ROWS,
+                limits::SNAPSHOT_CHUNK_BYTES_TARGET,
             )?;
-            let mut rows = statement.query(params![number, self.after, limits::SNAPSHOT_CHUNK_ROWS as i64])?;
-            let (mut states, mut bytes) = (Vec::new(), 0);
-            while let Some(row) = rows.next()? {
-                let (key, state): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
-                bytes += key.len() + state.len();
-                self.after.clone_from(&key);
-                states.push((key, state));
-                if bytes >= limits::SNAPSHOT_CHUNK_BYTES_TARGET {
-                    break;
-                }
+            if let Some((last, _)) = states.last() {
+                self.after.clone_from(last);
             }
             if !states.is_empty() {
-                return Ok(Some(Chunk::Rows(*number, states)));
+                return Ok(Some(Chunk::Rows(number, states)));
             }
             self.table += 1;
             self.after.clear();
@@ -168,7 +154,7 @@ impl Source {
     }
 
     fn ledger_chunk(&mut self) -> Result<Option<Chunk>> {
-        let entries = ledger_rows::dump(&self.connection, &self.ledger_after, limits::SNAPSHOT_CHUNK_ROWS)?;
+        let entries = ledger_rows::dump(&self.reader.access(), &self.ledger_after, limits::SNAPSHOT_CHUNK_ROWS)?;
         if let Some(Value::Text(id)) = entries.last().and_then(|entry| entry.first()) {
             self.ledger_after = String::from_utf8_lossy(id).into_owned();
         }
@@ -176,7 +162,7 @@ impl Source {
     }
 }
 
-impl SnapshotSource for Source {
+impl<D: Database> SnapshotSource for Source<D> {
     fn start(&self) -> Vec<u8> {
         self.encoded.clone()
     }
@@ -337,7 +323,7 @@ impl Chunk {
 }
 
 fn decode_entry(input: &mut Reader<'_>) -> std::result::Result<Vec<Value>, Malformed> {
-    let count = input.count("entry", ledger_rows::DUMPED_COLUMNS)?;
+    let count = input.count("entry", ledger_rows::DUMPED_VALUES)?;
     (0..count).map(|_| Value::decode(input)).collect()
 }
 
@@ -347,28 +333,17 @@ fn joined(a: &VersionVector, b: &VersionVector) -> VersionVector {
     vector
 }
 
-fn tables(connection: &Connection) -> Result<Vec<(i64, String, Vec<String>)>> {
-    let mut statement = connection.prepare_cached("SELECT t, name FROM rowmesh_tables ORDER BY t")?;
-    let mut rows = statement.query([])?;
+fn tables(db: &impl Names) -> Result<Vec<(i64, String, Vec<String>)>> {
+    let mut columns = db.column_names()?.into_iter().peekable();
     let mut tables = Vec::new();
-    while let Some(row) = rows.next()? {
-        let number: i64 = row.get(0)?;
-        let mut columns = connection.prepare_cached("SELECT name FROM rowmesh_columns WHERE t = ?1 ORDER BY ix")?;
-        let columns = columns.query_map([number], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-        tables.push((number, row.get(1)?, columns));
+    let mut names = db.table_names()?;
+    names.sort();
+    for (number, name) in names {
+        let mut of_table = Vec::new();
+        while let Some((_, column)) = columns.next_if(|(table, _)| *table == number) {
+            of_table.push(column.to_string());
+        }
+        tables.push((number.0, name.to_string(), of_table));
     }
     Ok(tables)
-}
-
-/// The application's schema as the database remembers it: tables before what hangs on them, nothing of ours.
-fn schema(connection: &Connection) -> Result<Vec<String>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT sql FROM main.sqlite_schema
-          WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite~_%' ESCAPE '~' AND tbl_name NOT LIKE 'rowmesh~_%' ESCAPE '~'
-            AND name NOT LIKE 'rowmesh~_%' ESCAPE '~'
-            AND name NOT IN (SELECT s.name FROM pragma_table_list s WHERE s.schema = 'main' AND s.type = 'shadow')
-          ORDER BY CASE type WHEN 'table' THEN 0 WHEN 'index' THEN 1 WHEN 'view' THEN 2 ELSE 3 END, rowid",
-    )?;
-    let statements = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>();
-    statements.map_err(Error::from)
 }

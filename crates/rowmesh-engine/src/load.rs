@@ -1,4 +1,4 @@
-//! Loads a snapshot into a database whose tables are empty, chunk by chunk, each in a transaction that `store` began. The application may
+//! Loads a snapshot into a database whose tables are empty, chunk by chunk, each in a transaction that `engine` began. The application may
 //! write meanwhile: what it wrote stays and is sealed afterwards. A load that was cut short is wiped and begun anew.
 
 use std::collections::HashSet;
@@ -12,18 +12,17 @@ use rowmesh_core::row_state::{self, ColumnIx, OriginTable, RowState, Shown};
 use rowmesh_core::show::{self, Choice};
 use rowmesh_core::store::StoreError;
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
-use rusqlite::{OptionalExtension, params};
 
+use crate::database::Access;
 use crate::fault::{Error, Result};
 use crate::ledger_rows;
 use crate::log;
-use crate::parked;
 use crate::registry::{Table, TableNumber};
 use crate::row_states;
 use crate::seal;
 use crate::snapshot::{Chunk, Start, decode_end};
 use crate::work::{Work, remember_shown};
-use crate::{claims, write};
+use crate::write::Placed;
 
 /// A load under way, as kept in memory between chunks.
 pub struct Load {
@@ -47,32 +46,26 @@ struct LoadTable {
 
 impl Load {
     /// Begins a load: wipes what an earlier one left, and refuses tables that hold rows.
-    pub fn begin(work: &mut Work<'_>, start_bytes: &[u8], source: &NodeId) -> Result<Load> {
+    pub fn begin<A: Access>(work: &mut Work<'_, A>, start_bytes: &[u8], source: &NodeId) -> Result<Load> {
         let start = Start::decode(start_bytes).map_err(|source| Error::damaged("a snapshot from a peer", source))?;
         wipe_unfinished(work)?;
         refuse_rows(work)?;
         let mut tables = Vec::with_capacity(start.tables.len());
         for (there, name, columns) in &start.tables {
             let name = TableName::from(name.as_str());
-            let number = work.registry.table_number(work.connection, &name)?;
+            let number = work.registry.table_number(work.db, &name)?;
             let columns = (columns.iter())
-                .map(|column| work.registry.column_number(work.connection, number, &ColumnName::from(column.as_str())))
-                .collect::<rusqlite::Result<Vec<_>>>()?;
+                .map(|column| work.registry.column_number(work.db, number, &ColumnName::from(column.as_str())))
+                .collect::<Result<Vec<_>>>()?;
             let table = work.registry.tracked(number).cloned();
             tables.push((*there, LoadTable { number, name, columns, table }));
         }
-        work.connection
-            .prepare_cached(
-                "INSERT INTO rowmesh_initial_load_sessions (source, state, started_at, chunks_loaded, rows_loaded, rows_total, start)
-                 VALUES (?1, 'Transferring', ?2, 0, 0, ?3, ?4)",
-            )?
-            .execute(params![source.to_string(), work.now.0 as i64, start.rows as i64, start_bytes])?;
-        let id = work.connection.last_insert_rowid();
+        let id = work.db.begin_load(source, start.rows, start_bytes, work.now)?;
         Ok(Load { id, start_hash: Digest::of(start_bytes), start, tables, chunks: 0, has_gaps: false })
     }
 
     /// Loads one chunk; returns how many rows it held.
-    pub fn chunk(&mut self, work: &mut Work<'_>, bytes: &[u8]) -> Result<u64> {
+    pub fn chunk<A: Access>(&mut self, work: &mut Work<'_, A>, bytes: &[u8]) -> Result<u64> {
         let chunk = Chunk::decode(bytes).map_err(|source| Error::damaged("a snapshot chunk from a peer", source))?;
         let rows = match chunk {
             Chunk::Rows(there, rows) => self.rows(work, there, &rows)?,
@@ -80,16 +73,12 @@ impl Load {
             Chunk::Ledger(entries) => self.ledger(work, entries)?,
         };
         self.chunks += 1;
-        work.connection
-            .prepare_cached(
-                "UPDATE rowmesh_initial_load_sessions SET chunks_loaded = ?2, rows_loaded = rows_loaded + ?3 WHERE id = ?1",
-            )?
-            .execute(params![self.id, self.chunks as i64, rows as i64])?;
+        work.db.note_load(self.id, self.chunks, rows)?;
         Ok(rows)
     }
 
     /// Ends the load: from here the version vector says what the snapshot held.
-    pub fn finish(self, work: &mut Work<'_>, end: &[u8]) -> Result<()> {
+    pub fn finish<A: Access>(self, work: &mut Work<'_, A>, end: &[u8]) -> Result<()> {
         let (chunks, start) =
             decode_end(end).map_err(|source| Error::damaged("a snapshot's end from a peer", source))?;
         if chunks != self.chunks || start != self.start_hash {
@@ -105,21 +94,16 @@ impl Load {
         for (origin, seq, hash) in &self.start.origins {
             let dot = Dot { origin: *origin, seq: *seq };
             let floor = Dot { origin: *origin, seq: self.start.stable.get(origin) };
-            work.origins.settle(work.connection, dot, *hash, floor.seq)?;
+            work.origins.settle(work.db, dot, *hash, floor.seq)?;
         }
-        work.connection
-            .prepare_cached(
-                "UPDATE rowmesh_initial_load_sessions SET state = 'Completed', ended_at = ?2 WHERE id = ?1",
-            )?
-            .execute(params![self.id, work.now.0 as i64])?;
-        Ok(())
+        work.db.end_load(self.id, work.now)
     }
 
-    fn rows(&mut self, work: &mut Work<'_>, there: i64, rows: &[(Vec<u8>, Vec<u8>)]) -> Result<u64> {
+    fn rows<A: Access>(&mut self, work: &mut Work<'_, A>, there: i64, rows: &[(Vec<u8>, Vec<u8>)]) -> Result<u64> {
         let table = self.table(there)?;
         let origins: Vec<Origin> = self.start.origins.iter().map(|(origin, ..)| *origin).collect();
         let noted = match &table.table {
-            Some(here) => seal::noted_keys(work.connection, here)?,
+            Some(here) => work.db.noted_keys(here)?,
             None => HashSet::new(),
         };
         let mut has_gaps = false;
@@ -139,9 +123,9 @@ impl Load {
     }
 
     /// Takes in one row. Says whether it stands now.
-    fn row(
+    fn row<A: Access>(
         &self,
-        work: &mut Work<'_>,
+        work: &mut Work<'_, A>,
         table: &LoadTable,
         key: Key,
         mut state: RowState,
@@ -154,7 +138,7 @@ impl Load {
             (Choice::Absent, _) => {}
             (Choice::Present(_), None) => {
                 let reason = format!("there is no table \"{}\" here yet", table.name);
-                park_writes(work, table.number, &key, &state, &reason)?;
+                work.park_all(table.number, &key, &state, &reason)?;
             }
             (Choice::Present(image), Some(here)) => {
                 self.place(work, table, here, &key, &mut state, image, is_noted)?;
@@ -165,9 +149,9 @@ impl Load {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn place(
+    fn place<A: Access>(
         &self,
-        work: &mut Work<'_>,
+        work: &mut Work<'_, A>,
         table: &LoadTable,
         here: &Arc<Table>,
         key: &Key,
@@ -176,42 +160,42 @@ impl Load {
         is_noted: bool,
     ) -> Result<()> {
         let values = key_values(key)?;
-        match write::place_new(work, here, &values, &image)? {
-            write::Placed::Stands(row) => {
-                if is_noted && seal::was_deleted_here(work.connection, table.number, key)? {
+        match work.db.place_new(here, &values, &image)? {
+            Placed::Stands(row) => {
+                if is_noted && seal::was_deleted_here(work.db, here, &values)? {
                     // It was here before, by a load that was cut short, and the application deleted it: the next seal tells the others.
-                    here.delete(work.connection, &values)?;
+                    work.db.delete(here, &values)?;
                 }
                 remember_shown(here, state, &row);
-                claims::replace(work.connection, here, key, None, Some(&row))
+                work.db.replace_claims(here, key, None, Some(&row))
             }
-            write::Placed::KeyTaken(row) => {
+            Placed::KeyTaken(row) => {
                 // The application wrote this row here while the load ran: its row stays and will be sealed as an edit of this one.
                 remember_shown(here, state, &row);
-                seal::note(work.connection, table.number, &values, work.now)
+                work.db.note(here, &values, work.now)
             }
-            write::Placed::Refused(reason) => park_writes(work, table.number, key, state, &reason),
+            Placed::Refused(reason) => work.park_all(table.number, key, state, &reason).map(drop),
         }
     }
 
-    fn log(&self, work: &mut Work<'_>, changesets: &[Vec<u8>]) -> Result<u64> {
+    fn log<A: Access>(&self, work: &mut Work<'_, A>, changesets: &[Vec<u8>]) -> Result<u64> {
         for bytes in changesets {
             let claimed = Claimed::decode(bytes).map_err(|source| Error::damaged("a changeset from a peer", source))?;
             let changeset = claimed.trust_own_log();
             let mut rows = Vec::with_capacity(changeset.events().len());
             for event in changeset.events() {
                 let shape: &TableShape = changeset.shape(event);
-                rows.push((work.registry.table_number(work.connection, &shape.name)?, event.key(shape)));
+                rows.push((work.registry.table_number(work.db, &shape.name)?, event.key(shape)));
             }
-            log::append_loaded(work.connection, work.origins, &changeset, &rows, work.now)?;
+            log::append_loaded(work.db, work.origins, &changeset, &rows, work.now)?;
         }
         Ok(0)
     }
 
-    fn ledger(&self, work: &mut Work<'_>, entries: Vec<Vec<Value>>) -> Result<u64> {
+    fn ledger<A: Access>(&self, work: &mut Work<'_, A>, entries: Vec<Vec<Value>>) -> Result<u64> {
         let origins: Vec<Origin> = self.start.origins.iter().map(|(origin, ..)| *origin).collect();
         for entry in entries {
-            ledger_rows::restore(work.connection, work.origins, &From1(&origins), entry)?;
+            ledger_rows::restore(work.db, work.origins, &From1(&origins), entry)?;
         }
         Ok(0)
     }
@@ -224,17 +208,9 @@ impl Load {
     }
 }
 
-fn park_writes(work: &mut Work<'_>, table: TableNumber, key: &Key, state: &RowState, reason: &str) -> Result<()> {
-    for stamp in &state.live {
-        parked::park(work.connection, work.origins, table, key, stamp.dot, reason, work.now)?;
-    }
-    work.has_parked = true;
-    Ok(())
-}
-
 /// Rows that refer to others which do not stand wait for those, as they did where the snapshot was taken: their owners had left the scope, or
 /// were parked there or are here.
-fn hide_dangling(work: &mut Work<'_>) -> Result<()> {
+fn hide_dangling<A: Access>(work: &mut Work<'_, A>) -> Result<()> {
     loop {
         let mut hid = false;
         for table in work.registry.all() {
@@ -243,7 +219,7 @@ fn hide_dangling(work: &mut Work<'_>) -> Result<()> {
                     continue;
                 }
                 let reason = format!("it refers to a row of {} that is not here", foreign_key.parent);
-                for row in table.dangling(work.connection, position)? {
+                for row in work.db.dangling(&table, position)? {
                     hid |= hide(work, &table, &row, &reason)?;
                 }
             }
@@ -255,16 +231,16 @@ fn hide_dangling(work: &mut Work<'_>) -> Result<()> {
 }
 
 /// Hides a row that was loaded. What the application wrote meanwhile is its own business. Says whether it has.
-fn hide(work: &mut Work<'_>, table: &Table, row: &[Value], reason: &str) -> Result<bool> {
+fn hide<A: Access>(work: &mut Work<'_, A>, table: &Table, row: &[Value], reason: &str) -> Result<bool> {
     let key = table.key_of(row);
     let values = key_values(&key)?;
-    let mut state = row_states::load(work.connection, work.origins, table.number, &key)?;
-    if !state.is_shown() || seal::is_noted(work.connection, table.number, &values)? {
+    let mut state = row_states::load(work.db, work.origins, table.number, &key)?;
+    if !state.is_shown() || !work.db.noted(table, &values)?.is_empty() {
         return Ok(false);
     }
-    table.delete(work.connection, &values)?;
-    claims::replace(work.connection, table, &key, Some(row), None)?;
-    park_writes(work, table.number, &key, &state, reason)?;
+    work.db.delete(table, &values)?;
+    work.db.replace_claims(table, &key, Some(row), None)?;
+    work.park_all(table.number, &key, &state, reason)?;
     state.shown = Shown::Absent;
     row_states::save(work, table.number, &key, &state, true)?;
     Ok(true)
@@ -314,39 +290,28 @@ fn renumber(state: RowState, columns: &[ColumnIx]) -> Result<RowState> {
 }
 
 /// What a load that was cut short left: its rows are deleted, its states forgotten.
-fn wipe_unfinished(work: &mut Work<'_>) -> Result<()> {
-    let unfinished: Option<i64> = work
-        .connection
-        .prepare_cached("SELECT id FROM rowmesh_initial_load_sessions WHERE state = 'Transferring' LIMIT 1")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    if unfinished.is_none() {
+fn wipe_unfinished<A: Access>(work: &mut Work<'_, A>) -> Result<()> {
+    if !work.db.has_unfinished_load()? {
         return Ok(());
     }
     for table in work.registry.all() {
-        for key in row_states::keys_shown(work.connection, work.origins, table.number)? {
-            let values = key.values().map_err(|source| Error::damaged("a key in rowmesh_row_states", source))?;
-            if !seal::is_noted(work.connection, table.number, &values)? {
-                table.delete(work.connection, &values)?;
+        for key in row_states::keys_shown(work.db, work.origins, table.number)? {
+            let values = key.values().map_err(|source| Error::damaged("a key of a row state", source))?;
+            if work.db.noted(&table, &values)?.is_empty() {
+                work.db.delete(&table, &values)?;
             }
         }
     }
-    work.connection.execute_batch(
-        "UPDATE rowmesh_tables SET rows = 0; DELETE FROM rowmesh_row_states; DELETE FROM rowmesh_claims; DELETE FROM rowmesh_parked; DELETE FROM rowmesh_events;
-         DELETE FROM rowmesh_changesets; DELETE FROM rowmesh_conflict_resolutions;
-         UPDATE rowmesh_initial_load_sessions SET state = 'Failed', error = 'cut short' WHERE state = 'Transferring'",
-    )?;
-    Ok(())
+    work.db.forget_unfinished_load()
 }
 
 /// Rows that stood here before Rowmesh came cannot be loaded over. What the application writes meanwhile is noted, and may.
-fn refuse_rows(work: &Work<'_>) -> Result<()> {
+fn refuse_rows<A: Access>(work: &Work<'_, A>) -> Result<()> {
     let mut full = Vec::new();
     for table in work.registry.all() {
-        let mut count = 0;
-        for values in table.keys(work.connection)? {
-            count += u64::from(!seal::is_noted(work.connection, table.number, &values)?);
-        }
+        let noted = work.db.noted_keys(&table)?;
+        let keys = work.db.keys(&table)?;
+        let count = keys.iter().filter(|values| !noted.contains(&Key::of(*values))).count();
         if count > 0 {
             full.push(format!("{} ({count} rows)", table.schema.name));
         }

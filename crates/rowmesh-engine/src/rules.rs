@@ -1,11 +1,68 @@
-//! Patterns for table names as the configuration of a database has them, and tables that a migration is filling. Which tables nobody wants to
-//! sync unless he says so is core's to tell; what cannot be tracked for other reasons is `catalog`'s.
+//! Which tables are left out by wish: by the configuration of a database, by the mesh, or because a migration is filling them. Which tables
+//! nobody wants to sync unless he says so is core's to tell; what cannot be tracked for other reasons is the catalog's.
+
+use std::collections::BTreeSet;
 
 use rowmesh_core::scope::{Decision, TablePatterns};
+use rowmesh_core::value::TableName;
+
+use crate::plan::AttachOptions;
 
 /// What migration tools put before the name of a table while they rebuild it.
 const HALF_MADE: [&str; 8] =
     ["new__", "__new_", "new_", "_alembic_tmp_", "ef_temp_", "__temp__", "temporary_", "_knex_temp_alter_"];
+
+/// What people have said about which tables sync.
+pub struct Rules<'a> {
+    /// Here.
+    pub options: &'a AttachOptions,
+    /// For the mesh, if the database belongs to one: it counts first.
+    pub mesh: Option<TablePatterns>,
+    /// Tables that are tracked already.
+    pub known: &'a BTreeSet<TableName>,
+}
+
+impl Rules<'_> {
+    /// Why a table is left out by wish, with what to type to have it; `None` if it is not.
+    pub fn left_out(&self, table: &str) -> Option<(String, String)> {
+        let Some(mesh) = &self.mesh else { return self.left_out_here(table) };
+        let add = || format!("rowmesh tables add {table}");
+        match mesh.decide(table) {
+            Decision::Sync if mesh.names(table) => None,
+            Decision::Sync => {
+                self.left_out_here(table).map(|(why, remedy)| (why, if remedy.is_empty() { remedy } else { add() }))
+            }
+            // Why it is left out here, if it is, is nearer to whoever reads it.
+            Decision::Skip { pattern, reason } => Some(match self.left_out_here(table) {
+                Some((why, _)) => (why, add()),
+                None if usually_left_out(table) == Some(reason) => (reason.to_owned(), add()),
+                None => (format!("left out of the mesh: {pattern}"), add()),
+            }),
+        }
+    }
+
+    fn left_out_here(&self, table: &str) -> Option<(String, String)> {
+        let Rules { options, known, .. } = self;
+        let fits = |list: &[String]| list.iter().find(|pattern| matches(pattern, table)).cloned();
+        if let Some(pattern) = fits(&options.exclude) {
+            return Some((format!("excluded: pattern {pattern}"), String::new()));
+        }
+        let include = || format!("put into rowmesh.toml: [tables] include = [\"*\", \"{table}\"]");
+        if !options.only.is_empty() && fits(&options.only).is_none() {
+            return Some(("not among the tables to sync".to_owned(), include()));
+        }
+        if fits(&options.include).is_some() {
+            return None;
+        }
+        // Only a table that appears beside one that is tracked already can be a stand-in for it.
+        let half_made = !known.contains(table) && is_half_made(table, |original| known.contains(original));
+        let reason = match half_made {
+            true => Some("looks as if a migration were filling it to take another table's place"),
+            false => usually_left_out(table),
+        };
+        reason.map(|reason| (reason.to_owned(), include()))
+    }
+}
 
 /// Why a table is left out by default, if it is.
 pub fn usually_left_out(table: &str) -> Option<&'static str> {

@@ -1,5 +1,5 @@
 //! The sealer: turns dirty keys into one signed changeset by comparing rows as they are with what was last shown. Reads the truth, never
-//! the order in which triggers fired. Runs inside a transaction that `store` began.
+//! the order in which triggers fired. Runs inside a transaction that `engine` began.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -12,15 +12,12 @@ use rowmesh_core::ident::Dot;
 use rowmesh_core::limits;
 use rowmesh_core::row_state::{Arrival, RowState, Shown};
 use rowmesh_core::value::{Key, Value};
-use rusqlite::Connection;
 
-use crate::capture::{self, NotedOperation};
-use crate::claims;
+use crate::database::{Access, NotedOperation, Place};
 use crate::fault::Result;
 use crate::log;
 use crate::registry::{Registry, Table, TableNumber};
 use crate::row_states;
-use crate::values::read_values;
 use crate::work::{News, Work, is_default, remember_shown, shown_row};
 
 /// The purpose that event salts are derived for.
@@ -36,6 +33,8 @@ pub struct Round {
     part: u32,
     /// Tables in which rows may have gone without any note: a REPLACE took their unique values and has moved on since.
     suspects: BTreeSet<TableNumber>,
+    /// More may be noted than this round knows: it was begun in an earlier transaction, or cut short.
+    is_behind: bool,
 }
 
 /// One key to look at.
@@ -73,11 +72,12 @@ impl Round {
 }
 
 /// Seals one part of a round; begins a new round if none is under way.
-pub fn seal_part(work: &mut Work<'_>, round: &mut Round) -> Result<SealedPart> {
+pub fn seal_part<A: Access>(work: &mut Work<'_, A>, round: &mut Round, unit_rows: usize) -> Result<SealedPart> {
     if round.is_empty() {
-        plan(work.connection, work.registry, round)?;
+        plan(work.db, work.registry, round)?;
     }
-    let mut draft = Draft::new(work)?;
+    let mut draft = Draft::new(work, unit_rows)?;
+    expect(work, round.waiting.iter().take(unit_rows))?;
     let mut spent: Vec<i64> = Vec::new();
     while !draft.is_full() {
         let Some(pending) = round.waiting.pop_front() else { break };
@@ -91,51 +91,62 @@ pub fn seal_part(work: &mut Work<'_>, round: &mut Round) -> Result<SealedPart> {
         }
     }
     let any_spent = !spent.is_empty();
-    delete_notes(work.connection, spent)?;
-    crate::scope::keep_too_large(work.connection, &draft.too_large, &draft.names)?;
+    if any_spent {
+        work.db.forget_notes(spent)?;
+    }
+    crate::scope::keep_too_large(work.db, &draft.too_large, &draft.names)?;
     let changeset = draft.finish(work, round)?;
-    Ok(SealedPart { changeset, more: !round.is_empty(), spent: any_spent })
+    // What was noted while an earlier part was sealed is the next round's, and nothing is applied over it before.
+    let more = !round.is_empty() || (round.is_behind && work.db.any_noted()?);
+    round.is_behind = true;
+    Ok(SealedPart { changeset, more, spent: any_spent })
+}
+
+/// Says which rows are about to be looked at.
+fn expect<'p, A: Access>(work: &Work<'_, A>, waiting: impl Iterator<Item = &'p Pending>) -> Result<()> {
+    let rows = waiting.filter_map(|pending| {
+        let table = work.registry.tracked(pending.table)?;
+        Some((table.clone(), pending.key.clone()))
+    });
+    work.db.expect(&rows.collect::<Vec<_>>())
 }
 
 /// Reads the notes and orders the keys: what may stand parents first, then what may be gone children first.
-fn plan(connection: &Connection, registry: &Registry, round: &mut Round) -> Result<()> {
+fn plan(db: &impl Access, registry: &Registry, round: &mut Round) -> Result<()> {
     let mut found: Vec<Pending> = Vec::new();
     let mut positions: HashMap<(TableNumber, Key), usize> = HashMap::new();
-    let mut statement = connection.prepare_cached(
-        "SELECT id, t, op, at, k1, k2, k3, k4, k5, k6, k7, k8 FROM rowmesh_dirty ORDER BY id LIMIT ?1",
-    )?;
-    let mut rows = statement.query([limits::ROUND_KEYS_MAX as i64])?;
     let mut unknown = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (id, number) = (row.get(0)?, TableNumber(row.get(1)?));
-        let Some(table) = registry.tracked(number) else {
-            unknown.push(id);
+    let notes = db.notes(registry, limits::ROUND_KEYS_MAX)?;
+    round.is_behind = notes.len() >= limits::ROUND_KEYS_MAX;
+    for note in notes {
+        if registry.tracked(note.table).is_none() {
+            unknown.push(note.id);
             continue;
-        };
-        let values = read_values(row, 4, table.schema.key.len())?;
-        let key = Key::of(&values);
-        let gone = NotedOperation::from_number(row.get(2)?).may_remove();
-        let at = capture::noted_at(row.get_ref(3)?);
-        let position = match positions.entry((number, key)) {
+        }
+        let key = Key::of(&note.key);
+        let position = match positions.entry((note.table, key)) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
                 let key = new.key().1.clone();
-                found.push(Pending { table: number, values, key, notes: Vec::new(), may_be_gone: false, at });
+                let (table, values, at) = (note.table, note.key, note.at);
+                found.push(Pending { table, values, key, notes: Vec::new(), may_be_gone: false, at });
                 *new.insert(found.len() - 1)
             }
         };
         let pending = &mut found[position];
-        pending.notes.push(id);
-        pending.may_be_gone |= gone;
-        pending.at = pending.at.max(at);
+        pending.notes.push(note.id);
+        pending.may_be_gone |= note.operation.may_remove();
+        pending.at = pending.at.max(note.at);
     }
-    delete_notes(connection, unknown)?;
+    if !unknown.is_empty() {
+        db.forget_notes(unknown)?;
+    }
     for pending in &found {
         let Some(table) = registry.tracked(pending.table) else { continue };
         // Noted once, the row as it stands is all that it was in this round; noted more often, it may have been more.
         // And a row that a REPLACE gave a value can be gone by the cascade of what it replaced, which was noted for this one only.
-        let moved_on = pending.notes.len() > 1 || (pending.may_be_gone && table.cascades_into_itself);
-        if (moved_on && !table.schema.uniques.is_empty()) || claims::has_untold(table) {
+        let rewritten = pending.notes.len() > 1 || (pending.may_be_gone && table.cascades_into_itself);
+        if db.may_hide_deletes(table, rewritten) {
             round.suspects.insert(pending.table);
         }
     }
@@ -146,18 +157,6 @@ fn plan(connection: &Connection, registry: &Registry, round: &mut Round) -> Resu
     });
     round.part = 0;
     round.waiting = found.into();
-    Ok(())
-}
-
-/// Deletes exactly these notes. Most have consecutive ids, and such a run is one statement.
-fn delete_notes(connection: &Connection, mut ids: Vec<i64>) -> Result<()> {
-    ids.sort_unstable();
-    let mut statement = connection.prepare_cached("DELETE FROM rowmesh_dirty WHERE id BETWEEN ?1 AND ?2")?;
-    for run in ids.chunk_by(|id, next| id.saturating_add(1) >= *next) {
-        if let (Some(first), Some(last)) = (run.first(), run.last()) {
-            statement.execute([first, last])?;
-        }
-    }
     Ok(())
 }
 
@@ -176,21 +175,22 @@ struct Draft {
     /// Rows that no other node would take in, with what they weigh.
     too_large: Vec<(TableNumber, Key, usize)>,
     bytes: usize,
+    unit_rows: usize,
 }
 
 /// What is remembered of a row, and where.
-type Known = (Option<row_states::Place>, RowState);
+type Known = (Option<Place>, RowState);
 
 /// A row beside its event.
 struct SealedRow {
     table: Arc<Table>,
-    place: Option<row_states::Place>,
+    place: Option<Place>,
     state: RowState,
     after: Option<Vec<Value>>,
 }
 
 impl Draft {
-    fn new(work: &Work<'_>) -> Result<Draft> {
+    fn new<A: Access>(work: &Work<'_, A>, unit_rows: usize) -> Result<Draft> {
         let seq = work.origins.get(&work.own).map_or_else(Default::default, |known| known.seq);
         Ok(Draft {
             dot: Dot { origin: work.own, seq: seq.next() },
@@ -204,15 +204,16 @@ impl Draft {
             suspects: BTreeSet::new(),
             too_large: Vec::new(),
             bytes: 0,
+            unit_rows,
         })
     }
 
     fn is_full(&self) -> bool {
-        self.events.len() >= limits::UNIT_ROWS_SQLITE || self.bytes >= limits::CHANGESET_BYTES_TARGET
+        self.events.len() >= self.unit_rows || self.bytes >= limits::CHANGESET_BYTES_TARGET
     }
 
     /// Looks at a row, and at those that it pushed aside or draws along: they belong into the same changeset.
-    fn look(&mut self, work: &mut Work<'_>, first: Pending) -> Result<()> {
+    fn look<A: Access>(&mut self, work: &mut Work<'_, A>, first: Pending) -> Result<()> {
         let mut queue = VecDeque::new();
         let mut next = Some(first);
         while let Some(pending) = next {
@@ -224,15 +225,15 @@ impl Draft {
         Ok(())
     }
 
-    fn look_at_row(&mut self, work: &mut Work<'_>, pending: &Pending) -> Result<Vec<Pending>> {
+    fn look_at_row<A: Access>(&mut self, work: &mut Work<'_, A>, pending: &Pending) -> Result<Vec<Pending>> {
         let Some(table) = work.registry.tracked(pending.table).cloned() else { return Ok(Vec::new()) };
         let has_key = |row: &Vec<Value>| {
             let mut parts = table.schema.key.iter().zip(&pending.values);
             parts.all(|(column, value)| row[*column] == *value)
         };
-        let row = table.read(work.connection, &pending.values)?.filter(has_key);
+        let row = work.db.read(&table, &pending.values)?.filter(has_key);
         let (place, state) = row_states::recall(work, pending.table, &pending.key)?;
-        let moved = work.membership.judge(work.connection, work.registry, &table, &pending.key, row.as_deref())?;
+        let moved = work.membership.judge(work.db, work.registry, &table, &pending.key, row.as_deref())?;
         let mut others = Vec::new();
         // A row that was come to from above spreads on whatever became of itself.
         let before = if pending.notes.is_empty() { None } else { shown_row(&table, &state) };
@@ -268,12 +269,12 @@ impl Draft {
 
     /// Where fewer rows stand than are remembered, finds those that are missing. Counting reads the table's smallest index, so it is
     /// done only after statements that can have hidden something.
-    fn look_for_missing(&mut self, work: &mut Work<'_>, number: TableNumber) -> Result<()> {
+    fn look_for_missing<A: Access>(&mut self, work: &mut Work<'_, A>, number: TableNumber) -> Result<()> {
         let Some(table) = work.registry.tracked(number).cloned() else { return Ok(()) };
         if table.schema.uniques.is_empty() {
             return Ok(());
         }
-        let stand = table.count(work.connection)? as i64 - crate::scope::count_held_back(work.connection, number)?;
+        let stand = work.db.count(&table)? as i64 - crate::scope::count_held_back(work.db, number)?;
         let drafted = self.rows.iter().zip(&self.events).filter(|(row, _)| row.table.number == number);
         let change: i64 = drafted
             .map(|(_, event)| match event.operation {
@@ -285,12 +286,10 @@ impl Draft {
         if row_states::shown_rows(work, number)? + change == stand {
             return Ok(());
         }
-        for key in row_states::keys_shown(work.connection, work.origins, number)? {
-            let values =
-                key.values().map_err(|source| crate::fault::Error::damaged("a key in rowmesh_row_states", source))?;
-            let known = self.looked.contains(&(number, key.clone()))
-                || crate::parked::is_parked(work.connection, number, &key)?;
-            if !known && table.read(work.connection, &values)?.is_none() {
+        for key in row_states::keys_shown(work.db, work.origins, number)? {
+            let values = key.values().map_err(|source| crate::fault::Error::damaged("a key of a row state", source))?;
+            let known = self.looked.contains(&(number, key.clone())) || work.db.is_parked(number, &key)?;
+            if !known && work.db.read(&table, &values)?.is_none() {
                 self.look(
                     work,
                     Pending { table: number, values, key, notes: Vec::new(), may_be_gone: true, at: work.now },
@@ -301,15 +300,21 @@ impl Draft {
     }
 
     /// Rows that held a unique value which this one took: a REPLACE removed them, or they moved on.
-    fn pushed_aside(&self, work: &Work<'_>, table: &Table, pending: &Pending, row: &[Value]) -> Result<Vec<Pending>> {
-        let holders = claims::holders(work.connection, table, &pending.key, row)?;
+    fn pushed_aside<A: Access>(
+        &self,
+        work: &Work<'_, A>,
+        table: &Table,
+        pending: &Pending,
+        row: &[Value],
+    ) -> Result<Vec<Pending>> {
+        let holders = work.db.pushed_aside(table, &pending.key, row)?;
         holders.into_iter().map(|key| follow(pending, table.number, key)).collect()
     }
 
     /// Rows whose membership in the scope may have changed with this one's.
-    fn dependants(
+    fn dependants<A: Access>(
         &self,
-        work: &mut Work<'_>,
+        work: &mut Work<'_, A>,
         table: &Table,
         pending: &Pending,
         row: Option<&[Value]>,
@@ -318,17 +323,31 @@ impl Draft {
         let before = shown_row(table, state);
         let mut keys = Vec::new();
         for image in [row, before.as_deref()].into_iter().flatten() {
-            keys.extend(work.membership.dependants(work.connection, work.registry, table, image)?);
+            keys.extend(work.membership.dependants(work.db, work.registry, table, image)?);
         }
         keys.into_iter().map(|(number, key)| follow(pending, number, key)).collect()
     }
 
-    fn insert(&mut self, work: &Work<'_>, table: &Arc<Table>, pending: &Pending, known: Known, row: Vec<Value>) {
+    fn insert<A: Access>(
+        &mut self,
+        work: &Work<'_, A>,
+        table: &Arc<Table>,
+        pending: &Pending,
+        known: Known,
+        row: Vec<Value>,
+    ) {
         let written = row.iter().cloned().enumerate().map(|(column, value)| (column as u16, value)).collect();
         self.push(work, table, pending, known, Operation::Insert, written, Some(row));
     }
 
-    fn update(&mut self, work: &Work<'_>, table: &Arc<Table>, pending: &Pending, known: Known, row: Vec<Value>) {
+    fn update<A: Access>(
+        &mut self,
+        work: &Work<'_, A>,
+        table: &Arc<Table>,
+        pending: &Pending,
+        known: Known,
+        row: Vec<Value>,
+    ) {
         let state = &known.1;
         let differs = |position: usize, value: &Value| match state.shown_value(table.columns[position]) {
             Some(shown) => shown != value,
@@ -344,7 +363,14 @@ impl Draft {
         }
     }
 
-    fn delete(&mut self, work: &Work<'_>, table: &Arc<Table>, pending: &Pending, known: Known, leaves: bool) {
+    fn delete<A: Access>(
+        &mut self,
+        work: &Work<'_, A>,
+        table: &Arc<Table>,
+        pending: &Pending,
+        known: Known,
+        leaves: bool,
+    ) {
         self.push(work, table, pending, known, Operation::Delete, Vec::new(), None);
         let is_in = self.names.last().is_some_and(|(number, key)| *number == table.number && *key == pending.key);
         if leaves
@@ -356,9 +382,9 @@ impl Draft {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn push(
+    fn push<A: Access>(
         &mut self,
-        work: &Work<'_>,
+        work: &Work<'_, A>,
         table: &Arc<Table>,
         pending: &Pending,
         (place, state): Known,
@@ -404,12 +430,12 @@ impl Draft {
     }
 
     /// Signs, and takes the events into row states, log and version vector.
-    fn finish(self, work: &mut Work<'_>, round: &mut Round) -> Result<Option<Changeset>> {
+    fn finish<A: Access>(self, work: &mut Work<'_, A>, round: &mut Round) -> Result<Option<Changeset>> {
         if self.events.is_empty() {
             return Ok(None);
         }
         round.part += 1;
-        let left = round.waiting.len().div_ceil(limits::UNIT_ROWS_SQLITE) as u32;
+        let left = round.waiting.len().div_ceil(self.unit_rows) as u32;
         let header = Header {
             mesh: work.standing()?.mesh,
             dot: self.dot,
@@ -423,7 +449,7 @@ impl Draft {
             lamport_max: self.events.iter().map(|event| event.lamport).max().unwrap_or_default(),
         };
         let changeset = Changeset::seal(header, self.shapes, self.events, &*work.standing()?.signer);
-        log::append(work.connection, work.origins, &changeset, &self.names, work.now)?;
+        log::append(work.db, work.origins, &changeset, &self.names, work.now)?;
         for ((event, (_, key)), row) in changeset.events().iter().zip(&self.names).zip(self.rows) {
             take_own(work, &changeset, event, key, row)?;
         }
@@ -432,7 +458,13 @@ impl Draft {
 }
 
 /// Takes an event of our own into its row's state. The table already stands as the event left it.
-fn take_own(work: &mut Work<'_>, changeset: &Changeset, event: &Event, key: &Key, row: SealedRow) -> Result<()> {
+fn take_own<A: Access>(
+    work: &mut Work<'_, A>,
+    changeset: &Changeset,
+    event: &Event,
+    key: &Key,
+    row: SealedRow,
+) -> Result<()> {
     let SealedRow { table, place, mut state, after } = row;
     let before = (event.operation != Operation::Insert).then_some(&event.before[..]);
     let context = &changeset.header().context;
@@ -444,7 +476,7 @@ fn take_own(work: &mut Work<'_>, changeset: &Changeset, event: &Event, key: &Key
         Some(after) => remember_shown(&table, &mut state, after),
         None => state.shown = Shown::Absent,
     }
-    claims::replace(work.connection, &table, key, before, after.as_deref())?;
+    work.db.replace_claims(&table, key, before, after.as_deref())?;
     if merged.concurrent || contested || state.is_contested() {
         work.remember_rows(table.number, key, &mut state)?;
         let news = News::of(changeset, event, lived, !state.live.is_empty());
@@ -455,65 +487,13 @@ fn take_own(work: &mut Work<'_>, changeset: &Changeset, event: &Event, key: &Key
 
 /// Another row to look at because of this one.
 fn follow(cause: &Pending, table: TableNumber, key: Key) -> Result<Pending> {
-    let values = key.values().map_err(|source| crate::fault::Error::damaged("a key in rowmesh_claims", source))?;
+    let values = key.values().map_err(|source| crate::fault::Error::damaged("a key that was remembered", source))?;
     Ok(Pending { table, values, key, notes: Vec::new(), may_be_gone: true, at: cause.at })
 }
 
-/// Notes a key as the triggers would, for reconcile and for rows found unnoticed.
-pub fn note(connection: &Connection, table: TableNumber, key: &[Value], now: WallTime) -> Result<()> {
-    let mut statement = connection
-        .prepare_cached("INSERT INTO rowmesh_dirty (t, op, at, k1, k2, k3, k4, k5, k6, k7, k8) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?;
-    for parameter in 4..=11 {
-        statement.raw_bind_parameter(parameter, rusqlite::types::Null)?;
-    }
-    statement.raw_bind_parameter(1, table.0)?;
-    statement.raw_bind_parameter(2, NotedOperation::Delete.number())?;
-    statement.raw_bind_parameter(3, now.0 as i64)?;
-    crate::values::bind_values(&mut statement, 4, key)?;
-    statement.raw_execute()?;
-    Ok(())
-}
-
-/// Whether a key is noted and waits to be sealed.
-pub fn is_noted(connection: &Connection, table: TableNumber, key: &[Value]) -> Result<bool> {
-    let conditions: String = (1..=key.len()).map(|n| format!(" AND k{n} IS ?{}", n + 1)).collect();
-    let sql = format!("SELECT 1 FROM rowmesh_dirty WHERE t = ?1{conditions} LIMIT 1");
-    let mut statement = connection.prepare_cached(&sql)?;
-    statement.raw_bind_parameter(1, table.0)?;
-    crate::values::bind_values(&mut statement, 2, key)?;
-    Ok(statement.raw_query().next()?.is_some())
-}
-
-/// The keys of one table that are noted and wait to be sealed.
-pub fn noted_keys(connection: &Connection, table: &Table) -> Result<HashSet<Key>> {
-    let mut statement =
-        connection.prepare_cached("SELECT k1, k2, k3, k4, k5, k6, k7, k8 FROM rowmesh_dirty WHERE t = ?1")?;
-    let mut rows = statement.query([table.number.0])?;
-    let mut keys = HashSet::new();
-    while let Some(row) = rows.next()? {
-        keys.insert(Key::of(&read_values(row, 0, table.schema.key.len())?));
-    }
-    Ok(keys)
-}
-
 /// Whether the application deleted a row of that key which it had not made itself since the last seal.
-pub fn was_deleted_here(connection: &Connection, table: TableNumber, key: &Key) -> Result<bool> {
-    let values = key.values().map_err(|source| crate::fault::Error::damaged("a key from a peer", source))?;
-    let conditions: String = (1..=values.len()).map(|n| format!(" AND k{n} IS ?{}", n + 1)).collect();
-    let sql = format!("SELECT op FROM rowmesh_dirty WHERE t = ?1{conditions} ORDER BY id");
-    let mut statement = connection.prepare_cached(&sql)?;
-    statement.raw_bind_parameter(1, table.0)?;
-    crate::values::bind_values(&mut statement, 2, &values)?;
-    let mut rows = statement.raw_query();
-    let mut noted = Vec::new();
-    while let Some(row) = rows.next()? {
-        noted.push(NotedOperation::from_number(row.get(0)?));
-    }
+pub fn was_deleted_here(db: &impl Access, table: &Table, key: &[Value]) -> Result<bool> {
+    let noted = db.noted(table, key)?;
     let made_here = noted.first() == Some(&NotedOperation::Insert);
     Ok(!made_here && noted.last().is_some_and(|last| last.may_remove()))
-}
-
-/// Whether any key is noted.
-pub fn any_noted(connection: &Connection) -> Result<bool> {
-    Ok(connection.prepare_cached("SELECT 1 FROM rowmesh_dirty LIMIT 1")?.exists([])?)
 }

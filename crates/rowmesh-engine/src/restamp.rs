@@ -10,43 +10,42 @@ use rowmesh_core::event::{Birth, Context, Event, EventId};
 use rowmesh_core::ident::{Digest, Dot, Origin, Seq};
 use rowmesh_core::row_state::{OriginTable, Stamp};
 use rowmesh_core::value::Key;
-use rusqlite::params;
 
+use crate::database::Access;
 use crate::fault::{Error, Result};
 use crate::registry::TableNumber;
 use crate::seal::SALT_PURPOSE;
-use crate::values::read_key;
 use crate::work::{News, Work};
 use crate::{apply, log, row_states};
 
 /// Renames what this node sealed after `last` to changesets 1, 2, … of `next`. Returns how many there are; none is no error: others may vouch for
 /// more than was ever sealed.
-pub fn restamp(work: &mut Work<'_>, last: Seq, next: Origin) -> Result<u64> {
+pub fn restamp<A: Access>(work: &mut Work<'_, A>, last: Seq, next: Origin) -> Result<u64> {
     let old = work.own;
     let known = work.origins.get(&old).map_or(Seq(0), |known| known.seq);
     // Whoever sealed what refers to later ones has them, and will vouch for them: under other names they would be other writes there.
-    let last = last.max(log::named_by_others(work.connection, work.origins, &old)?);
+    let last = last.max(log::named_by_others(work.db, work.origins, &old)?);
     if known <= last {
         // All of it is in somebody's hands, or so they say: what there is keeps its names, and what comes gets new ones.
         return Ok(0);
     }
-    let sealed = log::own_after(work.connection, work.origins, &old, last)?;
+    let sealed = log::own_after(work.db, work.origins, &old, last)?;
     if sealed.len() as u64 != known.0 - last.0 {
         return Err(Error::inconsistent("changesets that are to be named anew are not in the log"));
     }
     let rows = rows_of(work, last)?;
     let mut names = Names { old, last, next, above: Lamport::at(work.now) };
     // What the users had before them when they wrote lies below what they wrote; what came in beside it has its own time.
-    let seen = sealed.last().map(|newest| log::numbered(work.connection, *newest)).transpose()?;
+    let seen = sealed.last().map(|newest| log::numbered(work.db, *newest)).transpose()?;
     let seen = seen.map(|newest| newest.header().context.vector.clone()).unwrap_or_default();
     for (table, key) in &rows {
-        let state = row_states::load(work.connection, work.origins, *table, key)?;
+        let state = row_states::load(work.db, work.origins, *table, key)?;
         let kept = state.stamps().filter(|stamp| !names.covers(&stamp.dot) && seen.covers(&stamp.dot));
         names.above = kept.map(|stamp| stamp.lamport).chain([names.above]).max().unwrap_or_default();
     }
     let (first, hash) = seal_anew(work, &names, &sealed)?;
-    work.origins.cut(work.connection, Dot { origin: old, seq: last }, first)?;
-    work.origins.settle(work.connection, Dot { origin: next, seq: Seq(sealed.len() as u64) }, hash, Seq(0))?;
+    work.origins.cut(work.db, Dot { origin: old, seq: last }, first)?;
+    work.origins.settle(work.db, Dot { origin: next, seq: Seq(sealed.len() as u64) }, hash, Seq(0))?;
     rename_parked(work, &names)?;
     let told = forget_ledger(work, &names)?;
     rename_rows(work, &names, &rows, told)?;
@@ -102,21 +101,21 @@ impl Names {
 }
 
 /// The rows that the renamed changesets wrote.
-fn rows_of(work: &Work<'_>, last: Seq) -> Result<BTreeSet<(TableNumber, Key)>> {
+fn rows_of<A: Access>(work: &Work<'_, A>, last: Seq) -> Result<BTreeSet<(TableNumber, Key)>> {
     let mut rows = BTreeSet::new();
-    log::own_rows(work.connection, work.origins, &work.own, last, |table, key| {
+    log::own_rows(work.db, work.origins, &work.own, last, |table, key| {
         rows.insert((table, key));
     })?;
     Ok(rows)
 }
 
 /// Signs every changeset under its new name. Returns the hash of the last one that keeps its name, and of the last new one.
-fn seal_anew(work: &mut Work<'_>, names: &Names, sealed: &[i64]) -> Result<(Digest, Digest)> {
+fn seal_anew<A: Access>(work: &mut Work<'_, A>, names: &Names, sealed: &[i64]) -> Result<(Digest, Digest)> {
     let standing = work.standing()?;
     let secret = standing.signer.derive(SALT_PURPOSE);
     let (mut kept, mut previous) = (None, Digest::default());
     for number in sealed {
-        let changeset = log::numbered(work.connection, *number)?;
+        let changeset = log::numbered(work.db, *number)?;
         let header = changeset.header();
         kept.get_or_insert(header.previous);
         let dot = names.dot(header.dot);
@@ -132,40 +131,31 @@ fn seal_anew(work: &mut Work<'_>, names: &Names, sealed: &[i64]) -> Result<(Dige
             ..header.clone()
         };
         let anew = Changeset::seal(header, changeset.shapes().to_vec(), events, &*standing.signer);
-        log::replace(work.connection, work.origins, *number, &anew)?;
+        log::replace(work.db, work.origins, *number, &anew)?;
         previous = anew.hash();
     }
     work.decoded.clear();
     Ok((kept.unwrap_or_default(), previous))
 }
 
-fn rename_parked(work: &mut Work<'_>, names: &Names) -> Result<()> {
+fn rename_parked<A: Access>(work: &mut Work<'_, A>, names: &Names) -> Result<()> {
     let (old, next) = (work.origins.number(&names.old), work.origins.number(&names.next));
-    work.connection
-        .prepare_cached("UPDATE rowmesh_parked SET o = ?2, seq = seq - ?3 WHERE o = ?1 AND seq > ?3")?
-        .execute(params![old, next, names.last.0 as i64])?;
-    Ok(())
+    work.db.rename_parked(old, next, names.last)
 }
 
 /// Forgets the ledger's entries that name a renamed write, and tells whose rows they were: names are part of them.
-fn forget_ledger(work: &mut Work<'_>, names: &Names) -> Result<BTreeSet<(TableNumber, Key)>> {
+fn forget_ledger<A: Access>(work: &mut Work<'_, A>, names: &Names) -> Result<BTreeSet<(TableNumber, Key)>> {
     let old = work.origins.number(&names.old);
-    let mut statement = work.connection.prepare_cached(
-        "DELETE FROM rowmesh_conflict_resolutions WHERE (losing_origin = ?1 AND losing_seq > ?2) OR (winning_origin = ?1 AND winning_seq > ?2)
-         RETURNING table_name, key",
-    )?;
-    let mut rows = statement.query(params![old, names.last.0 as i64])?;
     let mut told = BTreeSet::new();
-    while let Some(row) = rows.next()? {
-        let name: String = row.get(0)?;
-        told.insert((work.registry.table_number(work.connection, &name.as_str().into())?, read_key(row, 1)?));
+    for (name, key) in work.db.forget_entries(old, names.last)? {
+        told.insert((work.registry.table_number(work.db, &name)?, key));
     }
     Ok(told)
 }
 
 /// Renames what rows remember. Where writes stand side by side another may be the later now, and another row is shown.
-fn rename_rows(
-    work: &mut Work<'_>,
+fn rename_rows<A: Access>(
+    work: &mut Work<'_, A>,
     names: &Names,
     rows: &BTreeSet<(TableNumber, Key)>,
     told: BTreeSet<(TableNumber, Key)>,
@@ -182,7 +172,7 @@ fn rename_rows(
     }
     apply::show_anew(work, &contested)?;
     for (table, key) in told.iter().filter(|row| !rows.contains(row)) {
-        let state = row_states::load(work.connection, work.origins, *table, key)?;
+        let state = row_states::load(work.db, work.origins, *table, key)?;
         work.refresh_ledger(*table, key, &state, News::Everything)?;
     }
     Ok(())

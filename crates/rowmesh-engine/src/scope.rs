@@ -1,18 +1,16 @@
-//! Which rows the filters keep here: core's judge, with SQLite looking rows up for it, and the verdicts remembered in `rowmesh_held_back`.
+//! Which rows the filters keep here: core's judge, with the database looking rows up for it, and the verdicts remembered in `held_back`.
 //! What a filter means is core's business; what becomes of a row that moves in or out is the sealer's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use rowmesh_core::schema::TableSchema;
-use rowmesh_core::scope::{Coverage, Edge, Judge, Rows, Scope, Travel, Verdict};
+use rowmesh_core::scope::{self, Coverage, Edge, Judge, Rows as _, Scope, Travel, Verdict};
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
-use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::database::{Access, HeldBack, Rows};
 use crate::fault::{Error, Result};
 use crate::registry::{Registry, Table, TableNumber};
-use crate::sql::quote;
-use crate::values::{bind_values, read_values};
 
 /// What the filters say of a row now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -136,14 +134,14 @@ impl Membership {
     }
 
     /// Judges an image of a row against the rows as they stand.
-    pub fn verdict(&mut self, connection: &Connection, table: &Table, row: &[Value]) -> Result<Judgement> {
-        Ok(self.judge_image(connection, table, row)?.map_or_else(Judgement::default, |(_, judgement)| judgement))
+    pub fn verdict(&mut self, db: &impl Access, table: &Table, row: &[Value]) -> Result<Judgement> {
+        Ok(self.judge_image(db, table, row)?.map_or_else(Judgement::default, |(_, judgement)| judgement))
     }
 
     /// Judges a row as it stands, and remembers the verdict. A row that is gone is held back no more.
     pub fn judge(
         &mut self,
-        connection: &Connection,
+        db: &impl Access,
         _registry: &Registry,
         table: &Table,
         key: &Key,
@@ -152,11 +150,11 @@ impl Membership {
         if !self.concerns(&table.schema.name) {
             return Ok(Judgement::default());
         }
-        let known = reason(connection, table.number, key)?;
-        let judged = row.map(|row| self.judge_image(connection, table, row)).transpose()?.flatten();
+        let known = reason(db, table.number, key)?;
+        let judged = row.map(|row| self.judge_image(db, table, row)).transpose()?.flatten();
         let now = judged.as_ref().and_then(|(reason, _)| reason.clone());
         if known != now {
-            remember(connection, table.number, key, now.as_ref())?;
+            remember(db, table.number, key, now.as_ref())?;
         }
         let changed = known.is_some() != now.is_some();
         Ok(Judgement { changed, ..judged.map(|(_, judgement)| judgement).unwrap_or_default() })
@@ -165,7 +163,7 @@ impl Membership {
     /// Rows whose verdict may hang on this one's.
     pub fn dependants(
         &mut self,
-        connection: &Connection,
+        db: &impl Access,
         registry: &Registry,
         table: &Table,
         row: &[Value],
@@ -173,29 +171,29 @@ impl Membership {
         let Some(judging) = &mut self.judging else { return Ok(Vec::new()) };
         // Whoever hangs on this row was judged by what was remembered of it.
         judging.judge.forget();
-        let mut found = judging.below(connection, registry, table, row, |_| true)?;
-        found.extend(judging.above(connection, registry, table, row)?);
+        let mut found = judging.below(db, registry, table, row, |_| true)?;
+        found.extend(judging.above(db, registry, table, row)?);
         Ok(found)
     }
 
     /// Rows that stand here and belong to this one: what is theirs is not for others where it is not.
     pub fn owned(
         &self,
-        connection: &Connection,
+        db: &impl Access,
         registry: &Registry,
         table: &Table,
         row: &[Value],
     ) -> Result<Vec<(TableNumber, Key)>> {
         let Some(judging) = &self.judging else { return Ok(Vec::new()) };
         let is_ownership = |edge: &Arc<Edge>| judging.coverage.owners_of(&edge.child).contains(edge);
-        judging.below(connection, registry, table, row, is_ownership)
+        judging.below(db, registry, table, row, is_ownership)
     }
 
     /// Whether a row that another node sent is one that should have stayed there: by what it is, or because it belongs to a row that was not
     /// taken in either. Remembered, since nothing else here tells of such a row when another one comes that belongs to it.
     pub fn keeps_out(
         &mut self,
-        connection: &Connection,
+        db: &impl Access,
         registry: &Registry,
         table: &Table,
         key: &Key,
@@ -206,28 +204,23 @@ impl Membership {
         if self.judging.as_ref().is_some_and(may_be_needed) {
             return Ok(false);
         }
-        let judged = row.map(|row| self.judge_image(connection, table, row)).transpose()?.flatten();
+        let judged = row.map(|row| self.judge_image(db, table, row)).transpose()?.flatten();
         let found = match (judged.and_then(|(reason, _)| reason), row) {
             (Some(reason), _) => Some(Reason { filter: format!("{}{NOT_TAKEN_IN}", reason.filter), ..reason }),
-            (None, Some(row)) => self.owner_kept_out(connection, registry, table, row)?,
+            (None, Some(row)) => self.owner_kept_out(db, registry, table, row)?,
             (None, None) => None,
         };
-        let known = reason(connection, table.number, key)?;
+        let known = reason(db, table.number, key)?;
         let was_kept_out = known.as_ref().is_some_and(Reason::is_of_others);
         // What stands here under this key is another matter, and judged by itself.
-        if known != found && (known.is_none() || was_kept_out) && table.read(connection, &key_values(key)?)?.is_none() {
-            remember(connection, table.number, key, found.as_ref())?;
+        if known != found && (known.is_none() || was_kept_out) && db.read(table, &key_values(key)?)?.is_none() {
+            remember(db, table.number, key, found.as_ref())?;
         }
         Ok(found.is_some() || row.is_none() && was_kept_out)
     }
 
     /// Puts NULL where a row that came names one that the filters keep from travelling: that one is not here.
-    pub fn cut_references(
-        &mut self,
-        connection: &Connection,
-        table: &Table,
-        image: &mut [(usize, Value)],
-    ) -> Result<()> {
+    pub fn cut_references(&mut self, db: &impl Access, table: &Table, image: &mut [(usize, Value)]) -> Result<()> {
         let may_cut = |judging: &Judging| !judging.coverage.null_when_held_back(&table.schema.name).is_empty();
         if !self.judging.as_ref().is_some_and(may_cut) {
             return Ok(());
@@ -236,7 +229,7 @@ impl Membership {
         for (position, value) in image.iter() {
             row[*position] = value.clone();
         }
-        let nulls = self.verdict(connection, table, &row)?.nulls;
+        let nulls = self.verdict(db, table, &row)?.nulls;
         for (position, value) in image.iter_mut().filter(|(position, _)| nulls.contains(position)) {
             tracing::debug!(table = %table.schema.name, position, "a reference to a row outside the scope is shown as NULL");
             *value = Value::Null;
@@ -246,13 +239,13 @@ impl Membership {
 
     fn owner_kept_out(
         &self,
-        connection: &Connection,
+        db: &impl Access,
         registry: &Registry,
         table: &Table,
         row: &[Value],
     ) -> Result<Option<Reason>> {
         for (number, key) in self.owners(registry, table, row) {
-            let found = reason(connection, number, &key)?;
+            let found = reason(db, number, &key)?;
             if let Some(found) = found.filter(Reason::is_of_others) {
                 return Ok(Some(found));
             }
@@ -274,15 +267,15 @@ impl Membership {
     /// The rows that this one needs where it travels, as far as they are kept here so far: they have to travel with it.
     pub fn needed(
         &self,
-        connection: &Connection,
+        db: &impl Access,
         registry: &Registry,
         table: &Table,
         row: &[Value],
     ) -> Result<Vec<(TableNumber, Key)>> {
         let Some(judging) = &self.judging else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for (number, key) in judging.above(connection, registry, table, row)? {
-            if is_held_back(connection, number, &key)? {
+        for (number, key) in judging.above(db, registry, table, row)? {
+            if db.held_back(number, &key)?.is_some() {
                 found.push((number, key));
             }
         }
@@ -290,29 +283,21 @@ impl Membership {
     }
 
     /// Forgets why rows were kept here in tables that no filter concerns any more.
-    pub fn forget_reasons(&self, connection: &Connection, registry: &Registry) -> Result<()> {
-        let mut statement = connection.prepare_cached(
-            "DELETE FROM rowmesh_held_back WHERE t = ?1 AND filter <> ?2 AND filter NOT LIKE '%' || ?3",
-        )?;
+    pub fn forget_reasons(&self, db: &impl Access, registry: &Registry) -> Result<()> {
         for table in registry.all().iter().filter(|table| !self.concerns(&table.schema.name)) {
-            statement.execute(params![table.number.0, TOO_LARGE, NOT_TAKEN_IN])?;
+            db.forget_held_back(table.number, TOO_LARGE, NOT_TAKEN_IN)?;
         }
         Ok(())
     }
 
-    /// Whether a row is known to be kept here.
-    pub fn is_held_back(&self, connection: &Connection, table: TableNumber, key: &Key) -> Result<bool> {
-        is_held_back(connection, table, key)
-    }
-
     fn judge_image(
         &mut self,
-        connection: &Connection,
+        db: &impl Access,
         table: &Table,
         row: &[Value],
     ) -> Result<Option<(Option<Reason>, Judgement)>> {
         let Some(judging) = &mut self.judging else { return Ok(None) };
-        let mut lookup = Lookup { connection, schemas: &judging.schemas, arriving: &judging.arriving };
+        let mut lookup = Lookup { db, schemas: &judging.schemas, arriving: &judging.arriving };
         let verdict = judging.judge.verdict(&table.schema.name, row, &mut lookup)?;
         Ok(Some(match verdict {
             Verdict::Travels { nulls } => (None, Judgement { nulls, ..Judgement::default() }),
@@ -335,12 +320,12 @@ impl Judging {
     /// Rows that this one refers to by keys without which it could not stand elsewhere, as far as they are tracked.
     fn above(
         &self,
-        connection: &Connection,
+        db: &impl Access,
         registry: &Registry,
         table: &Table,
         row: &[Value],
     ) -> Result<Vec<(TableNumber, Key)>> {
-        let mut lookup = Lookup { connection, schemas: &self.schemas, arriving: &self.arriving };
+        let mut lookup = Lookup { db, schemas: &self.schemas, arriving: &self.arriving };
         let mut found = Vec::new();
         for edge in self.coverage.needs_of(&table.schema.name) {
             let Some(parent) = registry.tracked_by_name(&edge.parent) else { continue };
@@ -355,13 +340,13 @@ impl Judging {
     /// Rows that refer to this one by keys that carry verdicts, as far as they are tracked.
     fn below(
         &self,
-        connection: &Connection,
+        db: &impl Access,
         registry: &Registry,
         table: &Table,
         row: &[Value],
         by: impl Fn(&Arc<Edge>) -> bool,
     ) -> Result<Vec<(TableNumber, Key)>> {
-        let mut lookup = Lookup { connection, schemas: &self.schemas, arriving: &self.arriving };
+        let mut lookup = Lookup { db, schemas: &self.schemas, arriving: &self.arriving };
         let mut found = Vec::new();
         for edge in self.coverage.children_of(&table.schema.name).iter().filter(|edge| by(edge)) {
             let Some(child) = registry.tracked_by_name(&edge.child) else { continue };
@@ -373,30 +358,24 @@ impl Judging {
     }
 }
 
-/// Whether a row is known to be kept here.
-pub fn is_held_back(connection: &Connection, table: TableNumber, key: &Key) -> Result<bool> {
-    Ok(reason(connection, table, key)?.is_some())
-}
-
 /// Rows whose change is larger than others take in stay as they were elsewhere, named among what is held back, until a later change fits.
 pub fn keep_too_large(
-    connection: &Connection,
+    db: &impl Access,
     large: &[(TableNumber, Key, usize)],
     sealed: &[(TableNumber, Key)],
 ) -> Result<()> {
     for (table, key, bytes) in large {
         tracing::warn!(key = %key.to_display(), bytes, "a change is too large to travel and stays here");
         let reason = Reason { filter: TOO_LARGE.to_owned(), root: format!("{bytes} bytes") };
-        remember(connection, *table, key, Some(&reason))?;
+        remember(db, *table, key, Some(&reason))?;
     }
-    let any = "SELECT 1 FROM rowmesh_held_back WHERE filter = ?1";
-    if sealed.is_empty() || !connection.prepare_cached(any)?.exists([TOO_LARGE])? {
+    if sealed.is_empty() || !db.any_held_back(TOO_LARGE)? {
         return Ok(());
     }
-    let mut statement =
-        connection.prepare_cached("DELETE FROM rowmesh_held_back WHERE t = ?1 AND key = ?2 AND filter = ?3")?;
     for (table, key) in sealed {
-        statement.execute(params![table.0, key.0, TOO_LARGE])?;
+        if db.held_back(*table, key)?.is_some_and(|(filter, _)| filter == TOO_LARGE) {
+            db.hold_back(*table, key, None)?;
+        }
     }
     Ok(())
 }
@@ -405,10 +384,8 @@ pub fn keep_too_large(
 const TOO_LARGE: &str = "too large";
 
 /// How many rows of a table stand here and stay here.
-pub fn count_held_back(connection: &Connection, table: TableNumber) -> Result<i64> {
-    let mut statement = connection
-        .prepare_cached("SELECT count(*) FROM rowmesh_held_back WHERE t = ?1 AND filter NOT LIKE '%' || ?2")?;
-    Ok(statement.query_row(params![table.0, NOT_TAKEN_IN], |row| row.get(0))?)
+pub fn count_held_back(db: &impl HeldBack, table: TableNumber) -> Result<i64> {
+    Ok(db.count_held_back(table, Some(NOT_TAKEN_IN))? as i64)
 }
 
 /// Why a row is kept here.
@@ -431,33 +408,22 @@ fn key_values(key: &Key) -> Result<Vec<Value>> {
     key.values().map_err(|source| Error::damaged("a key from a peer", source))
 }
 
-fn reason(connection: &Connection, table: TableNumber, key: &Key) -> Result<Option<Reason>> {
-    let mut statement =
-        connection.prepare_cached("SELECT filter, root FROM rowmesh_held_back WHERE t = ?1 AND key = ?2")?;
-    let read = |row: &rusqlite::Row<'_>| Ok(Reason { filter: row.get(0)?, root: row.get(1)? });
-    Ok(statement.query_row(params![table.0, key.0], read).optional()?)
+fn reason(db: &impl HeldBack, table: TableNumber, key: &Key) -> Result<Option<Reason>> {
+    Ok(db.held_back(table, key)?.map(|(filter, root)| Reason { filter, root }))
 }
 
-fn remember(connection: &Connection, table: TableNumber, key: &Key, reason: Option<&Reason>) -> Result<()> {
-    match reason {
-        Some(reason) => connection
-            .prepare_cached("INSERT OR REPLACE INTO rowmesh_held_back (t, key, filter, root) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![table.0, key.0, reason.filter, reason.root])?,
-        None => connection
-            .prepare_cached("DELETE FROM rowmesh_held_back WHERE t = ?1 AND key = ?2")?
-            .execute(params![table.0, key.0])?,
-    };
-    Ok(())
+fn remember(db: &impl HeldBack, table: TableNumber, key: &Key, reason: Option<&Reason>) -> Result<()> {
+    db.hold_back(table, key, reason.map(|reason| (&*reason.filter, &*reason.root)))
 }
 
 /// Looks rows up in the transaction in which they are judged, by the application's own indexes.
-struct Lookup<'a> {
-    connection: &'a Connection,
+struct Lookup<'a, D> {
+    db: &'a D,
     schemas: &'a HashMap<TableName, TableSchema>,
     arriving: &'a Arriving,
 }
 
-impl Lookup<'_> {
+impl<D: Rows> Lookup<'_, D> {
     /// The row that arrives and has these values in these columns.
     fn arriving(&self, edge: &Edge, values: &[Value]) -> Option<Vec<Value>> {
         let rows = self.arriving.get(&edge.parent)?;
@@ -472,26 +438,16 @@ impl Lookup<'_> {
         table: &TableName,
         columns: &[&ColumnName],
         values: &[Value],
-        limit: i64,
+        limit: Option<usize>,
     ) -> Result<Vec<Vec<Value>>> {
-        let Some(schema) = self.schemas.get(table) else { return Ok(Vec::new()) };
-        let names: Vec<String> = schema.columns.iter().map(|column| quote(&column.name)).collect();
-        let conditions: Vec<String> =
-            columns.iter().enumerate().map(|(n, column)| format!("{} = ?{}", quote(column), n + 1)).collect();
-        let (names, conditions) = (names.join(", "), conditions.join(" AND "));
-        let sql = format!("SELECT {names} FROM main.{} WHERE {conditions} LIMIT {limit}", quote(table));
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        bind_values(&mut statement, 1, values)?;
-        let mut rows = statement.raw_query();
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            found.push(read_values(row, 0, schema.columns.len())?);
+        match self.schemas.get(table) {
+            Some(schema) => self.db.rows_where(schema, columns, values, limit),
+            None => Ok(Vec::new()),
         }
-        Ok(found)
     }
 }
 
-impl Rows for Lookup<'_> {
+impl<D: Rows> scope::Rows for Lookup<'_, D> {
     type Error = Error;
 
     fn parent(&mut self, edge: &Edge, values: &[Value]) -> Result<Option<Vec<Value>>> {
@@ -499,12 +455,12 @@ impl Rows for Lookup<'_> {
             return Ok(Some(row));
         }
         let columns: Vec<&ColumnName> = edge.parent_columns.iter().collect();
-        Ok(self.rows(&edge.parent, &columns, values, 1)?.pop())
+        Ok(self.rows(&edge.parent, &columns, values, Some(1))?.pop())
     }
 
     fn children(&mut self, edge: &Edge, values: &[Value]) -> Result<Vec<Vec<Value>>> {
         let Some(schema) = self.schemas.get(&edge.child) else { return Ok(Vec::new()) };
         let columns: Vec<&ColumnName> = edge.columns.iter().map(|position| &schema.columns[*position].name).collect();
-        self.rows(&edge.child, &columns, values, -1)
+        self.rows(&edge.child, &columns, values, None)
     }
 }

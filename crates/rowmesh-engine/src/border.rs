@@ -7,6 +7,7 @@ use rowmesh_core::changeset::Changeset;
 use rowmesh_core::event::Event;
 use rowmesh_core::value::{Key, Value};
 
+use crate::database::Access;
 use crate::fault::{Error, Result};
 use crate::registry::{Table, TableNumber};
 use crate::row_states;
@@ -17,8 +18,8 @@ use crate::work::{Work, shown_row};
 pub type Followers = HashSet<(TableNumber, Key)>;
 
 /// Whether the filters say of the row as the event leaves it that it should never have left its origin: then it is not taken in here.
-pub fn is_kept_out(
-    work: &mut Work<'_>,
+pub fn is_kept_out<A: Access>(
+    work: &mut Work<'_, A>,
     table: Option<&Table>,
     changeset: &Changeset,
     event: &Event,
@@ -35,7 +36,7 @@ pub fn is_kept_out(
         followers.insert((table.number, key.clone()));
         return Ok(false);
     }
-    let kept_out = work.membership.keeps_out(work.connection, work.registry, table, key, after.as_deref())?;
+    let kept_out = work.membership.keeps_out(work.db, work.registry, table, key, after.as_deref())?;
     if kept_out {
         tracing::warn!(table = %table.schema.name, origin = %changeset.dot().origin, "a row outside the scope was sent and is not taken in");
     }
@@ -44,15 +45,22 @@ pub fn is_kept_out(
 
 /// A row that came to stand under one that left the scope is no longer for others either, or that one is for others again because this one
 /// needs it: the next seal says so to them.
-pub fn note_if_owner_left(work: &mut Work<'_>, table: &Table, key: &Key, row: Option<&[Value]>) -> Result<()> {
+pub fn note_if_owner_left<A: Access>(
+    work: &mut Work<'_, A>,
+    table: &Table,
+    key: &Key,
+    row: Option<&[Value]>,
+) -> Result<()> {
     let Some(row) = row.filter(|_| work.membership.concerns(&table.schema.name)) else { return Ok(()) };
-    let mut noted = work.membership.needed(work.connection, work.registry, table, row)?;
+    let mut noted = work.membership.needed(work.db, work.registry, table, row)?;
     if belongs_to_left(work, table, row, &Followers::new())? {
         noted.push((table.number, key.clone()));
     }
     for (number, key) in noted {
         let values = key.values().map_err(|source| Error::damaged("a key", source))?;
-        crate::seal::note(work.connection, number, &values, work.now)?;
+        if let Some(table) = work.registry.tracked(number).cloned() {
+            work.db.note(&table, &values, work.now)?;
+        }
     }
     Ok(())
 }
@@ -79,11 +87,11 @@ fn image_here(table: &Table, changeset: &Changeset, event: &Event) -> Option<Vec
 
 /// Whether a row belongs to one that left the scope after its writer last saw it, or to another such row. Where the owner stands, it
 /// is shown with it, and leaves with the next seal.
-fn belongs_to_left(work: &Work<'_>, table: &Table, row: &[Value], followers: &Followers) -> Result<bool> {
+fn belongs_to_left<A: Access>(work: &Work<'_, A>, table: &Table, row: &[Value], followers: &Followers) -> Result<bool> {
     let mut above = work.membership.owners(work.registry, table, row);
     let mut known: Followers = above.iter().cloned().collect();
     while let Some(owner) = above.pop() {
-        let state = row_states::load(work.connection, work.origins, owner.0, &owner.1)?;
+        let state = row_states::load(work.db, work.origins, owner.0, &owner.1)?;
         if followers.contains(&owner) || state.has_left() {
             return Ok(true);
         }

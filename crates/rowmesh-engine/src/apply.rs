@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use rowmesh_core::changeset::Changeset;
 use rowmesh_core::event::Event;
+use rowmesh_core::ident::Dot;
 use rowmesh_core::row_state::{Arrival, ColumnIx, RowState, Shown};
 use rowmesh_core::scope::Decision;
 use rowmesh_core::show::{self, Choice};
 use rowmesh_core::value::{Key, TableName};
 
 use crate::border;
-use crate::claims;
+use crate::database::{Access, Place};
 use crate::fault::{Error, Result};
 use crate::log;
-use crate::parked;
 use crate::registry::{Table, TableNumber};
 use crate::row_states;
 use crate::scope::Arriving;
 use crate::work::{News, Work, shown_row};
-use crate::write::{self, Outcome, RowWrite};
+use crate::write::{Outcome, RowWrite};
 
 /// What taking in one changeset did.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ struct Passage {
     table: Option<Arc<Table>>,
     number: TableNumber,
     key: Key,
-    place: Option<row_states::Place>,
+    place: Option<Place>,
     state: RowState,
     /// What the ledger has to be brought up to date with, if anything.
     news: Option<News>,
@@ -54,7 +54,7 @@ struct Passage {
 }
 
 /// Takes in one changeset, whole.
-pub fn take_changeset(work: &mut Work<'_>, changeset: &Changeset) -> Result<Applied> {
+pub fn take_changeset<A: Access>(work: &mut Work<'_, A>, changeset: &Changeset) -> Result<Applied> {
     let known = recognise(work, changeset)?;
     let mut passages = Vec::with_capacity(changeset.events().len());
     let mut rows = Vec::with_capacity(changeset.events().len());
@@ -74,25 +74,25 @@ pub fn take_changeset(work: &mut Work<'_>, changeset: &Changeset) -> Result<Appl
     if work.membership.wants_arriving() {
         work.membership.set_arriving(Arriving::new());
     }
-    log::append(work.connection, work.origins, changeset, &rows, work.now)?;
+    log::append(work.db, work.origins, changeset, &rows, work.now)?;
     let applied = settle(work, passages, Some(changeset))?;
     Ok(applied)
 }
 
 /// Tries again to show rows that have something parked. Returns how many rows still have.
-pub fn retry_parked(work: &mut Work<'_>) -> Result<u64> {
+pub fn retry_parked<A: Access>(work: &mut Work<'_, A>) -> Result<u64> {
     let mut passages = Vec::new();
-    for (number, key) in parked::rows(work.connection)? {
-        let state = row_states::load(work.connection, work.origins, number, &key)?;
+    for (number, key) in work.db.parked_rows()? {
+        let state = row_states::load(work.db, work.origins, number, &key)?;
         let table = table_of(work, number)?;
         passages.push(Passage { table, number, key, place: None, state, news: None, orphaned: None });
     }
     settle(work, passages, None)?;
-    Ok(parked::rows(work.connection)?.len() as u64)
+    Ok(work.db.parked_rows()?.len() as u64)
 }
 
 /// Shows rows again whose states tell something else than when they were shown, and brings the ledger up to date with them.
-pub fn show_anew(work: &mut Work<'_>, rows: &[(TableNumber, Key)]) -> Result<()> {
+pub fn show_anew<A: Access>(work: &mut Work<'_, A>, rows: &[(TableNumber, Key)]) -> Result<()> {
     let mut passages = Vec::with_capacity(rows.len());
     for (number, key) in rows {
         let (place, mut state) = row_states::recall(work, *number, key)?;
@@ -106,13 +106,13 @@ pub fn show_anew(work: &mut Work<'_>, rows: &[(TableNumber, Key)]) -> Result<()>
 
 /// Numbers the changeset's tables and columns; those unknown here get numbers too, so that their rows are remembered until they exist. So are
 /// those of a table that stays at home: whoever sealed them had not heard of that yet, and it may travel again.
-fn recognise(work: &mut Work<'_>, changeset: &Changeset) -> Result<Vec<Known>> {
+fn recognise<A: Access>(work: &mut Work<'_, A>, changeset: &Changeset) -> Result<Vec<Known>> {
     let mut known = Vec::with_capacity(changeset.shapes().len());
     for shape in changeset.shapes() {
-        let number = work.registry.table_number(work.connection, &shape.name)?;
+        let number = work.registry.table_number(work.db, &shape.name)?;
         let columns = (shape.columns.iter())
-            .map(|name| work.registry.column_number(work.connection, number, name))
-            .collect::<rusqlite::Result<Vec<_>>>()?;
+            .map(|name| work.registry.column_number(work.db, number, name))
+            .collect::<Result<Vec<_>>>()?;
         let table = table_of(work, number)?;
         known.push(Known { number, name: shape.name.clone(), columns, table });
     }
@@ -120,13 +120,19 @@ fn recognise(work: &mut Work<'_>, changeset: &Changeset) -> Result<Vec<Known>> {
 }
 
 /// The table that rows are shown in; `None` where it is not here, or stays at home.
-fn table_of(work: &Work<'_>, number: TableNumber) -> Result<Option<Arc<Table>>> {
+fn table_of<A: Access>(work: &Work<'_, A>, number: TableNumber) -> Result<Option<Arc<Table>>> {
     let Some(table) = work.registry.tracked(number) else { return Ok(None) };
     let travels = matches!(work.standing()?.scope.tables.decide(&table.schema.name), Decision::Sync);
     Ok(travels.then(|| table.clone()))
 }
 
-fn merge_event(work: &mut Work<'_>, changeset: &Changeset, event: &Event, known: &Known, key: Key) -> Result<Passage> {
+fn merge_event<A: Access>(
+    work: &mut Work<'_, A>,
+    changeset: &Changeset,
+    event: &Event,
+    known: &Known,
+    key: Key,
+) -> Result<Passage> {
     let (place, mut state) = row_states::recall(work, known.number, &key)?;
     let (was_contested, lived) = (state.is_contested(), !state.live.is_empty());
     let arrival = Arrival {
@@ -146,7 +152,11 @@ fn merge_event(work: &mut Work<'_>, changeset: &Changeset, event: &Event, known:
 }
 
 /// Writes what `show` chooses, parks what cannot be written, and remembers all of it.
-fn settle(work: &mut Work<'_>, mut passages: Vec<Passage>, changeset: Option<&Changeset>) -> Result<Applied> {
+fn settle<A: Access>(
+    work: &mut Work<'_, A>,
+    mut passages: Vec<Passage>,
+    changeset: Option<&Changeset>,
+) -> Result<Applied> {
     follow_leaves(work, &mut passages)?;
     let mut writes = Vec::with_capacity(passages.len());
     for passage in &mut passages {
@@ -155,7 +165,7 @@ fn settle(work: &mut Work<'_>, mut passages: Vec<Passage>, changeset: Option<&Ch
         }
         writes.push(plan_write(work, passage)?);
     }
-    let outcomes = write::write_rows(work, &mut writes)?;
+    let outcomes = work.db.write_rows(work.registry, &mut writes)?;
 
     let mut applied = Applied::default();
     for ((passage, write), outcome) in passages.into_iter().zip(writes).zip(outcomes) {
@@ -166,7 +176,7 @@ fn settle(work: &mut Work<'_>, mut passages: Vec<Passage>, changeset: Option<&Ch
 
 /// Rows that belong to one that leaves go with it, though nobody where it left knew of them; they come back with it. Until then they are
 /// parked, as they are on nodes that hear of the leave first.
-fn follow_leaves(work: &mut Work<'_>, passages: &mut Vec<Passage>) -> Result<()> {
+fn follow_leaves<A: Access>(work: &mut Work<'_, A>, passages: &mut Vec<Passage>) -> Result<()> {
     let mut known: HashSet<(TableNumber, Key)> = HashSet::new();
     let mut position = 0;
     while position < passages.len() {
@@ -183,8 +193,8 @@ fn follow_leaves(work: &mut Work<'_>, passages: &mut Vec<Passage>) -> Result<()>
             table.schema.name,
             passages[position - 1].key.to_display()
         );
-        for (number, key) in work.membership.owned(work.connection, work.registry, &table, &row)? {
-            let state = row_states::load(work.connection, work.origins, number, &key)?;
+        for (number, key) in work.membership.owned(work.db, work.registry, &table, &row)? {
+            let state = row_states::load(work.db, work.origins, number, &key)?;
             if state.is_shown() && known.insert((number, key.clone())) {
                 let table = work.registry.tracked(number).cloned();
                 let orphaned = Some(reason.clone());
@@ -196,7 +206,7 @@ fn follow_leaves(work: &mut Work<'_>, passages: &mut Vec<Passage>) -> Result<()>
 }
 
 /// What has to happen to the table so that it shows what the state says.
-fn plan_write(work: &mut Work<'_>, passage: &Passage) -> Result<RowWrite> {
+fn plan_write<A: Access>(work: &mut Work<'_, A>, passage: &Passage) -> Result<RowWrite> {
     let Some(table) = &passage.table else {
         let name = work.registry.name(passage.number).map_or("?", |name| name);
         let travels = matches!(work.standing()?.scope.tables.decide(name), Decision::Sync);
@@ -215,7 +225,7 @@ fn plan_write(work: &mut Work<'_>, passage: &Passage) -> Result<RowWrite> {
             let here = image.into_iter().filter_map(|(column, value)| Some((table.position(column)?, value)));
             let mut here: Vec<_> = here.collect();
             here.sort_by_key(|(position, _)| *position);
-            work.membership.cut_references(work.connection, table, &mut here)?;
+            work.membership.cut_references(work.db, table, &mut here)?;
             Some(here)
         }
     };
@@ -223,8 +233,8 @@ fn plan_write(work: &mut Work<'_>, passage: &Passage) -> Result<RowWrite> {
     Ok(RowWrite::new(table.clone(), passage.key.clone(), values, before, after))
 }
 
-fn remember(
-    work: &mut Work<'_>,
+fn remember<A: Access>(
+    work: &mut Work<'_, A>,
     passage: Passage,
     write: &RowWrite,
     outcome: &Outcome,
@@ -241,28 +251,27 @@ fn remember(
                 _ => state.shown = Shown::Absent,
             }
             match &orphaned {
-                Some(reason) => applied.parked += park_all(work, number, &key, &state, reason)?,
-                None if work.has_parked => parked::release(work.connection, number, &key)?,
+                Some(reason) => applied.parked += work.park_all(number, &key, &state, reason)?,
+                None if work.has_parked => work.db.release(number, &key)?,
                 None => {}
             }
             if let Some(table) = &table {
-                claims::replace(work.connection, table, &key, write.before.as_deref(), row.as_deref())?;
+                work.db.replace_claims(table, &key, write.before.as_deref(), row.as_deref())?;
                 border::note_if_owner_left(work, table, &key, row.as_deref())?;
             }
         }
         Outcome::Parked { reason } if orphaned.is_some() => {
-            applied.parked += park_all(work, number, &key, &state, reason)?;
+            applied.parked += work.park_all(number, &key, &state, reason)?;
         }
         Outcome::Parked { reason } => {
             let dots = match changeset {
                 Some(changeset) => vec![changeset.dot()],
-                None => parked::of_row(work.connection, work.origins, number, &key)?,
+                None => parked_dots(work, number, &key)?,
             };
             for dot in dots {
-                parked::park(work.connection, work.origins, number, &key, dot, reason, work.now)?;
+                work.park(number, &key, dot, reason)?;
                 applied.parked += u64::from(changeset.is_some());
             }
-            work.has_parked = true;
         }
     }
     if let Some(news) = news {
@@ -271,13 +280,9 @@ fn remember(
     row_states::save_at(work, place, number, &key, &state, was_shown)
 }
 
-/// Parks every write that a row lives by.
-fn park_all(work: &mut Work<'_>, number: TableNumber, key: &Key, state: &RowState, reason: &str) -> Result<u64> {
-    for live in &state.live {
-        parked::park(work.connection, work.origins, number, key, live.dot, reason, work.now)?;
-    }
-    work.has_parked = true;
-    Ok(state.live.len() as u64)
+fn parked_dots<A: Access>(work: &Work<'_, A>, number: TableNumber, key: &Key) -> Result<Vec<Dot>> {
+    let parked = work.db.parked(Some((number, key)))?;
+    parked.iter().map(|parked| work.origins.dot(parked.origin, parked.seq)).collect()
 }
 
 /// Makes what is shown independent of the registers, which are about to change.

@@ -4,36 +4,36 @@
 use rowmesh_core::row_state::RowState;
 use rowmesh_core::value::{Key, Value};
 
+use crate::database::Access;
 use crate::fault::{Error, Result};
 use crate::registry::Table;
 use crate::row_states;
 use crate::scope::Judgement;
-use crate::seal;
 use crate::work::{Work, is_default};
 
 /// Notes the keys of a table's rows that differ from what was shown; returns how many.
-pub fn table(work: &mut Work<'_>, table: &Table) -> Result<u64> {
+pub fn table<A: Access>(work: &mut Work<'_, A>, table: &Table) -> Result<u64> {
     let mut differing: Vec<Key> = Vec::new();
-    table.scan(work.connection, |row| {
+    work.db.scan(table, &mut |row| {
         let key = table.key_of(&row);
-        let state = row_states::load(work.connection, work.origins, table.number, &key)?;
-        let judgement = work.membership.verdict(work.connection, table, &row)?;
-        if judgement.held_back != work.membership.is_held_back(work.connection, table.number, &key)?
+        let state = row_states::load(work.db, work.origins, table.number, &key)?;
+        let judgement = work.membership.verdict(work.db, table, &row)?;
+        if judgement.held_back != work.db.held_back(table.number, &key)?.is_some()
             || !shows(table, &state, &row, &judgement)
         {
             differing.push(key);
         }
-        Ok::<(), Error>(())
+        Ok(())
     })?;
-    for key in row_states::keys_shown(work.connection, work.origins, table.number)? {
-        let values = key.values().map_err(|source| Error::damaged("a key in rowmesh_row_states", source))?;
-        if table.read(work.connection, &values)?.is_none() {
+    for key in row_states::keys_shown(work.db, work.origins, table.number)? {
+        let values = key.values().map_err(|source| Error::damaged("a key of a row state", source))?;
+        if work.db.read(table, &values)?.is_none() {
             differing.push(key);
         }
     }
     for key in &differing {
-        let values = key.values().map_err(|source| Error::damaged("a key in rowmesh_row_states", source))?;
-        seal::note(work.connection, table.number, &values, work.now)?;
+        let values = key.values().map_err(|source| Error::damaged("a key of a row state", source))?;
+        work.db.note(table, &values, work.now)?;
     }
     Ok(differing.len() as u64)
 }

@@ -1,32 +1,31 @@
-//! One transaction of ours and all that it needs at hand. Begins and ends no transaction: `store` does.
+//! One transaction of ours and all that it needs at hand. Begins and ends no transaction: `engine` does.
 
 use std::collections::HashMap;
 
 use rowmesh_core::changeset::Changeset;
 use rowmesh_core::clock::WallTime;
+use rowmesh_core::encode::Writer;
 use rowmesh_core::event::{Context, Event, EventId, Operation};
-use rowmesh_core::ident::{Dot, Origin, Seq};
+use rowmesh_core::ident::{Dot, Origin};
 use rowmesh_core::ledger::{self, RowEvent};
 use rowmesh_core::limits;
 use rowmesh_core::row_state::{ColumnIx, OriginTable, RowState, Shown};
 use rowmesh_core::schema::TableSchema;
 use rowmesh_core::store::{Standing, StoreError};
 use rowmesh_core::value::{ColumnName, Key, Value};
-use rusqlite::Connection;
 
+use crate::database::{Access, ParkedRow};
 use crate::fault::{Error, Result};
 use crate::ledger_rows;
 use crate::log::{self, Decoded};
 use crate::origins::Origins;
 use crate::registry::{Registry, Table, TableNumber};
-use crate::row_states;
 use crate::scope::Membership;
-use crate::values::read_key;
 
 /// A transaction in progress.
-pub struct Work<'a> {
-    /// The daemon's connection, inside a transaction.
-    pub connection: &'a Connection,
+pub struct Work<'a, A> {
+    /// The database, inside a transaction.
+    pub db: &'a A,
     /// Origins and with them the version vector.
     pub origins: &'a mut Origins,
     /// Tables and columns.
@@ -43,15 +42,15 @@ pub struct Work<'a> {
     pub decoded: &'a mut Decoded,
     /// Whether anything is parked, as far as is known.
     pub has_parked: bool,
-    /// What saving and recalling row states needs again and again.
-    pub held: row_states::Held<'a>,
+    /// Room for the bytes of a row state.
+    pub bytes: Writer,
     /// By table, how many rows more are shown than at the transaction's beginning.
     pub shown: HashMap<TableNumber, i64>,
     /// Ledger entries that this transaction added.
     pub conflicts: u64,
 }
 
-impl<'a> Work<'a> {
+impl<'a, A: Access> Work<'a, A> {
     /// Mesh, key, policies, scope.
     ///
     /// # Errors
@@ -72,20 +71,21 @@ impl<'a> Work<'a> {
         let policies = self.standing()?.policies.clone();
         match news {
             News::Everything => {
-                let events = log::events_of_row(self.connection, self.decoded, table, key)?;
+                let events = log::events_of_row(self.db, self.decoded, table, key)?;
                 let entries = ledger::entries(&name, key, &events, &policies);
-                self.conflicts += ledger_rows::save(self.connection, self.origins, &entries, self.now)?;
+                self.conflicts += ledger_rows::save(self.db, self.origins, &entries, self.now)?;
             }
             News::Event { event, turned } => {
-                let unseen = log::events_unseen(self.connection, self.origins, self.decoded, table, key, &event)?;
+                let unseen = log::events_unseen(self.db, self.origins, self.decoded, table, key, &event)?;
                 let mut entries = ledger::entries_after(&name, key, &event, &unseen, &policies);
                 for entry in &mut entries {
                     entry.superseded = !self.is_open(table, state, &entry.id.loser, entry.id.column.as_ref())?;
                 }
-                self.conflicts += ledger_rows::save_later(self.connection, self.origins, &entries, self.now)?;
-                for told in ledger_rows::of_row(self.connection, self.origins, &name, key, !turned)? {
-                    let is_open = self.is_open(table, state, &told.loser, told.column.as_ref())?;
-                    ledger_rows::set_open(self.connection, &told, is_open)?;
+                self.conflicts += ledger_rows::save_later(self.db, self.origins, &entries, self.now)?;
+                for told in self.db.entries_of_row(&name, key, !turned)? {
+                    let loser = ledger_rows::loser_of(&told, self.origins)?;
+                    let is_open = self.is_open(table, state, &loser, told.column.as_ref())?;
+                    ledger_rows::set_open(self.db, &told, is_open)?;
                 }
             }
         }
@@ -99,14 +99,14 @@ impl<'a> Work<'a> {
         loser: &Dot,
         column: Option<&ColumnName>,
     ) -> Result<bool> {
-        let number = |name| self.registry.column_number(self.connection, table, name);
+        let number = |name| self.registry.column_number(self.db, table, name);
         Ok(state.is_open(loser, column.map(number).transpose()?))
     }
 
     /// Finds in the log the whole rows that writes standing side by side left, where the state lacks them.
     pub fn remember_rows(&mut self, table: TableNumber, key: &Key, state: &mut RowState) -> Result<()> {
         for stamp in state.rows_not_remembered() {
-            let Some(changeset) = log::changeset(self.connection, self.origins, &stamp.dot)? else { continue };
+            let Some(changeset) = log::changeset(self.db, self.origins, &stamp.dot)? else { continue };
             let name = self.registry.name(table).cloned();
             let of_row = |event: &&rowmesh_core::event::Event| {
                 let shape = changeset.shape(event);
@@ -116,7 +116,7 @@ impl<'a> Work<'a> {
             let Some(after) = event.after() else { continue };
             let mut image = Vec::with_capacity(after.len());
             for (column, value) in changeset.shape(event).columns.iter().zip(after) {
-                image.push((self.registry.column_number(self.connection, table, column)?, value));
+                image.push((self.registry.column_number(self.db, table, column)?, value));
             }
             image.sort_by_key(|(column, _)| *column);
             state.remember_row(stamp, image);
@@ -124,20 +124,35 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Keeps an event from being shown until the cause is gone.
+    pub fn park(&mut self, table: TableNumber, key: &Key, dot: Dot, reason: &str) -> Result<()> {
+        let origin = self.origins.number(&dot.origin);
+        self.origins.store_new(self.db)?;
+        self.has_parked = true;
+        let (key, reason) = (key.clone(), reason.to_owned());
+        self.db.park(&ParkedRow { table, key, origin, seq: dot.seq, reason, since: self.now })
+    }
+
+    /// Parks every write that a row lives by; returns how many.
+    pub fn park_all(&mut self, table: TableNumber, key: &Key, state: &RowState, reason: &str) -> Result<u64> {
+        for live in &state.live {
+            self.park(table, key, live.dot, reason)?;
+        }
+        Ok(state.live.len() as u64)
+    }
+
     /// The parked events that a changeset about these rows names: all there are or, where they are more than it can name, those of the rows
     /// themselves. Whether an event has seen another is asked within one row only, so those it must name.
     fn parked_events(&self, rows: &[(TableNumber, Key)]) -> Result<Vec<EventId>> {
-        let count: i64 =
-            self.connection.prepare_cached("SELECT count(*) FROM rowmesh_parked")?.query_row([], |row| row.get(0))?;
+        let count = self.db.count_parked()?;
         let mut parked = Vec::new();
-        if count <= limits::PARKED_NAMED_MAX as i64 {
-            let mut statement = self.connection.prepare_cached("SELECT t, key, o, seq FROM rowmesh_parked")?;
-            self.name_parked(statement.query([])?, &mut parked)?;
+        if count <= limits::PARKED_NAMED_MAX as u64 {
+            if count > 0 {
+                self.name_parked(self.db.parked(None)?, &mut parked)?;
+            }
         } else {
-            let of_row = "SELECT t, key, o, seq FROM rowmesh_parked WHERE t = ?1 AND key = ?2";
-            let mut statement = self.connection.prepare_cached(of_row)?;
             for (table, key) in rows {
-                self.name_parked(statement.query(rusqlite::params![table.0, key.0])?, &mut parked)?;
+                self.name_parked(self.db.parked(Some((*table, key)))?, &mut parked)?;
             }
         }
         if parked.len() > limits::PARKED_NAMED_MAX {
@@ -149,15 +164,11 @@ impl<'a> Work<'a> {
         Ok(parked)
     }
 
-    fn name_parked(&self, mut rows: rusqlite::Rows<'_>, parked: &mut Vec<EventId>) -> Result<()> {
-        while let Some(row) = rows.next()? {
-            let table = self.registry.name(TableNumber(row.get(0)?)).cloned();
-            let origin = self.origins.origin(row.get(2)?);
-            let (Some(table), Some(origin)) = (table, origin) else {
-                return Err(Error::inconsistent("a parked event of an unknown table or origin"));
-            };
-            let dot = Dot { origin, seq: Seq(row.get::<_, i64>(3)? as u64) };
-            parked.push(EventId { dot, table, key: read_key(row, 1)? });
+    fn name_parked(&self, rows: Vec<ParkedRow>, parked: &mut Vec<EventId>) -> Result<()> {
+        for row in rows {
+            let table = self.registry.name(row.table).cloned();
+            let table = table.ok_or_else(|| Error::inconsistent("a parked event of an unknown table"))?;
+            parked.push(EventId { dot: self.origins.dot(row.origin, row.seq)?, table, key: row.key });
         }
         Ok(())
     }

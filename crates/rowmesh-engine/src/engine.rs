@@ -1,0 +1,859 @@
+//! The `Store` over a database of any kind: begins and ends every transaction of ours, keeps what is in memory true to what is committed.
+//! What happens inside a transaction is told in `seal`, `apply`, `load` and their helpers.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use rowmesh_core::changeset::Changeset;
+use rowmesh_core::clock::{Lamport, VersionVector, WallTime};
+use rowmesh_core::encode::Writer;
+use rowmesh_core::exchange::{LogBatch, LogRequest};
+use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
+use rowmesh_core::limits;
+use rowmesh_core::row_state::{OriginTable, RowState, Shown, Stamp};
+use rowmesh_core::store::{
+    ConflictView, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position, Sealed,
+    SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreResult, TableStatus, Taken,
+};
+use rowmesh_core::value::{ColumnName, Key, TableName, Value};
+
+use crate::changes::TableChange;
+use crate::database::{Access, Database, HeldBack, Names, Notes, Opened, Parking, Records, Rows};
+use crate::fault::{Error, Result};
+use crate::load::Load;
+use crate::log::Decoded;
+use crate::origins::Origins;
+use crate::plan::{AttachOptions, Followed, Plan};
+use crate::registry::{Registry, Table, TableNumber};
+use crate::scope::Membership;
+use crate::seal::{self, Round};
+use crate::work::Work;
+use crate::{apply, ledger_rows, log, reconcile, restamp, row_states, snapshot, views};
+
+/// How often in a row a schema may have moved under us before we give way.
+const SCHEMA_PATIENCE: usize = 5;
+/// Rows that one transaction adopts on first attach.
+const ADOPT_ROWS: usize = 2_000;
+
+/// A node's database.
+pub struct Engine<D> {
+    database: D,
+    origins: Origins,
+    registry: Registry,
+    membership: Membership,
+    standing: Option<Standing>,
+    own: Origin,
+    round: Round,
+    load: Option<Load>,
+    decoded: Decoded,
+    /// How long a transaction goes on taking in further changesets.
+    lock_budget: Duration,
+    has_parked: bool,
+    /// Whether something failed, so that memory may say what the database does not.
+    is_stale: bool,
+    /// Whether the database was found to be another one: for good, until the daemon is started anew.
+    is_replaced: bool,
+    schema_fingerprint: Digest,
+    plan: Plan,
+    /// Tables in which something may have been written unnoticed.
+    to_reconcile: BTreeSet<TableName>,
+    /// What following the schema found and nobody was told yet.
+    found: Vec<String>,
+}
+
+/// How a transaction ends.
+enum End<T> {
+    Commit(T),
+    /// Nothing to keep: no write reaches the disk.
+    Rollback(T),
+}
+
+impl<D: Database> Engine<D> {
+    /// What attaching would do. Changes nothing.
+    ///
+    /// # Errors
+    /// If the database cannot be opened or read.
+    pub fn plan(location: &D::Location, options: &AttachOptions) -> StoreResult<Plan> {
+        D::plan(location, options)
+    }
+
+    /// Opens a database, attaching to it if that has not been done. Rows that stood there before become known to Rowmesh with the first
+    /// standing, in short transactions, without making events.
+    ///
+    /// # Errors
+    /// If the database cannot be opened, read or written, or belongs to another node.
+    pub fn open(
+        location: &D::Location,
+        options: &AttachOptions,
+        node: NodeId,
+        incarnation: Incarnation,
+    ) -> StoreResult<Engine<D>> {
+        let Opened { database, followed, was_attached } = D::open(location, options)?;
+        let mut engine = Engine {
+            database,
+            origins: Origins::default(),
+            registry: Registry::default(),
+            membership: Membership::default(),
+            standing: None,
+            own: Origin { node, incarnation },
+            round: Round::default(),
+            load: None,
+            decoded: Decoded::default(),
+            lock_budget: Duration::from_millis(limits::APPLY_MS_BUDGET),
+            has_parked: false,
+            is_stale: false,
+            is_replaced: false,
+            schema_fingerprint: Digest::default(),
+            plan: followed.plan,
+            to_reconcile: BTreeSet::new(),
+            found: Vec::new(),
+        };
+        engine.reload()?;
+        engine.take_name(node, incarnation)?;
+        if was_attached {
+            // What they hold is compared once the roster is known.
+            let reconcile = followed.changes.iter().filter(|change| change.needs_reconcile());
+            engine.to_reconcile.extend(reconcile.map(|change| change.table.clone()));
+        }
+        Ok(engine)
+    }
+
+    /// Lets transactions go on taking in changesets for another time than 25 ms: for ever, where time is not the machine's.
+    pub fn set_lock_budget(&mut self, budget: Duration) {
+        self.lock_budget = budget;
+    }
+
+    /// The database, for tests and tools that look on.
+    pub fn database(&self) -> &D {
+        &self.database
+    }
+
+    /// The same, for tests that make it fail.
+    pub fn database_mut(&mut self) -> &mut D {
+        &mut self.database
+    }
+
+    /// Reads anew everything that is kept in memory: at the start, after a rollback, after the schema moved.
+    fn reload(&mut self) -> Result<()> {
+        let tracked = self.plan.tracked.clone();
+        self.registry = self.number(&tracked)?;
+        self.database.work_with(&self.plan, &self.registry);
+        self.schema_fingerprint = views::schema_fingerprint(&tracked);
+        self.cover()?;
+        self.reload_origins()
+    }
+
+    /// Gives every table and column its number, in a transaction of its own where some are new: each commit waits for the disk.
+    fn number(&mut self, tracked: &[rowmesh_core::schema::TableSchema]) -> Result<Registry> {
+        let mut registry = Registry::load(&self.database.access())?;
+        if registry.has_all(tracked) {
+            registry.track(&self.database.access(), tracked)?;
+            return Ok(registry);
+        }
+        self.write(|db| {
+            registry.track(db, tracked)?;
+            Ok(registry)
+        })
+    }
+
+    /// Runs a short transaction that the engine's memory has no part in.
+    fn write<T>(&mut self, body: impl FnOnce(&D::Access<'_>) -> Result<T>) -> Result<T> {
+        self.database.begin()?;
+        let db = self.database.access();
+        let done = body(&db).and_then(|value| db.flush().map(|()| value));
+        drop(db);
+        match done {
+            Ok(value) => self.database.commit().map(|()| value),
+            Err(error) => {
+                self.database.rollback()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// What the scope means for the tables as they are now.
+    fn cover(&mut self) -> Result<()> {
+        let Some(standing) = &self.standing else { return Ok(()) };
+        self.membership = Membership::new(&standing.scope, &self.database.all_tables()?);
+        Ok(())
+    }
+
+    fn reload_origins(&mut self) -> Result<()> {
+        let db = self.database.access();
+        self.origins = Origins::load(&db)?;
+        self.has_parked = db.count_parked()? > 0;
+        drop(db);
+        self.membership.forget();
+        self.decoded.clear();
+        self.round.clear();
+        Ok(())
+    }
+
+    /// Makes sure that the database is this node's, and remembers its origin.
+    fn take_name(&mut self, node: NodeId, incarnation: Incarnation) -> StoreResult<()> {
+        let known = self.database.access().fact("node")?;
+        match known {
+            Some(Value::Blob(known)) if *known != node.0 => {
+                return Err(StoreError::needs_person(
+                    "RM4125",
+                    "this database belongs to another node: it was copied, or the node's key was replaced",
+                    "start with the data folder that belongs to it, or run rowmesh uninstall on the copy and join anew",
+                ));
+            }
+            Some(_) => {}
+            None => self.write(|db| db.set_fact("node", &Value::Blob(node.0.as_slice().into())))?,
+        }
+        let known = own_incarnation(&self.database.access())?;
+        let own = match known {
+            Some(own) => own,
+            None => {
+                self.remember_incarnation(incarnation)?;
+                incarnation
+            }
+        };
+        self.own = Origin { node, incarnation: own };
+        Ok(())
+    }
+
+    fn remember_incarnation(&mut self, incarnation: Incarnation) -> StoreResult<()> {
+        let origin = Origin { node: self.own.node, incarnation };
+        self.in_transaction(|work| {
+            remember_own(work.db, work.origins, &origin)?;
+            Ok(End::Commit(()))
+        })
+    }
+
+    /// Rows that stood here before Rowmesh came: remembered as this origin's first changeset, which is in no log. Who joins gets them
+    /// with the snapshot. A row that was noted came later and is left to the sealer: what an application writes while its node joins has to
+    /// reach the others as events. May be cut short and begun again at any row.
+    fn adopt_existing_rows(&mut self, now: WallTime) -> StoreResult<()> {
+        if self.database.access().fact("adopted")?.is_some() {
+            return Ok(());
+        }
+        let first = Dot { origin: self.own, seq: Seq(1) };
+        let stamp = Stamp { lamport: Lamport::at(now), dot: first };
+        let mut any = false;
+        for table in self.registry.all() {
+            let keys = self.database.access().keys(&table)?;
+            for some in keys.chunks(ADOPT_ROWS) {
+                any |= self.in_transaction(|work| {
+                    let noted = work.db.noted_keys(&table)?;
+                    work.db.expect(&some.iter().map(|key| (table.clone(), Key::of(key))).collect::<Vec<_>>())?;
+                    let mut adopted = false;
+                    for key in some.iter().filter(|key| !noted.contains(&Key::of(*key))) {
+                        adopted |= adopt_row(work, &table, key, stamp)?;
+                    }
+                    Ok(End::Commit(adopted))
+                })?;
+            }
+        }
+        self.in_transaction(|work| {
+            if any {
+                work.origins.settle(work.db, first, Digest::of(b"rows before rowmesh"), first.seq)?;
+            }
+            work.db.set_fact("adopted", &Value::Integer(stamp.lamport.0 as i64))?;
+            Ok(End::Commit(()))
+        })
+    }
+
+    /// Where the scope is another than the last one, notes every row whose verdict is another too: the next seal lets it leave or come.
+    fn judge_anew(&mut self, now: WallTime) -> StoreResult<()> {
+        let scope = Digest::of(format!("{:?}", self.standing()?.scope).as_bytes());
+        let scope = Value::Blob(scope.0.as_slice().into());
+        let known = self.database.access().fact("scope")?;
+        if known.as_ref() == Some(&scope) {
+            return Ok(());
+        }
+        if known.is_some() {
+            self.reconcile(None, now)?;
+        }
+        self.in_transaction(|work| {
+            work.membership.forget_reasons(work.db, work.registry)?;
+            work.db.set_fact("scope", &scope)?;
+            Ok(End::Commit(()))
+        })
+    }
+
+    /// Runs `body` in a transaction that holds the write lock from the start. If anything fails, nothing has happened, in memory neither.
+    fn in_transaction<T>(
+        &mut self,
+        body: impl FnOnce(&mut Work<'_, D::Access<'_>>) -> Result<End<T>>,
+    ) -> StoreResult<T> {
+        self.in_transaction_with_round(|work, _| body(work))
+    }
+
+    fn in_transaction_with_round<T>(
+        &mut self,
+        body: impl FnOnce(&mut Work<'_, D::Access<'_>>, &mut Round) -> Result<End<T>>,
+    ) -> StoreResult<T> {
+        self.begin()?;
+        let db = self.database.access();
+        let mut work = Work {
+            db: &db,
+            origins: &mut self.origins,
+            registry: &mut self.registry,
+            standing: self.standing.as_ref(),
+            membership: &mut self.membership,
+            own: self.own,
+            now: WallTime::default(),
+            decoded: &mut self.decoded,
+            has_parked: self.has_parked,
+            bytes: Writer::default(),
+            shown: HashMap::new(),
+            conflicts: 0,
+        };
+        let result = body(&mut work, &mut self.round).and_then(|end| {
+            row_states::count_shown(&mut work)?;
+            if let End::Commit(_) = &end {
+                db.flush()?;
+            }
+            Ok(end)
+        });
+        let has_parked = work.has_parked;
+        drop(db);
+        let ended = match result {
+            Ok(End::Commit(value)) => self.database.commit().map(|()| value),
+            Ok(End::Rollback(value)) => self.database.rollback().map(|()| value),
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(value) => {
+                self.has_parked = has_parked;
+                Ok(value)
+            }
+            Err(error) => {
+                self.give_up();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// After a failure: nothing of it stays. What cannot be undone now is undone before the next transaction.
+    fn give_up(&mut self) {
+        self.is_stale = true;
+        if let Err(error) = self.start_over() {
+            tracing::warn!(%error, "a failed transaction is cleared up by the next one");
+        }
+    }
+
+    /// Ends what is open after a failure, and reads memory anew.
+    fn start_over(&mut self) -> Result<()> {
+        if !self.is_stale {
+            return Ok(());
+        }
+        self.database.rollback()?;
+        // What another database holds is not taken over.
+        if !self.is_replaced {
+            self.reload()?;
+        }
+        self.is_stale = false;
+        Ok(())
+    }
+
+    /// Begins a transaction in which the schema is the one that was followed.
+    fn begin(&mut self) -> StoreResult<()> {
+        self.start_over()?;
+        let begun = self.try_to_begin();
+        if begun.is_err() {
+            self.give_up();
+        }
+        begun
+    }
+
+    fn try_to_begin(&mut self) -> StoreResult<()> {
+        for _ in 0..SCHEMA_PATIENCE {
+            match self.database.begin() {
+                Ok(()) => {
+                    self.check_content()?;
+                    self.membership.forget();
+                    return Ok(());
+                }
+                Err(Error::SchemaMoved) => drop(self.follow()?),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::SchemaMoved.into())
+    }
+
+    /// Tries anew where a transaction finds only on its way that the schema has moved.
+    fn following<T>(&mut self, mut attempt: impl FnMut(&mut Self) -> StoreResult<T>) -> StoreResult<T> {
+        for _ in 1..SCHEMA_PATIENCE {
+            match attempt(self) {
+                Err(error) if matches!(cause(&error), Some(Error::SchemaMoved)) => drop(self.follow()?),
+                done => return done,
+            }
+        }
+        attempt(self)
+    }
+
+    /// Errs if the database is another than this one, or an earlier state of it: copied over it in place, which no lock prevents.
+    fn check_content(&mut self) -> Result<()> {
+        self.is_replaced |= !self.origins.stand_in(&self.database.access())?;
+        if !self.is_replaced {
+            return Ok(());
+        }
+        let message =
+            format!("what the database file holds was replaced while it was open: {}", self.database.location());
+        let remedy = "restart Rowmesh, so that it looks at the new file from the start";
+        Err(StoreError::needs_person("RM2113", message, remedy).into())
+    }
+
+    /// Brings capture and memory in step with the schema. Returns the tables whose rows are to be compared, and what was found.
+    fn follow(&mut self) -> StoreResult<Followed> {
+        self.start_over()?;
+        let followed = self.database.follow()?;
+        self.take_up(&followed)?;
+        Ok(followed)
+    }
+
+    fn take_up(&mut self, followed: &Followed) -> StoreResult<()> {
+        self.check_content()?;
+        self.plan = followed.plan.clone();
+        for change in followed.changes.iter().filter(|change| change.needs_reconcile()) {
+            self.to_reconcile.insert(change.table.clone());
+        }
+        self.found.extend(followed.changes.iter().map(TableChange::sentence));
+        let before = std::mem::take(&mut self.membership);
+        self.reload()?;
+        let names: Vec<TableName> = self.registry.all().iter().map(|table| table.schema.name.clone()).collect();
+        self.to_reconcile.extend(self.membership.judges_otherwise(&before, names.iter()));
+        Ok(())
+    }
+
+    fn standing(&self) -> StoreResult<&Standing> {
+        self.standing
+            .as_ref()
+            .ok_or_else(|| StoreError::broken("RM9103", "the store was used before the roster was known"))
+    }
+
+    /// Seals one part, then takes in what the lock budget allows, in one transaction.
+    fn take_some(&mut self, now: WallTime, changesets: &[Changeset]) -> StoreResult<(Taken, bool)> {
+        let (started, budget) = (Instant::now(), self.lock_budget);
+        self.in_transaction_with_round(|work, round| {
+            work.now = now;
+            let mut taken = Taken::default();
+            let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
+            if let Some(changeset) = &part.changeset {
+                taken.sealed.dots.push(changeset.dot());
+                taken.sealed.events += changeset.events().len() as u64;
+            }
+            if part.more {
+                return Ok(End::Commit((taken, true)));
+            }
+            for changeset in changesets {
+                if taken.changesets > 0 && started.elapsed() >= budget {
+                    break;
+                }
+                match fits(work, changeset) {
+                    Fit::Known => {}
+                    Fit::TooEarly => break,
+                    Fit::Next => {
+                        let applied = apply::take_changeset(work, changeset)?;
+                        taken.events += changeset.events().len() as u64;
+                        taken.rows_written += applied.rows_written;
+                        taken.parked += applied.parked;
+                    }
+                }
+                taken.changesets += 1;
+            }
+            taken.conflicts = work.conflicts;
+            let idle = taken.changesets == 0 && taken.sealed.dots.is_empty() && !part.spent;
+            Ok(if idle { End::Rollback((taken, false)) } else { End::Commit((taken, false)) })
+        })
+    }
+
+    /// A row stands that no trigger told of: note it, so that the next attempt seals it first.
+    fn note_unnoticed(&mut self, table: TableNumber, key: &[Value], now: WallTime) -> StoreResult<()> {
+        self.in_transaction(|work| {
+            if let Some(table) = work.registry.tracked(table) {
+                work.db.note(table, key, now)?;
+            }
+            Ok(End::Commit(()))
+        })
+    }
+
+    fn take_all(&mut self, now: WallTime, changesets: &[Changeset]) -> StoreResult<Taken> {
+        let mut total = Taken::default();
+        let (mut unnoticed, mut last_unnoticed) = (0, None);
+        loop {
+            match self.take_some(now, changesets) {
+                Ok((taken, more_to_seal)) => {
+                    total.sealed.dots.extend(taken.sealed.dots);
+                    total.sealed.events += taken.sealed.events;
+                    if more_to_seal {
+                        continue;
+                    }
+                    let sealed = std::mem::take(&mut total.sealed);
+                    return Ok(Taken { sealed, ..taken });
+                }
+                Err(error) => {
+                    let Some(Error::Unnoticed { table, key }) = cause(&error) else { return Err(error) };
+                    unnoticed += 1;
+                    let (table, key) = (*table, key.clone());
+                    // Noted and sealed, and still unnoticed: looking again would find the same.
+                    let again = last_unnoticed.replace((table, key.clone())) == Some((table, key.clone()));
+                    if again || unnoticed > D::UNIT_ROWS {
+                        return Err(error);
+                    }
+                    self.note_unnoticed(table, &key, now)?;
+                }
+            }
+        }
+    }
+}
+
+/// What of ours an error outside comes from.
+fn cause(error: &StoreError) -> Option<&Error> {
+    error.source.as_ref()?.downcast_ref()
+}
+
+fn own_incarnation(db: &impl Names) -> Result<Option<Incarnation>> {
+    let number = |value| match value {
+        Some(Value::Integer(number)) => Some(number),
+        _ => None,
+    };
+    let (count, nonce) = (number(db.fact("incarnation")?), number(db.fact("incarnation_nonce")?));
+    Ok(count.zip(nonce).map(|(count, nonce)| Incarnation { count: count as u32, nonce: nonce as u64 }))
+}
+
+enum Fit {
+    Known,
+    Next,
+    TooEarly,
+}
+
+/// Whether a changeset is the next of its origin here, with everything there that it has seen.
+fn fits<A>(work: &Work<'_, A>, changeset: &Changeset) -> Fit {
+    let dot = changeset.dot();
+    let known = work.origins.get(&dot.origin).map_or(Seq(0), |known| known.seq);
+    if known >= dot.seq {
+        Fit::Known
+    } else if known.next() == dot.seq && work.origins.vector().includes(&changeset.header().context.vector) {
+        Fit::Next
+    } else {
+        Fit::TooEarly
+    }
+}
+
+/// Remembers in the current transaction under which name this node seals.
+fn remember_own(db: &impl Names, origins: &mut Origins, own: &Origin) -> Result<()> {
+    let number = origins.number(own);
+    origins.store_new(db)?;
+    db.set_fact("incarnation", &Value::Integer(i64::from(own.incarnation.count)))?;
+    db.set_fact("incarnation_nonce", &Value::Integer(own.incarnation.nonce as i64))?;
+    db.set_fact("own_origin", &Value::Integer(i64::from(number)))
+}
+
+/// Remembers a row as it stands, if nothing is remembered of it yet. Returns whether it is an adopted one.
+fn adopt_row<A: Access>(work: &mut Work<'_, A>, table: &Table, key: &[Value], stamp: Stamp) -> Result<bool> {
+    let Some(row) = work.db.read(table, key)? else { return Ok(false) };
+    let key = table.key_of(&row);
+    let judgement = work.membership.judge(work.db, work.registry, table, &key, Some(&row))?;
+    if judgement.held_back {
+        return Ok(false);
+    }
+    let row = judgement.travelling(&row);
+    let known = row_states::load(work.db, work.origins, table.number, &key)?;
+    if known != RowState::default() {
+        return Ok(known.births.iter().any(|birth| birth.dot == stamp.dot));
+    }
+    let mut state = RowState { births: vec![stamp], live: vec![stamp], shown: Shown::AsWritten, ..RowState::default() };
+    for (column, value) in table.columns.iter().zip(&row) {
+        state.write(*column, stamp, value.clone());
+    }
+    work.db.replace_claims(table, &key, None, Some(&row))?;
+    row_states::save(work, table.number, &key, &state, false)?;
+    Ok(true)
+}
+
+impl<D: Database> Store for Engine<D> {
+    fn set_standing(&mut self, standing: Standing, now: WallTime) -> StoreResult<()> {
+        self.start_over()?;
+        // A table that left the mesh is captured no more, so its rows stay where they are; one that came is compared at the next look.
+        let followed = self.database.follow_mesh(&standing.scope.tables)?;
+        self.standing = Some(standing);
+        match followed {
+            Some(followed) => self.take_up(&followed)?,
+            None => self.cover()?,
+        }
+        self.adopt_existing_rows(now)?;
+        self.judge_anew(now)
+    }
+
+    fn look(&mut self) -> StoreResult<Look> {
+        self.start_over()?;
+        let seen = self.database.look()?;
+        if self.is_replaced || (seen.data_changed && !seen.schema_changed) {
+            self.check_content()?;
+        }
+        // Under another schema our own tables may be gone: whoever follows it makes them anew.
+        let dirty = !self.round.is_empty() || seen.schema_changed || self.database.access().any_noted()?;
+        Ok(Look { dirty, schema_moved: seen.schema_changed || !self.to_reconcile.is_empty() })
+    }
+
+    fn follow_schema(&mut self, now: WallTime) -> StoreResult<Vec<String>> {
+        self.follow()?;
+        while let Some(table) = self.to_reconcile.first().cloned() {
+            let differing = self.reconcile(Some(&table), now)?;
+            if differing > 0 {
+                self.found.push(format!("table {table}: {differing} changes recovered"));
+            }
+            self.to_reconcile.remove(&table);
+        }
+        Ok(std::mem::take(&mut self.found))
+    }
+
+    fn reconcile(&mut self, table: Option<&str>, now: WallTime) -> StoreResult<u64> {
+        let tables = self.registry.all();
+        let mut noted = 0;
+        for table in tables.iter().filter(|known| table.is_none_or(|name| *known.schema.name == *name)) {
+            noted += self.in_transaction(|work| {
+                work.now = now;
+                let noted = reconcile::table(work, table)?;
+                Ok(if noted > 0 { End::Commit(noted) } else { End::Rollback(0) })
+            })?;
+        }
+        Ok(noted)
+    }
+
+    fn seal(&mut self, now: WallTime) -> StoreResult<Sealed> {
+        self.standing()?;
+        self.following(|engine| {
+            engine.in_transaction_with_round(|work, round| {
+                work.now = now;
+                let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
+                let mut sealed = Sealed { more: part.more, ..Sealed::default() };
+                if let Some(changeset) = &part.changeset {
+                    sealed.dots.push(changeset.dot());
+                    sealed.events = changeset.events().len() as u64;
+                }
+                Ok(if part.spent || part.changeset.is_some() { End::Commit(sealed) } else { End::Rollback(sealed) })
+            })
+        })
+    }
+
+    fn take(&mut self, now: WallTime, changesets: &[Changeset]) -> StoreResult<Taken> {
+        self.standing()?;
+        self.following(|engine| engine.take_all(now, changesets))
+    }
+
+    fn retry_parked(&mut self, now: WallTime) -> StoreResult<u64> {
+        if !self.has_parked {
+            return Ok(0);
+        }
+        // A row that was written here meanwhile is sealed before anything is shown over it.
+        while self.seal(now)?.more {}
+        let before = self.database.access().parked_rows()?.len() as u64;
+        let left = self.in_transaction(|work| {
+            work.now = now;
+            let left = apply::retry_parked(work)?;
+            Ok(if left < before { End::Commit(left) } else { End::Rollback(left) })
+        })?;
+        if left == before {
+            self.reload_origins()?;
+        }
+        self.has_parked = left > 0;
+        Ok(left)
+    }
+
+    fn position(&self) -> Position {
+        Position { origin: self.own, vector: self.origins.vector(), floor: self.origins.floor() }
+    }
+
+    fn hash_of(&mut self, dot: &Dot) -> StoreResult<Option<Digest>> {
+        Ok(log::hash_of(&self.database.access(), &self.origins, dot)?)
+    }
+
+    fn read_log(&mut self, request: &LogRequest) -> StoreResult<LogBatch> {
+        Ok(log::read(&self.database.access(), &self.origins, request)?)
+    }
+
+    fn renew_incarnation(&mut self, incarnation: Incarnation) -> StoreResult<()> {
+        self.remember_incarnation(incarnation)?;
+        self.own.incarnation = incarnation;
+        self.round.clear();
+        Ok(())
+    }
+
+    fn lamport_of(&mut self, origin: &Origin, after: Seq, until: Seq) -> StoreResult<Option<Lamport>> {
+        let db = self.database.access();
+        let sealed = log::lamport_between(&db, &self.origins, origin, after, until)?;
+        let is_first = after == Seq(0) && *origin == self.own;
+        let adopted = match db.fact("adopted")? {
+            Some(Value::Integer(lamport)) if is_first => Some(Lamport(lamport as u64)),
+            _ => None,
+        };
+        Ok(sealed.max(adopted))
+    }
+
+    fn own_sealed_at(&mut self, seq: Seq) -> StoreResult<Option<WallTime>> {
+        let changeset = log::changeset(&self.database.access(), &self.origins, &Dot { origin: self.own, seq })?;
+        Ok(changeset.map(|changeset| changeset.header().sealed_at))
+    }
+
+    fn restamp(&mut self, last: Seq, incarnation: Incarnation, now: WallTime) -> StoreResult<u64> {
+        self.standing()?;
+        let next = Origin { incarnation, ..self.own };
+        let count = self.in_transaction(|work| {
+            work.now = now;
+            let count = restamp::restamp(work, last, next)?;
+            remember_own(work.db, work.origins, &next)?;
+            Ok(End::Commit(count))
+        })?;
+        self.own = next;
+        self.round.clear();
+        Ok(count)
+    }
+
+    fn schema_fingerprint(&self) -> Digest {
+        self.schema_fingerprint
+    }
+
+    fn content_digest(&mut self) -> StoreResult<Vec<(TableName, Digest)>> {
+        self.membership.forget();
+        Ok(views::content_digest(&self.database.access(), &self.registry, &mut self.membership)?)
+    }
+
+    fn snapshot(&mut self, stable: &VersionVector) -> StoreResult<Box<dyn SnapshotSource>> {
+        Ok(Box::new(snapshot::Source::begin(self.database.reader()?, stable)?))
+    }
+
+    fn load_begin(&mut self, start: &[u8], source: NodeId, now: WallTime) -> StoreResult<()> {
+        self.make_schema(start, now)?;
+        let load = self.in_transaction(|work| {
+            work.now = now;
+            Ok(End::Commit(Load::begin(work, start, &source)?))
+        })?;
+        self.load = Some(load);
+        Ok(())
+    }
+
+    fn load_chunk(&mut self, chunk: &[u8], now: WallTime) -> StoreResult<u64> {
+        let mut load = self.load.take().ok_or_else(|| StoreError::broken("RM9105", "a chunk came without a load"))?;
+        let rows = self.in_transaction(|work| {
+            work.now = now;
+            Ok(End::Commit(load.chunk(work, chunk)?))
+        })?;
+        self.load = Some(load);
+        Ok(rows)
+    }
+
+    fn load_finish(&mut self, end: &[u8], now: WallTime) -> StoreResult<()> {
+        let load = self.load.take().ok_or_else(|| StoreError::broken("RM9105", "an end came without a load"))?;
+        self.in_transaction(|work| {
+            work.now = now;
+            Ok(End::Commit(load.finish(work, end)?))
+        })
+    }
+
+    fn roster_entries(&mut self) -> StoreResult<Vec<Vec<u8>>> {
+        Ok(self.database.access().roster_entries()?)
+    }
+
+    fn keep_roster(
+        &mut self,
+        entries: &[Vec<u8>],
+        nodes: &[NodeRecord],
+        settings: &[(String, String)],
+    ) -> StoreResult<()> {
+        self.in_transaction(|work| {
+            work.db.keep_roster(entries, nodes, settings)?;
+            Ok(End::Commit(()))
+        })
+    }
+
+    fn acknowledgements(&mut self) -> StoreResult<Vec<Vec<u8>>> {
+        Ok(self.database.access().acknowledgements()?)
+    }
+
+    fn keep_acknowledgement(&mut self, node: &NodeId, bytes: &[u8]) -> StoreResult<()> {
+        Ok(self.database.access().keep_acknowledgement(node, bytes)?)
+    }
+
+    fn record_session(&mut self, session: &SessionRecord) -> StoreResult<()> {
+        self.in_transaction(|work| {
+            work.db.record_session(session)?;
+            Ok(End::Commit(()))
+        })
+    }
+
+    fn record_partition(&mut self, partition: &PartitionRecord) -> StoreResult<()> {
+        Ok(self.database.access().record_partition(partition)?)
+    }
+
+    fn record_metrics(&mut self, metrics: &[MetricRecord]) -> StoreResult<()> {
+        self.in_transaction(|work| {
+            work.db.record_metrics(metrics)?;
+            Ok(End::Commit(()))
+        })
+    }
+
+    fn tables(&mut self, count: bool) -> StoreResult<Vec<TableStatus>> {
+        Ok(views::tables(&self.database.access(), &self.registry, &self.plan, &self.membership, count)?)
+    }
+
+    fn events(&mut self, query: &EventQuery) -> StoreResult<Vec<EventView>> {
+        Ok(log::list(&self.database.access(), &self.origins, query)?)
+    }
+
+    fn conflicts(&mut self, only_open: bool, limit: usize) -> StoreResult<Vec<ConflictView>> {
+        Ok(ledger_rows::list(&self.database.access(), &self.origins, only_open, limit)?)
+    }
+
+    fn row_json(&mut self, table: &str, key: &Key) -> StoreResult<Option<String>> {
+        Ok(views::row_json(&self.database.access(), &self.registry, table, key)?)
+    }
+
+    fn parked(&mut self) -> StoreResult<Vec<ParkedView>> {
+        let view = |row: crate::database::ParkedRow| {
+            Ok(ParkedView {
+                dot: self.origins.dot(row.origin, row.seq)?,
+                table: self.registry.name(row.table).map_or_else(String::new, ToString::to_string),
+                key: row.key.to_display(),
+                reason: row.reason,
+                since: row.since,
+            })
+        };
+        self.database.access().parked(None)?.into_iter().map(view).collect()
+    }
+
+    fn held_back(&mut self) -> StoreResult<Vec<(String, String, u64)>> {
+        Ok(self.database.access().list_held_back()?)
+    }
+
+    fn touched_columns(&self) -> Vec<(TableName, Vec<ColumnName>)> {
+        views::touched_columns(&self.registry)
+    }
+
+    fn describe(&self) -> String {
+        self.database.describe()
+    }
+
+    fn uninstall(&mut self) -> StoreResult<()> {
+        Ok(self.database.detach()?)
+    }
+}
+
+impl<D: Database> Engine<D> {
+    /// Gives a database without any table of the application's the schema that the snapshot's source has. Only what makes a schema is run,
+    /// and only on the joiner's own wish: see docs/decisions/0002-schema-for-empty-joiners.md.
+    fn make_schema(&mut self, start: &[u8], now: WallTime) -> StoreResult<()> {
+        let start =
+            snapshot::Start::decode(start).map_err(|source| Error::damaged("a snapshot from a peer", source))?;
+        self.start_over()?;
+        // The last attempt may have come as far as the tables and no further.
+        if self.database.look()?.schema_changed {
+            self.follow()?;
+        }
+        let has_tables = !self.plan.tracked.is_empty() || !self.plan.skipped.is_empty();
+        if has_tables || start.schema.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.database.make_schema(&start.schema) {
+            self.give_up();
+            return Err(error.into());
+        }
+        self.follow_schema(now)?;
+        Ok(())
+    }
+}

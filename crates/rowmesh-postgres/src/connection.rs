@@ -1,0 +1,348 @@
+//! Opens sessions, always with the same settings, on a runtime of their own. A call returns when the server has answered. What stands in the
+//! database is not its business; who opens a new session when one has ended is the caller's.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{join_all, try_join_all};
+use futures_util::{SinkExt, StreamExt};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+
+use crate::error::{Error, Result};
+pub use crate::location::Location;
+use crate::location::{Host, Server};
+
+/// One value of a statement.
+pub type Param<'a> = &'a (dyn ToSql + Sync);
+
+/// How long a statement of ours waits for a lock before it gives way: our transactions are short and can be repeated.
+pub const LOCK_PATIENCE: Duration = Duration::from_millis(250);
+
+/// Prepared statements that a session keeps; beyond that it begins anew.
+const STATEMENTS_MAX: usize = 500;
+
+/// How long the end of a session waits for the server to hear of it.
+const FAREWELL_PATIENCE: Duration = Duration::from_millis(200);
+
+/// One session with fixed settings, on a runtime of its own.
+pub struct Session {
+    /// `None` only while it is being dropped.
+    client: Option<Client>,
+    driver: Option<JoinHandle<()>>,
+    statements: RefCell<HashMap<String, Statement>>,
+    in_transaction: Cell<bool>,
+    is_replica: bool,
+    runtime: Runtime,
+}
+
+impl Session {
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// If no server of the location lets us in.
+    pub fn open(location: &Location) -> Result<Session> {
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+        let (client, driver) = runtime.block_on(async {
+            let (client, connection) = config(location).connect(NoTls).await?;
+            let driver = tokio::spawn(async {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a session ended");
+                }
+            });
+            client.batch_execute(SETTINGS).await?;
+            Ok::<_, Error>((client, driver))
+        })?;
+        let is_replica = runtime.block_on(become_replica(&client))?;
+        Ok(Session {
+            client: Some(client),
+            driver: Some(driver),
+            statements: RefCell::default(),
+            in_transaction: Cell::new(false),
+            is_replica,
+            runtime,
+        })
+    }
+
+    /// Rows that a statement returns.
+    ///
+    /// # Errors
+    /// If the server refuses it, or is gone.
+    pub fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>> {
+        self.prepared(sql, async |client, statement| client.query(statement, params).await)
+    }
+
+    /// The one row that a statement returns, if it returns one.
+    ///
+    /// # Errors
+    /// As [`Session::query`], and if there are several rows.
+    pub fn query_opt(&self, sql: &str, params: &[Param<'_>]) -> Result<Option<Row>> {
+        self.prepared(sql, async |client, statement| client.query_opt(statement, params).await)
+    }
+
+    /// The one row that a statement returns.
+    ///
+    /// # Errors
+    /// As [`Session::query`], and if there is none or there are several.
+    pub fn query_one(&self, sql: &str, params: &[Param<'_>]) -> Result<Row> {
+        self.prepared(sql, async |client, statement| client.query_one(statement, params).await)
+    }
+
+    /// Runs a statement and tells how many rows it touched.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub fn execute(&self, sql: &str, params: &[Param<'_>]) -> Result<u64> {
+        let count = self.prepared(sql, async |client, statement| client.execute(statement, params).await);
+        self.forget_after(sql);
+        count
+    }
+
+    /// Runs several statements without waiting for one before the next is sent; the rows of each. All are sent, even if one is refused: in a
+    /// transaction the server then refuses those behind it.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub fn pipeline(&self, statements: &[(&str, &[Param<'_>])]) -> Result<Vec<Vec<Row>>> {
+        let client = self.client();
+        let answers: std::result::Result<_, tokio_postgres::Error> = self.runtime.block_on(async {
+            let prepared = try_join_all(statements.iter().map(|(sql, _)| self.prepare(client, sql))).await?;
+            let sent = prepared.iter().zip(statements).map(|(statement, (_, params))| client.query(statement, params));
+            join_all(sent).await.into_iter().collect()
+        });
+        answers.map_err(|error| self.noticed(error))
+    }
+
+    /// Runs one or more statements without values, whose rows nobody wants.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub fn batch(&self, sql: &str) -> Result<()> {
+        let done = self.runtime.block_on(self.client().batch_execute(sql)).map_err(|error| self.noticed(error));
+        self.forget_after(sql);
+        done
+    }
+
+    /// Sends data to a `COPY … FROM STDIN`; how many rows arrived.
+    ///
+    /// # Errors
+    /// As [`Session::query`]. No row arrives then.
+    pub fn copy_in(&self, sql: &str, chunks: impl Iterator<Item = Bytes>) -> Result<u64> {
+        let copied = self.runtime.block_on(async {
+            let sink = self.client().copy_in(sql).await?;
+            let mut sink = std::pin::pin!(sink);
+            for chunk in chunks {
+                sink.feed(chunk).await?;
+            }
+            sink.finish().await
+        });
+        copied.map_err(|error| self.noticed(error))
+    }
+
+    /// Hands out the data of a `COPY … TO STDOUT` as it comes.
+    ///
+    /// # Errors
+    /// As [`Session::query`], and what `each` says; nothing more is read then.
+    pub fn copy_out(&self, sql: &str, mut each: impl FnMut(Bytes) -> Result<()>) -> Result<()> {
+        self.runtime.block_on(async {
+            let stream = self.client().copy_out(sql).await.map_err(|error| self.noticed(error))?;
+            let mut stream = std::pin::pin!(stream);
+            while let Some(chunk) = stream.next().await {
+                each(chunk.map_err(|error| self.noticed(error))?)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub fn begin(&self) -> Result<()> {
+        assert!(!self.in_transaction.get(), "a transaction was begun inside another");
+        self.batch("BEGIN")?;
+        self.in_transaction.set(true);
+        Ok(())
+    }
+
+    /// Commits the transaction. Whether it did is unknown where the connection was lost.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub fn commit(&self) -> Result<()> {
+        self.in_transaction.set(false);
+        self.batch("COMMIT")
+    }
+
+    /// Undoes the transaction. Of a session that has ended the server has undone it.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub fn rollback(&self) -> Result<()> {
+        self.in_transaction.set(false);
+        self.batch("ROLLBACK")
+    }
+
+    /// Whether a transaction that [`Session::begin`] began is open.
+    pub fn in_transaction(&self) -> bool {
+        self.in_transaction.get()
+    }
+
+    /// Whether the session has ended, by the server or on the way to it, as far as that has been heard of.
+    pub fn is_closed(&self) -> bool {
+        // Twice: what the first look finds at the socket wakes the driver, the second lets it act.
+        self.runtime.block_on(async {
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+        });
+        self.client().is_closed()
+    }
+
+    /// Whether the application's triggers and rules keep still for what this session writes.
+    pub fn is_replica(&self) -> bool {
+        self.is_replica
+    }
+
+    /// Prepares a statement unless it is, runs it, and prepares it anew once if the schema has moved under it.
+    fn prepared<T>(
+        &self,
+        sql: &str,
+        run: impl AsyncFn(&Client, &Statement) -> std::result::Result<T, tokio_postgres::Error>,
+    ) -> Result<T> {
+        let client = self.client();
+        self.runtime.block_on(async {
+            let known = self.statements.borrow().contains_key(sql);
+            let statement = self.prepare(client, sql).await.map_err(|error| self.noticed(error))?;
+            match run(client, &statement).await.map_err(|error| self.noticed(error)) {
+                Err(error) if known && is_stale(&error) && !self.in_transaction() => {
+                    let statement = self.prepare(client, sql).await?;
+                    Ok(run(client, &statement).await?)
+                }
+                answer => answer,
+            }
+        })
+    }
+
+    async fn prepare(&self, client: &Client, sql: &str) -> std::result::Result<Statement, tokio_postgres::Error> {
+        if let Some(statement) = self.statements.borrow().get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = client.prepare(sql).await?;
+        let mut statements = self.statements.borrow_mut();
+        if statements.len() >= STATEMENTS_MAX {
+            statements.clear();
+        }
+        statements.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    /// Takes note of what an error says about this session.
+    fn noticed(&self, error: tokio_postgres::Error) -> Error {
+        let error = Error::from(error);
+        if is_stale(&error) {
+            self.forget();
+        }
+        error
+    }
+
+    fn forget_after(&self, sql: &str) {
+        if changes_schema(sql) {
+            self.forget();
+        }
+    }
+
+    fn forget(&self) {
+        self.statements.borrow_mut().clear();
+        self.client().clear_type_cache();
+    }
+
+    fn client(&self) -> &Client {
+        self.client.as_ref().expect("a session has its client until it is dropped")
+    }
+}
+
+/// Tells the server, so that its log shows no broken connection.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.statements.borrow_mut().clear();
+        self.client = None;
+        if let Some(driver) = self.driver.take() {
+            let _ = self.runtime.block_on(async { tokio::time::timeout(FAREWELL_PATIENCE, driver).await });
+        }
+    }
+}
+
+/// Everything that the result of a statement of ours may depend on, whatever server, database and role say.
+const SETTINGS: &str = "
+    SET client_encoding = 'UTF8';
+    SET TimeZone = 'UTC';
+    SET DateStyle = 'ISO, YMD';
+    SET IntervalStyle = 'postgres';
+    SET extra_float_digits = 3;
+    SET bytea_output = 'hex';
+    SET lc_monetary = 'C';
+    SET xmloption = 'content';
+    SET standard_conforming_strings = on;
+    SET array_nulls = on;
+    SET transform_null_equals = off;
+    SET quote_all_identifiers = off;
+    SET search_path = pg_catalog;
+    SET row_security = off;
+    SET synchronous_commit = on;
+    SET default_transaction_isolation = 'read committed';
+    SET default_transaction_read_only = off;
+    SET default_transaction_deferrable = off;
+    SET statement_timeout = 0;
+    SET lock_timeout = '250ms';
+    SET idle_in_transaction_session_timeout = '10s';
+    SET idle_session_timeout = 0;
+    SET jit = off;
+    SET client_min_messages = warning;
+";
+
+fn config(location: &Location) -> Config {
+    let mut config = Config::new();
+    for Server { host, port } in &location.servers {
+        match host {
+            Host::Name(name) => config.host(name),
+            Host::Folder(folder) => config.host_path(folder),
+        };
+        config.port(*port);
+    }
+    config.dbname(&location.database).user(&location.user).application_name("rowmesh");
+    config.connect_timeout(location.connect_timeout);
+    if let Some(password) = &location.password {
+        config.password(password.reveal());
+    }
+    if let Some(options) = &location.options {
+        config.options(options);
+    }
+    config
+}
+
+/// Keeps the application's triggers still for what we write, where the role may; whether it may.
+async fn become_replica(client: &Client) -> Result<bool> {
+    let is_superuser = "SELECT current_setting('is_superuser') = 'on'";
+    if !client.query_one(is_superuser, &[]).await?.get::<_, bool>(0) {
+        return Ok(false);
+    }
+    client.batch_execute("SET session_replication_role = replica").await?;
+    Ok(true)
+}
+
+fn is_stale(error: &Error) -> bool {
+    let Error::Postgres(source) = error else { return false };
+    // What "cached plan must not change result type" comes under, among other things that hardly ever happen.
+    source.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED)
+}
+
+fn changes_schema(sql: &str) -> bool {
+    const VERBS: [&str; 3] = ["create", "alter", "drop"];
+    let mut words = sql.split(|c: char| !c.is_ascii_alphabetic());
+    words.any(|word| VERBS.iter().any(|verb| word.eq_ignore_ascii_case(verb)))
+}

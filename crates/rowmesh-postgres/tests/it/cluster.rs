@@ -1,0 +1,285 @@
+//! Throw-away PostgreSQL servers for tests. All tests of a run share one, started by whoever comes first, each in a database of its own; what
+//! needs a server of its own gets one. A keeper, a small process beside each server, ends it and removes its files as soon as no test uses it
+//! any more, however the tests ended: who uses a server holds a shared lock on a file, and a lock goes with its process.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use rowmesh_postgres::connection::{Location, Session};
+
+/// Part of the name of the socket; nothing listens on the network unless a test wants it.
+const PORT: u16 = 5432;
+
+/// The superuser of all clusters.
+pub const SUPERUSER: &str = "postgres";
+
+/// A running server. It ends when nobody uses it any more.
+pub struct Cluster {
+    folder: PathBuf,
+    /// Holds the shared lock that tells the keeper of a user.
+    _usage: File,
+}
+
+/// A database that one test has for itself, gone with this value.
+pub struct Database {
+    cluster: Arc<Cluster>,
+    name: String,
+}
+
+impl Cluster {
+    /// The server that all tests of a run share: fast, and not durable.
+    pub fn shared() -> Arc<Cluster> {
+        static SHARED: OnceLock<Arc<Cluster>> = OnceLock::new();
+        // By the program that tests: another version of it, or another worktree, has a server of its own.
+        let key = blake_name(&std::env::current_exe().expect("this program has a path"));
+        SHARED.get_or_init(|| Arc::new(Cluster::at(&format!("rowmesh-pg-{key}"), &["fsync = off"]))).clone()
+    }
+
+    /// A server for one test alone, with lines of its own in `postgresql.conf`; without any it is as durable as in earnest.
+    pub fn own(settings: &[&str]) -> Arc<Cluster> {
+        Arc::new(Cluster::at(&format!("rowmesh-pg-{}", unique()), settings))
+    }
+
+    /// Where a database of it is, for the superuser.
+    pub fn location(&self, database: &str) -> Location {
+        Location::socket(&self.folder, PORT, database, SUPERUSER)
+    }
+
+    /// The folder of its socket; its data lie in `data` there.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Runs `pg_ctl` on it, as in `["restart", "-m", "immediate"]`, and waits until it is done.
+    pub fn control(&self, args: &[&str]) {
+        let mut command = program("pg_ctl");
+        command.args(args).arg("-w").arg("-s").arg("-D").arg(self.folder.join("data"));
+        if args[0] != "stop" {
+            command.arg("-l").arg(self.folder.join("log"));
+        }
+        run(&mut command, &self.folder);
+    }
+
+    fn at(name: &str, settings: &[&str]) -> Cluster {
+        let folder = std::env::temp_dir().join(name);
+        let usage = occupy(&folder);
+        let cluster = Cluster { folder, _usage: usage };
+        let begun = File::create(cluster.folder.join("begin.lock")).expect("the folder can be written");
+        begun.lock().expect("locks work here");
+        if !cluster.folder.join("ready").exists() {
+            // The keeper first: whatever fails below, nothing is left behind.
+            start_keeper(&cluster.folder);
+            cluster.make(settings);
+            cluster.control(&["start"]);
+            File::create(cluster.folder.join("ready")).expect("the folder can be written");
+        }
+        cluster
+    }
+
+    fn make(&self, settings: &[&str]) {
+        let data = self.folder.join("data");
+        if data.exists() {
+            // Whoever began before us was killed in the middle of it.
+            let _ = program("pg_ctl").args(["stop", "-s", "-m", "immediate", "-D"]).arg(&data).output();
+            std::fs::remove_dir_all(&data).expect("can be removed");
+        }
+        let mut initdb = program("initdb");
+        initdb.args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]);
+        run(initdb.arg("--username").arg(SUPERUSER).arg("-D").arg(&data), &self.folder);
+        let ours = [
+            format!("unix_socket_directories = '{}'", self.folder.display()),
+            format!("port = {PORT}"),
+            "listen_addresses = ''".to_owned(),
+            "max_connections = 200".to_owned(),
+            "max_prepared_transactions = 20".to_owned(),
+            "shared_buffers = 32MB".to_owned(),
+        ];
+        let lines: Vec<&str> = ours.iter().map(String::as_str).chain(settings.iter().copied()).collect();
+        std::fs::write(data.join("postgresql.auto.conf"), lines.join("\n") + "\n").expect("the folder can be written");
+    }
+}
+
+impl Database {
+    /// An empty database on the shared server.
+    pub fn new() -> Database {
+        Database::on(&Cluster::shared())
+    }
+
+    /// An empty database on this server.
+    pub fn on(cluster: &Arc<Cluster>) -> Database {
+        let name = unique();
+        let session = Session::open(&cluster.location("postgres")).expect("the server is there");
+        session.batch(&format!("CREATE DATABASE \"{name}\" TEMPLATE template0")).expect("a new name");
+        Database { cluster: cluster.clone(), name }
+    }
+
+    /// Where it is, for the superuser.
+    pub fn location(&self) -> Location {
+        self.cluster.location(&self.name)
+    }
+
+    /// A session of ours in it, as the superuser.
+    pub fn session(&self) -> Session {
+        Session::open(&self.location()).expect("the server is there")
+    }
+
+    /// The server it is on.
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// An ordinary role that may log in, gone with the database.
+    pub fn role(&self, name: &str) -> String {
+        let role = format!("{name}_{}", self.name);
+        self.session().batch(&format!("CREATE ROLE \"{role}\" LOGIN")).expect("a new name");
+        role
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // A server that a test has ended keeps nothing that could be dropped.
+        let Ok(session) = Session::open(&self.cluster.location("postgres")) else { return };
+        let _ = session.batch(&format!("DROP DATABASE \"{}\" WITH (FORCE)", self.name));
+        let roles = session.query("SELECT rolname FROM pg_roles WHERE rolname LIKE '%\\_' || $1", &[&self.name]);
+        for role in roles.unwrap_or_default() {
+            let _ = session.batch(&format!("DROP ROLE \"{}\"", role.get::<_, &str>(0)));
+        }
+    }
+}
+
+/// Makes the folder if need be and takes the lock of a user in it. A keeper that is about to remove the folder is waited for.
+fn occupy(folder: &Path) -> File {
+    loop {
+        make_folder(folder);
+        let path = folder.join("users.lock");
+        let Ok(usage) = File::create(&path) else { continue };
+        usage.lock_shared().expect("locks work here");
+        // The keeper may have removed the file between our opening and our locking it.
+        if is_same_file(&usage, &path) {
+            return usage;
+        }
+    }
+}
+
+fn make_folder(folder: &Path) {
+    match std::fs::create_dir(folder) {
+        Ok(()) => give_to_server(folder),
+        Err(error) => assert!(folder.is_dir(), "{} cannot be made: {error}", folder.display()),
+    }
+}
+
+fn is_same_file(open: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    let (here, there) = (open.metadata().map(identity), std::fs::metadata(path).map(identity));
+    matches!((here, there), (Ok(here), Ok(there)) if here == there)
+}
+
+/// Waits until no user is left, gives the next test a moment to come, then ends the server and removes the folder, still under the lock.
+const KEEPER: &str = r#"
+    cd / && exec 9<"$1/users.lock" || exit 0
+    keep() {
+        while flock -x 9; do
+            flock -u 9
+            sleep 3
+            flock -x -n 9 || continue
+            # Another keeper may have been here, and another server be in this place since.
+            [ "$1/users.lock" -ef /dev/fd/9 ] || exit 0
+            "$2" stop -s -w -m immediate -D "$1/data" 2>/dev/null
+            rm -rf "$1"
+            exit 0
+        done
+    }
+    keep "$1" "$2" &
+"#;
+
+/// In a process group of its own, and holding none of our pipes: neither Ctrl-C nor a runner that kills a test reaches it.
+fn start_keeper(folder: &Path) {
+    let mut keeper = as_server_user(Command::new("sh"));
+    keeper.args(["-c", KEEPER, "keeper"]).arg(folder).arg(binaries().join("pg_ctl")).process_group(0);
+    keeper.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(keeper.status().expect("a shell is there").success());
+}
+
+/// The programs of the newest server that is installed.
+fn binaries() -> &'static Path {
+    static BINARIES: LazyLock<PathBuf> = LazyLock::new(|| {
+        let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let newest = debian.filter_map(|entry| {
+            let version: u32 = entry.file_name().to_str()?.parse().ok()?;
+            Some((version, entry.path().join("bin"))).filter(|(_, path)| path.join("initdb").exists())
+        });
+        let elsewhere = || {
+            let said = Command::new("pg_config").arg("--bindir").output().ok()?;
+            Some(PathBuf::from(String::from_utf8(said.stdout).ok()?.trim())).filter(|path| path.join("initdb").exists())
+        };
+        let found = newest.max().map(|(_, path)| path).or_else(elsewhere);
+        found.expect("a PostgreSQL server is installed (cargo xtask test installs it where it may)")
+    });
+    &BINARIES
+}
+
+fn program(name: &str) -> Command {
+    as_server_user(Command::new(binaries().join(name)))
+}
+
+/// A server refuses to run as root.
+fn as_server_user(mut command: Command) -> Command {
+    if let Some((user, group)) = *SERVER_USER {
+        command.uid(user).gid(group);
+    }
+    command
+}
+
+fn give_to_server(path: &Path) {
+    if let Some((user, group)) = *SERVER_USER {
+        std::os::unix::fs::chown(path, Some(user), Some(group)).expect("root may give its files away");
+    }
+}
+
+/// Who the server runs as, where that is not ourselves.
+static SERVER_USER: LazyLock<Option<(u32, u32)>> = LazyLock::new(|| {
+    use std::os::unix::fs::MetadataExt;
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if !is_root {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").expect("a list of users is there");
+    let find = |name: &str| {
+        let fields: Vec<&str> = users.lines().map(|line| line.split(':').collect()).find(|f: &Vec<_>| f[0] == name)?;
+        Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+    };
+    Some(find("postgres").or_else(|| find("nobody")).expect("there is a user for the server"))
+});
+
+fn run(command: &mut Command, folder: &Path) {
+    command.stdin(Stdio::null()).current_dir("/");
+    // Not to pipes of ours: the server that pg_ctl starts would keep them open.
+    let log = File::options().create(true).append(true).open(folder.join("setup.log")).expect("can be written");
+    give_to_server(&folder.join("setup.log"));
+    command.stdout(log.try_clone().expect("one more")).stderr(log);
+    let status = command.status().expect("the program is there");
+    let told = || {
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        format!("{command:?}: {status}\n{}\n{}", read("setup.log"), read("log"))
+    };
+    assert!(status.success(), "{}", told());
+}
+
+/// A name that no other test of any run has at this time.
+fn unique() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("t{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn blake_name(path: &Path) -> String {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    format!("{:08x}", hasher.finish() as u32)
+}

@@ -10,13 +10,13 @@ use futures_util::future::{join_all, try_join_all};
 use futures_util::{SinkExt, StreamExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use crate::error::{Error, Result};
-pub use crate::location::Location;
-use crate::location::{Host, Server};
+use crate::fault::Meaning;
+pub use crate::location::{Location, Server};
+use crate::reach::{Reached, reach};
 
 /// One value of a statement.
 pub type Param<'a> = &'a (dyn ToSql + Sync);
@@ -38,6 +38,8 @@ pub struct Session {
     statements: RefCell<HashMap<String, Statement>>,
     in_transaction: Cell<bool>,
     is_replica: bool,
+    version: u32,
+    server: Server,
     runtime: Runtime,
 }
 
@@ -48,25 +50,30 @@ impl Session {
     /// If no server of the location lets us in.
     pub fn open(location: &Location) -> Result<Session> {
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
-        let (client, driver) = runtime.block_on(async {
-            let (client, connection) = config(location).connect(NoTls).await?;
-            let driver = tokio::spawn(async {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a session ended");
-                }
-            });
-            client.batch_execute(SETTINGS).await?;
-            Ok::<_, Error>((client, driver))
+        let (reached, is_replica) = runtime.block_on(async {
+            let reached = reach(location, is_usable).await?;
+            reached.client.batch_execute(SETTINGS).await?;
+            let is_replica = configure(&reached.client, reached.major_version()).await?;
+            Ok::<_, Error>((reached, is_replica))
         })?;
-        let is_replica = runtime.block_on(become_replica(&client))?;
         Ok(Session {
-            client: Some(client),
-            driver: Some(driver),
+            version: reached.major_version(),
+            server: reached.server,
+            client: Some(reached.client),
+            driver: Some(reached.driver),
             statements: RefCell::default(),
             in_transaction: Cell::new(false),
             is_replica,
             runtime,
         })
+    }
+
+    /// Number of the server's process that serves this session.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub fn process(&self) -> Result<i32> {
+        Ok(self.query_one("SELECT pg_backend_pid()", &[])?.get(0))
     }
 
     /// Rows that a statement returns.
@@ -208,6 +215,16 @@ impl Session {
         self.is_replica
     }
 
+    /// The server's version, as in 17.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The one of the location's servers that let us in.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
     /// Prepares a statement unless it is, runs it, and prepares it anew once if the schema has moved under it.
     fn prepared<T>(
         &self,
@@ -277,6 +294,36 @@ impl Drop for Session {
     }
 }
 
+/// Whether each of our sessions is one session of the server, as settings, prepared statements and transactions need it. Behind a pooler in
+/// transaction mode it is not: there two sessions share one as long as neither is in a transaction. For setting up; later nothing changes it.
+///
+/// # Errors
+/// [`Error::Pooled`] if it is not, and if no session can be opened.
+pub fn check_place(location: &Location) -> Result<()> {
+    let pooled = |server: &Server| Error::Pooled {
+        pooler: server.to_string(),
+        direct: location.direct().map(|direct| direct.to_string()),
+    };
+    if location.is_pooled {
+        return Err(pooled(&location.servers[0]));
+    }
+    let (one, other) = match (Session::open(location), Session::open(location)) {
+        (Ok(one), Ok(other)) => (one, other),
+        (Err(error), _) | (_, Err(error)) => return Err(error),
+    };
+    let process = one.process()?;
+    // A pooler hands out the session that was given back last; one that takes turns is caught by the change in between.
+    for _ in 0..SHARING_ATTEMPTS {
+        if other.process()? == process || one.process()? != process {
+            return Err(pooled(&one.server));
+        }
+    }
+    Ok(())
+}
+
+/// How often two sessions are asked whether they are one.
+const SHARING_ATTEMPTS: usize = 8;
+
 /// Everything that the result of a statement of ours may depend on, whatever server, database and role say.
 const SETTINGS: &str = "
     SET client_encoding = 'UTF8';
@@ -291,54 +338,55 @@ const SETTINGS: &str = "
     SET array_nulls = on;
     SET transform_null_equals = off;
     SET quote_all_identifiers = off;
-    SET search_path = pg_catalog;
+    SET search_path = pg_catalog, pg_temp;
     SET row_security = off;
     SET synchronous_commit = on;
     SET default_transaction_isolation = 'read committed';
     SET default_transaction_read_only = off;
     SET default_transaction_deferrable = off;
     SET statement_timeout = 0;
-    SET lock_timeout = '250ms';
     SET idle_in_transaction_session_timeout = '10s';
     SET idle_session_timeout = 0;
     SET jit = off;
-    SET client_min_messages = warning;
+    SET client_min_messages = error;
 ";
 
-fn config(location: &Location) -> Config {
-    let mut config = Config::new();
-    for Server { host, port } in &location.servers {
-        match host {
-            Host::Name(name) => config.host(name),
-            Host::Folder(folder) => config.host_path(folder),
-        };
-        config.port(*port);
+/// The oldest version that we speak.
+const VERSION_MIN: u32 = 14;
+
+/// Whether the server is of an age that we know, and the primary.
+async fn is_usable(reached: &Reached) -> Result<()> {
+    if reached.major_version() < VERSION_MIN {
+        return Err(Error::TooOld { server: reached.server.to_string(), version: reached.version.clone() });
     }
-    config.dbname(&location.database).user(&location.user).application_name("rowmesh");
-    config.connect_timeout(location.connect_timeout);
-    if let Some(password) = &location.password {
-        config.password(password.reveal());
-    }
-    if let Some(options) = &location.options {
-        config.options(options);
-    }
-    config
+    let answer = reached.client.simple_query("SELECT pg_catalog.pg_is_in_recovery()").await?;
+    let is_standby = answer.iter().any(|part| matches!(part, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
+    if is_standby { Err(Error::Standby(reached.server.to_string())) } else { Ok(()) }
 }
 
-/// Keeps the application's triggers still for what we write, where the role may; whether it may.
-async fn become_replica(client: &Client) -> Result<bool> {
-    let is_superuser = "SELECT current_setting('is_superuser') = 'on'";
-    if !client.query_one(is_superuser, &[]).await?.get::<_, bool>(0) {
-        return Ok(false);
+/// The settings that depend on the server. Returns whether the application's triggers keep still for what we write, which they do where the
+/// role may decide that; it is looked up first, so that the server's log shows no refusal at each of our sessions.
+async fn configure(client: &Client, version: u32) -> Result<bool> {
+    let deadlocks: i64 =
+        client.query_one("SELECT setting::bigint FROM pg_settings WHERE name = 'deadlock_timeout'", &[]).await?.get(0);
+    let patience = LOCK_PATIENCE.min(Duration::from_millis(deadlocks.unsigned_abs().max(2) / 2));
+    client.batch_execute(&format!("SET lock_timeout = {}", patience.as_millis())).await?;
+    if version >= 17 {
+        client.batch_execute("SET transaction_timeout = 0").await?;
     }
-    client.batch_execute("SET session_replication_role = replica").await?;
-    Ok(true)
+    let may_decide = match version {
+        ..15 => "SELECT current_setting('is_superuser') = 'on'",
+        _ => "SELECT has_parameter_privilege('session_replication_role', 'SET')",
+    };
+    let may_decide = client.query_one(may_decide, &[]).await?.get(0);
+    if may_decide {
+        client.batch_execute("SET session_replication_role = replica").await?;
+    }
+    Ok(may_decide)
 }
 
 fn is_stale(error: &Error) -> bool {
-    let Error::Postgres(source) = error else { return false };
-    // What "cached plan must not change result type" comes under, among other things that hardly ever happen.
-    source.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED)
+    matches!(error, Error::Postgres(source) if Meaning::of(source) == Meaning::SchemaMoved)
 }
 
 fn changes_schema(sql: &str) -> bool {

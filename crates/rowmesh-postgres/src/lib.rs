@@ -5,6 +5,10 @@ pub mod connection;
 pub mod error;
 pub mod fault;
 pub mod location;
+pub mod passfile;
+pub mod reach;
+pub mod tls;
+pub mod url;
 
 pub use bytes::Bytes;
 pub use tokio_postgres::Row;

@@ -2,6 +2,7 @@
 //! `url`; nothing is opened here.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +27,12 @@ pub struct Location {
     pub schema: Option<String>,
     /// Settings for the server's command line, as in libpq's `options`.
     pub options: Option<String>,
+    /// How the way to the server is protected. A Unix socket needs no protection.
+    pub tls: Tls,
+    /// Whether the proof of the password must be bound to the server's certificate.
+    pub channel_binding: ChannelBinding,
+    /// Whether the url itself says that a pooler stands before the server.
+    pub is_pooled: bool,
     /// How long the opening of one connection may take.
     pub connect_timeout: Duration,
 }
@@ -37,6 +44,10 @@ pub struct Server {
     pub host: Host,
     /// Its port; part of the name of the socket where the host is a folder.
     pub port: u16,
+    /// Its address, where the name is not to be looked up.
+    pub address: Option<IpAddr>,
+    /// The role's password on this server, as `~/.pgpass` has it; one that the location has counts instead.
+    pub password: Option<Password>,
 }
 
 /// Where a server listens.
@@ -46,6 +57,59 @@ pub enum Host {
     Name(String),
     /// The folder of a Unix socket.
     Folder(PathBuf),
+}
+
+/// How the way to the server is protected.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Tls {
+    /// What is demanded.
+    pub mode: TlsMode,
+    /// Whose certificates vouch for the server's.
+    pub roots: Roots,
+    /// Our own certificate and its key, both PEM files, where the server wants one.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Whether TLS begins with the first byte, as PostgreSQL 17 can.
+    pub is_direct: bool,
+}
+
+/// libpq's `sslmode`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum TlsMode {
+    /// Never.
+    Disable,
+    /// Only if the server insists.
+    Allow,
+    /// If the server can.
+    #[default]
+    Prefer,
+    /// Always; whoever the server is.
+    Require,
+    /// Always, and somebody trusted vouches for the server.
+    VerifyCa,
+    /// Always, and somebody trusted vouches for the server under this very name.
+    VerifyFull,
+}
+
+/// Whose certificates vouch for a server's.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Roots {
+    /// Those that the operating system trusts.
+    #[default]
+    System,
+    /// Those in a PEM file.
+    File(PathBuf),
+}
+
+/// libpq's `channel_binding`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ChannelBinding {
+    /// Never.
+    Disable,
+    /// If the server can.
+    #[default]
+    Prefer,
+    /// Always.
+    Require,
 }
 
 /// A secret that no message and no log shows.
@@ -61,12 +125,15 @@ impl Location {
         user: impl Into<String>,
     ) -> Location {
         Location {
-            servers: vec![Server { host: Host::Folder(folder.into()), port }],
+            servers: vec![Server::new(Host::Folder(folder.into()), port)],
             database: database.into(),
             user: user.into(),
             password: None,
             schema: None,
             options: None,
+            tls: Tls::default(),
+            channel_binding: ChannelBinding::default(),
+            is_pooled: false,
             connect_timeout: CONNECT_PATIENCE,
         }
     }
@@ -74,7 +141,20 @@ impl Location {
     /// The same place for another role, without a password.
     #[must_use]
     pub fn as_user(&self, user: impl Into<String>) -> Location {
-        Location { user: user.into(), password: None, ..self.clone() }
+        let servers = self.servers.iter().map(|server| Server { password: None, ..server.clone() }).collect();
+        Location { servers, user: user.into(), password: None, ..self.clone() }
+    }
+
+    /// The password for one of the servers.
+    pub fn password_for<'a>(&'a self, server: &'a Server) -> Option<&'a Password> {
+        self.password.as_ref().or(server.password.as_ref())
+    }
+}
+
+impl Server {
+    /// A server without anything special.
+    pub fn new(host: Host, port: u16) -> Server {
+        Server { host, port, address: None, password: None }
     }
 }
 

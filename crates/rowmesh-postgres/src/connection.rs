@@ -344,7 +344,6 @@ const SETTINGS: &str = "
     SET default_transaction_isolation = 'read committed';
     SET default_transaction_read_only = off;
     SET default_transaction_deferrable = off;
-    SET statement_timeout = 0;
     SET idle_in_transaction_session_timeout = '10s';
     SET idle_session_timeout = 0;
     SET jit = off;
@@ -359,6 +358,8 @@ async fn is_usable(reached: &Reached) -> Result<()> {
     if reached.major_version() < VERSION_MIN {
         return Err(Error::TooOld { server: reached.server.to_string(), version: reached.version.clone() });
     }
+    // Alone and first: a time-out of the role's would count for all that is sent together with it.
+    reached.client.batch_execute("SET statement_timeout = 0").await?;
     let answer = reached.client.simple_query("SELECT pg_catalog.pg_is_in_recovery()").await?;
     let is_standby = answer.iter().any(|part| matches!(part, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
     if is_standby { Err(Error::Standby(reached.server.to_string())) } else { Ok(()) }

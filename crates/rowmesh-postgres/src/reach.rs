@@ -157,6 +157,8 @@ fn explain(location: &Location, server: &Server, error: tokio_postgres::Error) -
         }
         SqlState::INVALID_CATALOG_NAME => Error::DatabaseMissing { server, database: location.database.clone() },
         SqlState::CANNOT_CONNECT_NOW | SqlState::TOO_MANY_CONNECTIONS => Error::Unreachable { server, said },
+        // What poolers say of servers that they cannot reach, and of settings that they do not pass on.
+        ref state if state.code().starts_with("08") => Error::Unreachable { server, said },
         _ => Error::Postgres(error),
     }
 }

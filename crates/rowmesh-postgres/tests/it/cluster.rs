@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::{Duration, Instant};
 
 use rowmesh_postgres::connection::{Location, Session};
 
@@ -35,13 +36,13 @@ impl Cluster {
     pub fn shared() -> Arc<Cluster> {
         static SHARED: OnceLock<Arc<Cluster>> = OnceLock::new();
         // By the program that tests: another version of it, or another worktree, has a server of its own.
-        let key = blake_name(&std::env::current_exe().expect("this program has a path"));
+        let key = short_hash(&std::env::current_exe().expect("this program has a path"));
         SHARED.get_or_init(|| Arc::new(Cluster::at(&format!("rowmesh-pg-{key}"), &["fsync = off"]))).clone()
     }
 
     /// A server for one test alone, with lines of its own in `postgresql.conf`; without any it is as durable as in earnest.
     pub fn own(settings: &[&str]) -> Arc<Cluster> {
-        Arc::new(Cluster::at(&format!("rowmesh-pg-{}", unique()), settings))
+        Arc::new(Cluster::at(&unique_folder(), settings))
     }
 
     /// Where a database of it is, for the superuser.
@@ -64,10 +65,76 @@ impl Cluster {
         run(&mut command, &self.folder);
     }
 
-    fn at(name: &str, settings: &[&str]) -> Cluster {
+    /// Who may log in from where: the lines of `pg_hba.conf`, in force when this returns.
+    pub fn allow(&self, lines: &str) {
+        std::fs::write(self.folder.join("data/pg_hba.conf"), lines).expect("the folder can be written");
+        self.control(&["restart", "-m", "fast"]);
+    }
+
+    /// Puts a file beside the data, readable for the server only.
+    pub fn keep(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.folder.join("data").join(name);
+        std::fs::write(&path, text).expect("the folder can be written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("just written");
+        give_to_server(&path);
+    }
+
+    /// A pooler before it that lends sessions for the length of a `transaction` or a `session`; where it listens. It ends with the server.
+    pub fn pooler(&self, mode: &str, settings: &str) -> Location {
+        let port = PORT + 1;
+        let folder = self.folder.display();
+        let text = format!(
+            "[databases]\n* = host={folder} port={PORT} user={SUPERUSER}\n[pgbouncer]\npool_mode = {mode}\nlisten_port = {port}\n\
+             unix_socket_dir = {folder}\nauth_type = any\npidfile = {folder}/pooler.pid\nlogfile = {folder}/pooler.log\n{settings}\n"
+        );
+        let file = self.folder.join("pooler.ini");
+        std::fs::write(&file, text).expect("the folder can be written");
+        let mut pooler = as_server_user(Command::new("/usr/sbin/pgbouncer"));
+        run(pooler.args(["-q", "-d"]).arg(file), &self.folder);
+        // It goes to the background before it listens.
+        let socket = self.folder.join(format!(".s.PGSQL.{port}"));
+        let start = Instant::now();
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(start.elapsed() < Duration::from_secs(20), "the pooler does not listen");
+            std::thread::yield_now();
+        }
+        Location::socket(&self.folder, port, "postgres", SUPERUSER)
+    }
+
+    /// Another server, which follows this one.
+    pub fn standby(&self) -> Arc<Cluster> {
+        let cluster = Cluster::empty(&unique_folder());
+        start_keeper(&cluster.folder);
+        let data = cluster.folder.join("data");
+        let mut copy = program("pg_basebackup");
+        copy.args([
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "--no-sync",
+            "-U",
+            SUPERUSER,
+            "-p",
+            &PORT.to_string(),
+        ]);
+        run(copy.arg("-h").arg(&self.folder).arg("-D").arg(&data), &cluster.folder);
+        let own = data.join("postgresql.auto.conf");
+        let lines = std::fs::read_to_string(&own).expect("just written");
+        let socket = |folder: &Path| format!("unix_socket_directories = '{}'", folder.display());
+        let lines = lines.replace(&socket(&self.folder), &socket(&cluster.folder));
+        std::fs::write(&own, lines).expect("the folder can be written");
+        cluster.control(&["start"]);
+        Arc::new(cluster)
+    }
+
+    fn empty(name: &str) -> Cluster {
         let folder = std::env::temp_dir().join(name);
         let usage = occupy(&folder);
-        let cluster = Cluster { folder, _usage: usage };
+        Cluster { folder, _usage: usage }
+    }
+
+    fn at(name: &str, settings: &[&str]) -> Cluster {
+        let cluster = Cluster::empty(name);
         let begun = File::create(cluster.folder.join("begin.lock")).expect("the folder can be written");
         begun.lock().expect("locks work here");
         if !cluster.folder.join("ready").exists() {
@@ -190,6 +257,7 @@ const KEEPER: &str = r#"
             flock -x -n 9 || continue
             # Another keeper may have been here, and another server be in this place since.
             [ "$1/users.lock" -ef /dev/fd/9 ] || exit 0
+            [ -s "$1/pooler.pid" ] && kill "$(cat "$1/pooler.pid")" 2>/dev/null
             "$2" stop -s -w -m immediate -D "$1/data" 2>/dev/null
             rm -rf "$1"
             exit 0
@@ -277,7 +345,11 @@ fn unique() -> String {
     format!("t{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn blake_name(path: &Path) -> String {
+fn unique_folder() -> String {
+    format!("rowmesh-pg-{}", unique())
+}
+
+fn short_hash(path: &Path) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     path.hash(&mut hasher);

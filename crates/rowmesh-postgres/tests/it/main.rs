@@ -1,5 +1,7 @@
 //! Tests against real PostgreSQL servers, which they start and end themselves.
 
 mod cluster;
+mod encrypted;
+mod pooled;
 mod sessions;
 mod urls;

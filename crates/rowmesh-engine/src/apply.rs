@@ -53,9 +53,22 @@ struct Passage {
     orphaned: Option<String>,
 }
 
+/// The rows of changesets, as far as their tables are here.
+pub fn rows_of<A>(work: &Work<'_, A>, changesets: &[Changeset]) -> Vec<(Arc<Table>, Key)> {
+    let events = changesets.iter().flat_map(|changeset| changeset.events().iter().map(move |event| (changeset, event)));
+    let row = |(changeset, event): (&Changeset, &Event)| {
+        let shape = changeset.shape(event);
+        Some((work.registry.tracked_by_name(&shape.name)?.clone(), event.key(shape)))
+    };
+    events.filter_map(row).collect()
+}
+
 /// Takes in one changeset, whole.
 pub fn take_changeset<A: Access>(work: &mut Work<'_, A>, changeset: &Changeset) -> Result<Applied> {
     let known = recognise(work, changeset)?;
+    if A::IS_REMOTE {
+        work.db.expect_states(&rows_of(work, std::slice::from_ref(changeset)))?;
+    }
     let mut passages = Vec::with_capacity(changeset.events().len());
     let mut rows = Vec::with_capacity(changeset.events().len());
     let mut followers = border::Followers::new();

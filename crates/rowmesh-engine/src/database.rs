@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
 
 use rowmesh_core::changeset::Changeset;
 use rowmesh_core::clock::{Lamport, WallTime};
@@ -34,11 +36,35 @@ pub trait Database: Send + Sized + 'static {
     /// Rows that one changeset holds at most.
     const UNIT_ROWS: usize;
 
+    /// Whether the application may write while a transaction of ours is under way, to rows that are not locked.
+    const IS_SHARED: bool;
+
+    /// How long a transaction goes on taking in further changesets: others wait for what it has locked.
+    const LOCK_BUDGET: Duration;
+
     /// What attaching would do. Changes nothing.
     ///
     /// # Errors
     /// If the database cannot be opened or read.
     fn plan(location: &Self::Location, options: &AttachOptions) -> StoreResult<Plan>;
+
+    /// Whether it can be worked with, by the same look and with the same errors as [`Database::open`]. Changes nothing.
+    ///
+    /// # Errors
+    /// If it cannot.
+    fn check(location: &Self::Location) -> StoreResult<()>;
+
+    /// What of ours stands there: kinds and names. Changes nothing.
+    ///
+    /// # Errors
+    /// If the database cannot be opened or read.
+    fn installed(location: &Self::Location) -> StoreResult<Vec<(String, String)>>;
+
+    /// Takes everything of ours out, all or nothing.
+    ///
+    /// # Errors
+    /// If the database cannot be opened or written.
+    fn uninstall(location: &Self::Location) -> StoreResult<()>;
 
     /// Opens a database and puts capture in place.
     fn open(location: &Self::Location, options: &AttachOptions) -> Result<Opened<Self>>;
@@ -117,6 +143,9 @@ pub struct Seen {
 
 /// Everything that a transaction does, by room.
 pub trait Access: Notes + Names + States + Log + Ledger + Parking + HeldBack + Rows + Records {
+    /// Whether asking costs a journey, so that it is worth saying beforehand what will be asked: [`States::expect_states`], [`Rows::expect`].
+    const IS_REMOTE: bool = false;
+
     /// Writes what was kept back to be written together. To be called before the transaction commits.
     fn flush(&self) -> Result<()> {
         Ok(())
@@ -224,6 +253,10 @@ pub struct Place(pub i64);
 
 /// Row states as bytes, and what is counted and claimed of them.
 pub trait States {
+    /// Says which rows' states the transaction is about to look at: what is far away can be fetched at once.
+    fn expect_states(&self, _rows: &[(Arc<Table>, Key)]) -> Result<()> {
+        Ok(())
+    }
     /// Looks at a row's state, if there is one.
     fn state<T>(
         &self,
@@ -419,11 +452,11 @@ pub trait HeldBack {
 /// The application's rows.
 pub trait Rows {
     /// Says which rows the transaction is about to read, with their states: what is far away can be fetched at once.
-    fn expect(&self, _rows: &[(std::sync::Arc<Table>, Key)]) -> Result<()> {
+    fn expect(&self, _rows: &[(Arc<Table>, Key)]) -> Result<()> {
         Ok(())
     }
     /// Keeps the application from changing these rows until the transaction ends, where it could.
-    fn lock(&self, _rows: &[(std::sync::Arc<Table>, Key)]) -> Result<()> {
+    fn lock(&self, _rows: &[(Arc<Table>, Key)]) -> Result<()> {
         Ok(())
     }
     /// The row with that key as it stands, columns in the schema's order.

@@ -9,7 +9,6 @@ use rowmesh_core::clock::{Lamport, VersionVector, WallTime};
 use rowmesh_core::encode::Writer;
 use rowmesh_core::exchange::{LogBatch, LogRequest};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
-use rowmesh_core::limits;
 use rowmesh_core::row_state::{OriginTable, RowState, Shown, Stamp};
 use rowmesh_core::store::{
     ConflictView, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position, Sealed,
@@ -99,7 +98,7 @@ impl<D: Database> Engine<D> {
             round: Round::default(),
             load: None,
             decoded: Decoded::default(),
-            lock_budget: Duration::from_millis(limits::APPLY_MS_BUDGET),
+            lock_budget: D::LOCK_BUDGET,
             has_parked: false,
             is_stale: false,
             is_replaced: false,
@@ -118,7 +117,7 @@ impl<D: Database> Engine<D> {
         Ok(engine)
     }
 
-    /// Lets transactions go on taking in changesets for another time than 25 ms: for ever, where time is not the machine's.
+    /// Lets transactions go on taking in changesets for another time: for ever, where time is not the machine's.
     pub fn set_lock_budget(&mut self, budget: Duration) {
         self.lock_budget = budget;
     }
@@ -238,7 +237,9 @@ impl<D: Database> Engine<D> {
             for some in keys.chunks(ADOPT_ROWS) {
                 any |= self.in_transaction(|work| {
                     let noted = work.db.noted_keys(&table)?;
-                    work.db.expect(&some.iter().map(|key| (table.clone(), Key::of(key))).collect::<Vec<_>>())?;
+                    if D::Access::<'_>::IS_REMOTE {
+                        work.db.expect(&some.iter().map(|key| (table.clone(), Key::of(key))).collect::<Vec<_>>())?;
+                    }
                     let mut adopted = false;
                     for key in some.iter().filter(|key| !noted.contains(&Key::of(*key))) {
                         adopted |= adopt_row(work, &table, key, stamp)?;
@@ -432,6 +433,10 @@ impl<D: Database> Engine<D> {
         self.in_transaction_with_round(|work, round| {
             work.now = now;
             let mut taken = Taken::default();
+            if D::IS_SHARED {
+                // What is sealed now of these rows is then all that will be in them when we write.
+                work.db.lock(&apply::rows_of(work, changesets))?;
+            }
             let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
             if let Some(changeset) = &part.changeset {
                 taken.sealed.dots.push(changeset.dot());

@@ -51,14 +51,26 @@ impl RowWrite {
         before: Option<Vec<Value>>,
         after: Option<Vec<(usize, Value)>>,
     ) -> RowWrite {
-        let changed = match (&before, &after) {
-            (Some(before), Some(after)) => {
-                let differs = |n: &usize| before[after[*n].0] != after[*n].1;
-                (0..after.len()).filter(differs).collect()
-            }
-            _ => Vec::new(),
-        };
+        let changed = changed(before.as_deref(), after.as_deref());
         RowWrite { table: Some(table), key, values, before, after, changed, impossible: None }
+    }
+
+    /// Puts other values in the place of those that the database has another form for, by column and value; `None` leaves one as it is.
+    ///
+    /// # Errors
+    /// Why a value that was to be written has none.
+    pub fn refit(
+        &mut self,
+        fit: impl Fn(usize, &Value) -> std::result::Result<Option<Value>, String>,
+    ) -> std::result::Result<(), String> {
+        let Some(after) = &mut self.after else { return Ok(()) };
+        for (column, value) in after.iter_mut() {
+            if let Some(fitted) = fit(*column, value)? {
+                *value = fitted;
+            }
+        }
+        self.changed = changed(self.before.as_deref(), self.after.as_deref());
+        Ok(())
     }
 
     /// A row that cannot be written at all.
@@ -102,6 +114,12 @@ impl RowWrite {
     }
 }
 
+fn changed(before: Option<&[Value]>, after: Option<&[(usize, Value)]>) -> Vec<usize> {
+    let (Some(before), Some(after)) = (before, after) else { return Vec::new() };
+    let differs = |n: &usize| before[after[*n].0] != after[*n].1;
+    (0..after.len()).filter(differs).collect()
+}
+
 /// What became of a row that was placed into a table that did not show it.
 pub enum Placed {
     /// It stands so.
@@ -136,14 +154,14 @@ impl Phase {
 
 /// A snapshot's image of a row in the order of the table, as positions and values, and the whole row that it makes: columns that nobody
 /// wrote have the table's default.
-pub fn placed<'i>(table: &Table, image: &'i [(ColumnIx, Value)]) -> (Vec<(usize, &'i Value)>, Vec<Value>) {
-    let here = image.iter().filter_map(|(column, value)| Some((table.position(*column)?, value)));
-    let mut here: Vec<(usize, &Value)> = here.collect();
+pub fn placed(table: &Table, image: &[(ColumnIx, Value)]) -> (Vec<(usize, Value)>, Vec<Value>) {
+    let here = image.iter().filter_map(|(column, value)| Some((table.position(*column)?, value.clone())));
+    let mut here: Vec<(usize, Value)> = here.collect();
     here.sort_by_key(|(position, _)| *position);
     let mut row: Vec<Value> =
         (table.schema.columns.iter()).map(|column| column.default.clone().unwrap_or(Value::Null)).collect();
     for (position, value) in &here {
-        row[*position] = (*value).clone();
+        row[*position] = value.clone();
     }
     (here, row)
 }

@@ -11,6 +11,7 @@ pub mod connection;
 pub mod error;
 pub mod fault;
 pub mod filesystem;
+pub mod fit;
 pub mod held_back;
 pub mod ledger_rows;
 pub mod load_schema;

@@ -16,6 +16,7 @@ use rusqlite::Connection;
 
 use crate::access::SqliteAccess;
 use crate::fault::Told;
+use crate::fit::fit_in;
 use crate::sql::quote;
 use crate::values::{bind_values, read_values};
 use crate::write;
@@ -148,8 +149,19 @@ impl Rows for SqliteAccess<'_> {
     }
 
     fn place_new(&self, table: &Table, key: &[Value], image: &[(ColumnIx, Value)]) -> Result<Placed> {
-        let (here, row) = placed(table, image);
-        match self.insert_some(table, &here) {
+        let (mut here, mut row) = placed(table, image);
+        for (column, value) in &mut here {
+            match fit_in(table, *column, value) {
+                Ok(None) => {}
+                Ok(Some(fitted)) => {
+                    row[*column] = fitted.clone();
+                    *value = fitted;
+                }
+                Err(reason) => return Ok(Placed::Refused(reason)),
+            }
+        }
+        let given: Vec<(usize, &Value)> = here.iter().map(|(column, value)| (*column, value)).collect();
+        match self.insert_some(table, &given) {
             Ok(()) => Ok(Placed::Stands(row)),
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
                 let taken = self.read_row(table, key).told()?.is_some();

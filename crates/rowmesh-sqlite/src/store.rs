@@ -89,10 +89,24 @@ impl Database for SqliteDatabase {
     type Location = Location;
 
     const UNIT_ROWS: usize = limits::UNIT_ROWS_SQLITE;
+    const IS_SHARED: bool = false;
+    const LOCK_BUDGET: Duration = Duration::from_millis(limits::APPLY_MS_BUDGET);
 
     fn plan(location: &Location, options: &AttachOptions) -> StoreResult<Plan> {
         let connection = connection::open_daemon(location)?;
         Ok(attach::plan(&connection, options)?)
+    }
+
+    fn check(location: &Location) -> StoreResult<()> {
+        Ok(connection::open_daemon(location).map(drop)?)
+    }
+
+    fn installed(location: &Location) -> StoreResult<Vec<(String, String)>> {
+        Ok(attach::installed(&connection::open_daemon(location)?)?)
+    }
+
+    fn uninstall(location: &Location) -> StoreResult<()> {
+        Ok(attach::detach(&mut connection::open_daemon(location)?)?)
     }
 
     fn open(location: &Location, options: &AttachOptions) -> Result<Opened<SqliteDatabase>> {

@@ -12,9 +12,11 @@ use rusqlite::ffi;
 
 use crate::access::SqliteAccess;
 use crate::fault::Told;
+use crate::fit::fit_in;
 
 /// Brings every row to its new image, or leaves it at the old one and says why.
 pub fn write_rows(db: &SqliteAccess<'_>, registry: &Registry, writes: &mut [RowWrite]) -> Result<Vec<Outcome>> {
+    writes.iter_mut().for_each(fit_values);
     let mut refused: Vec<Option<String>> = writes.iter().map(|write| write.impossible.clone()).collect();
     let mut blocked = Vec::new();
     // Deletes give unique values free, updates move them, inserts take them.
@@ -37,6 +39,15 @@ pub fn write_rows(db: &SqliteAccess<'_>, registry: &Registry, writes: &mut [RowW
     take_back_dangling(db, registry, writes, &mut refused)?;
 
     writes.iter().zip(refused).map(|(write, refused)| outcome(db, write, refused)).collect()
+}
+
+/// Values from other databases become what they stand as here.
+fn fit_values(write: &mut RowWrite) {
+    let Some(table) = write.table.clone() else { return };
+    let fitted = write.refit(|column, value| fit_in(&table, column, value));
+    if let Err(reason) = fitted {
+        write.impossible = Some(reason);
+    }
 }
 
 fn outcome(db: &SqliteAccess<'_>, write: &RowWrite, refused: Option<String>) -> Result<Outcome> {

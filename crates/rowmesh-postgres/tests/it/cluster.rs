@@ -90,7 +90,7 @@ impl Cluster {
         );
         let file = self.folder.join("pooler.ini");
         std::fs::write(&file, text).expect("the folder can be written");
-        let mut pooler = as_server_user(Command::new("/usr/sbin/pgbouncer"));
+        let mut pooler = as_server_user(Command::new(pooler_program()));
         run(pooler.args(["-q", "-d"]).arg(file), &self.folder);
         // It goes to the background before it listens.
         let socket = self.folder.join(format!(".s.PGSQL.{port}"));
@@ -290,6 +290,12 @@ fn binaries() -> &'static Path {
         found.expect("a PostgreSQL server is installed (cargo xtask test installs it where it may)")
     });
     &BINARIES
+}
+
+/// Debian keeps it out of an ordinary user's search path.
+fn pooler_program() -> &'static str {
+    let debian = "/usr/sbin/pgbouncer";
+    if Path::new(debian).exists() { debian } else { "pgbouncer" }
 }
 
 fn program(name: &str) -> Command {

@@ -1,5 +1,6 @@
 //! What a session promises, whatever the server is like.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rowmesh_core::store::{StoreError, StoreErrorKind};
@@ -406,6 +407,19 @@ fn g8_a_standby_is_refused_and_of_several_servers_the_primary_is_taken() {
     primary.control(&["stop", "-m", "immediate"]);
     standby.control(&["promote"]);
     assert_eq!(Session::open(&both).expect("the other").server(), &servers[0]);
+}
+
+/// A lock goes with its process, however that ends; here it goes with the value.
+#[test]
+fn a_server_of_the_tests_ends_with_its_last_user_and_leaves_nothing() {
+    let cluster = Cluster::own(&[]);
+    let folder = cluster.folder().to_owned();
+    let process = std::fs::read_to_string(folder.join("data/postmaster.pid")).expect("it runs");
+    let process = format!("/proc/{}", process.lines().next().expect("its number"));
+    assert!(Path::new(&process).exists());
+    drop(cluster);
+    wait_for(|| !folder.exists());
+    wait_for(|| !Path::new(&process).exists());
 }
 
 /// Looks again until it is so; the limit only keeps a broken program from hanging.

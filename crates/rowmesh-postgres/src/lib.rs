@@ -4,6 +4,7 @@
 pub mod connection;
 pub mod error;
 pub mod fault;
+pub mod grants;
 pub mod location;
 pub mod passfile;
 pub mod reach;

@@ -214,7 +214,8 @@ impl Drop for Database {
         let _ = session.batch(&format!("DROP DATABASE \"{}\" WITH (FORCE)", self.name));
         let roles = session.query("SELECT rolname FROM pg_roles WHERE rolname LIKE '%\\_' || $1", &[&self.name]);
         for role in roles.unwrap_or_default() {
-            let _ = session.batch(&format!("DROP ROLE \"{}\"", role.get::<_, &str>(0)));
+            let role: &str = role.get(0);
+            let _ = session.batch(&format!("DROP OWNED BY \"{role}\"; DROP ROLE \"{role}\""));
         }
     }
 }

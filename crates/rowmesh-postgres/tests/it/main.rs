@@ -3,5 +3,6 @@
 mod cluster;
 mod encrypted;
 mod pooled;
+mod rights;
 mod sessions;
 mod urls;

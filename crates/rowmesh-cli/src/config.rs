@@ -7,6 +7,7 @@ pub mod example;
 mod file;
 mod keys;
 pub mod suggest;
+pub mod whereabouts;
 
 use std::collections::BTreeMap;
 use std::fmt;

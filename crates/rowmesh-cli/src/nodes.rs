@@ -10,6 +10,7 @@ use rowmesh::setup;
 
 use crate::args::Everywhere;
 use crate::config::database::{self, Database};
+use crate::config::whereabouts::Whereabouts;
 use crate::config::{Config, Source, Value, example};
 use crate::failure::{Outcome, failure};
 use crate::paths;
@@ -33,7 +34,7 @@ pub struct Remembered {
     /// The node's name.
     pub name: String,
     /// Its database.
-    pub database: PathBuf,
+    pub database: Whereabouts,
     /// Where it listens, if it was told.
     pub listen: Option<String>,
     /// Its further addresses.
@@ -81,7 +82,7 @@ impl Remembered {
             "# What `rowmesh run` needs to start this node again. Settings belong into rowmesh.toml: what stands there counts.\n\
              name = {}\ndatabase = {}\n{}advertise = [{}]\n",
             example::quoted(&self.name),
-            example::quoted(&self.database.display().to_string()),
+            example::quoted(&self.database.reveal()),
             listen.unwrap_or_default(),
             advertise.join(", "),
         )
@@ -151,19 +152,19 @@ impl Place {
 ///
 /// # Errors
 /// RM1313 if the name or folder belongs to the node of another database.
-pub fn for_database(everywhere: &Everywhere, config: &Config, database: &Path) -> Outcome<Place> {
+pub fn for_database(everywhere: &Everywhere, config: &Config, database: &Whereabouts) -> Outcome<Place> {
     let place = match named(everywhere, config)? {
         Some(place) => place,
-        None => match all(everywhere, config)?.into_iter().find(|place| place.database() == Some(database)) {
+        None => match all(everywhere, config)?.into_iter().find(|place| place.is_of(database)) {
             Some(place) => place,
             None => free_place(everywhere, config)?,
         },
     };
     match place.database() {
-        Some(other) if other != database && !has_moved(other, database) => {
+        Some(other) if !other.is_same(database) && !has_moved(other, database) => {
             Err(failure("RM1313", format!("{} is the node of another database", place.name))
                 .at(place.folder.display().to_string())
-                .why(format!("it was set up for {}; this is {}", other.display(), database.display()))
+                .why(format!("it was set up for {}; this is {}", other, database))
                 .hint("Give the new node a name of its own:", format!("--name {}-2", place.name)))
         }
         _ => Ok(place),
@@ -171,8 +172,12 @@ pub fn for_database(everywhere: &Everywhere, config: &Config, database: &Path) -
 }
 
 /// Whether a node's database lies elsewhere now. Whose it is the node itself looks at.
-fn has_moved(from: &Path, to: &Path) -> bool {
-    !from.exists() && setup::is_attached(&to.display().to_string())
+fn has_moved(from: &Whereabouts, to: &Whereabouts) -> bool {
+    match (from, to) {
+        (Whereabouts::File(from), Whereabouts::File(_)) => !from.exists() && setup::is_attached(&to.reveal()),
+        // A server that is not there now may be back later.
+        _ => setup::is_attached(&to.reveal()),
+    }
 }
 
 /// The node that a command means which only makes sense where one was set up.
@@ -191,12 +196,12 @@ pub fn existing(everywhere: &Everywhere, config: &Config) -> Outcome<Place> {
     }
     // A variable or ./.env that is there for other programs is a clue, not an order.
     let database = database::find(config, None).ok().flatten();
-    if let Some(Database { path, source }) = database {
-        if let Some(place) = places.iter().find(|place| place.database() == Some(&path)) {
+    if let Some(Database { place: whereabouts, source }) = database {
+        if let Some(place) = places.iter().find(|place| place.is_of(&whereabouts)) {
             return Ok(place.clone());
         }
         if matches!(source, Source::File(..)) {
-            return Err(failure("RM1312", format!("no node of this machine keeps {} in sync", path.display()))
+            return Err(failure("RM1312", format!("no node of this machine keeps {whereabouts} in sync"))
                 .at(format!("database.url: {source}"))
                 .hint("Set it up:", "rowmesh up"));
         }
@@ -218,7 +223,7 @@ fn the_only_one(places: Vec<Place>) -> Outcome<Place> {
             let shown = if running.is_empty() { all() } else { running };
             let ask = failure("RM1311", format!("{} nodes are on this machine: say which", places.len()));
             Err(shown.into_iter().fold(ask, |ask, place| {
-                let database = place.database().map(|path| path.display().to_string()).unwrap_or_default();
+                let database = place.database().map(ToString::to_string).unwrap_or_default();
                 ask.hint(database, format!("--name {}", place.name))
             }))
         }
@@ -236,8 +241,12 @@ fn no_such_node(place: &Place, places: &[Place]) -> Failure {
 }
 
 impl Place {
-    fn database(&self) -> Option<&Path> {
-        self.remembered.as_ref().map(|remembered| remembered.database.as_path())
+    fn database(&self) -> Option<&Whereabouts> {
+        self.remembered.as_ref().map(|remembered| &remembered.database)
+    }
+
+    fn is_of(&self, database: &Whereabouts) -> bool {
+        self.database().is_some_and(|own| own.is_same(database))
     }
 }
 
@@ -294,7 +303,7 @@ fn from_table(table: &toml::Table) -> Option<Remembered> {
     let advertise = table.get("advertise").and_then(toml::Value::as_array).into_iter().flatten();
     Some(Remembered {
         name: text("name")?,
-        database: text("database")?.into(),
+        database: Whereabouts::of_remembered(&text("database")?)?,
         listen: text("listen"),
         advertise: advertise.filter_map(|address| address.as_str().map(str::to_owned)).collect(),
     })
@@ -334,14 +343,15 @@ mod tests {
         fn set_up(&self, name: &str, database: &str) {
             let folder = self.guard.path().join("state/rowmesh").join(name);
             std::fs::create_dir_all(&folder).expect("made");
-            let database = self.guard.path().join(database);
+            let database = Whereabouts::File(self.guard.path().join(database));
             let remembered = Remembered { name: name.into(), database, listen: None, advertise: Vec::new() };
             remembered.write(&folder).expect("written");
         }
 
         fn for_database(&self, flags: &[&str], database: &str) -> Outcome<String> {
             let (everywhere, config) = self.config(flags);
-            for_database(&everywhere, &config, &self.guard.path().join(database)).map(|place| place.name)
+            for_database(&everywhere, &config, &Whereabouts::File(self.guard.path().join(database)))
+                .map(|place| place.name)
         }
 
         fn existing(&self, flags: &[&str]) -> Outcome<String> {
@@ -398,7 +408,7 @@ mod tests {
         assert_eq!(Remembered::read(folder.path()).expect("nothing there"), None);
         let remembered = Remembered {
             name: "till \"1\"".into(),
-            database: "/a b/shop.db".into(),
+            database: Whereabouts::File("/a b/shop.db".into()),
             listen: Some(":7706".into()),
             advertise: vec!["shop.example.org:7696".into()],
         };

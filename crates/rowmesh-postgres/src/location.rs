@@ -145,6 +145,20 @@ impl Location {
         Location { servers, user: user.into(), password: None, ..self.clone() }
     }
 
+    /// The same place without what is secret.
+    #[must_use]
+    pub fn without_passwords(&self) -> Location {
+        self.as_user(&self.user)
+    }
+
+    /// Whether both are one database of one server, whoever opens it and however.
+    pub fn is_same_database(&self, other: &Location) -> bool {
+        let places = |location: &Location| -> Vec<(Host, u16)> {
+            location.servers.iter().map(|server| (server.host.clone(), server.port)).collect()
+        };
+        self.database == other.database && places(self) == places(other)
+    }
+
     /// The password for one of the servers.
     pub fn password_for<'a>(&'a self, server: &'a Server) -> Option<&'a Password> {
         self.password.as_ref().or(server.password.as_ref())

@@ -683,7 +683,8 @@ impl Location {
         let parameters: Vec<String> =
             self.parameters().into_iter().map(|(name, value)| format!("{name}={}", encode(&value))).collect();
         let (user, database) = (encode(&self.user), encode(&self.database));
-        format!("postgres://{user}{password}@{}/{database}?{}", hosts.join(","), parameters.join("&"))
+        let mark = if parameters.is_empty() { "" } else { "?" };
+        format!("postgres://{user}{password}@{}/{database}{mark}{}", hosts.join(","), parameters.join("&"))
     }
 
     fn parameters(&self) -> Vec<(&'static str, String)> {
@@ -707,12 +708,15 @@ impl Location {
             Roots::File(path) => text(path),
         };
         let seconds = self.connect_timeout.as_secs().to_string();
-        let mut all = vec![
-            ("sslmode", mode.to_owned()),
-            ("sslrootcert", root),
-            ("channel_binding", binding.to_owned()),
-            ("connect_timeout", seconds),
+        let usual_timeout = CONNECT_PATIENCE.as_secs().to_string();
+        let with_defaults = [
+            ("sslmode", mode.to_owned(), "prefer"),
+            ("sslrootcert", root, "system"),
+            ("channel_binding", binding.to_owned(), "prefer"),
+            ("connect_timeout", seconds, usual_timeout.as_str()),
         ];
+        let is_said = |(_, value, default): &(_, String, &str)| value != default;
+        let mut all: Vec<_> = with_defaults.into_iter().filter(is_said).map(|(name, value, _)| (name, value)).collect();
         if let Some((certificate, key)) = &self.tls.identity {
             all.extend([("sslcert", text(certificate)), ("sslkey", text(key))]);
         }

@@ -22,6 +22,7 @@ pub mod options;
 mod partitions;
 mod peers;
 mod port;
+pub mod postgres;
 mod random;
 mod recorder;
 mod responder;

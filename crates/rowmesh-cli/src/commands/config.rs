@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::args::{Config as Arguments, ConfigCommand, Everywhere};
-use crate::config::{Config, KEYS, Setting, Surroundings, Value, candidates, database, example};
+use crate::config::{Config, KEYS, Setting, Surroundings, Value, candidates, database, example, whereabouts};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -26,7 +26,8 @@ pub fn config(talk: Talk, everywhere: &Everywhere, arguments: &Arguments) -> Out
 }
 
 fn show(talk: Talk, config: &Config) -> Outcome<Exit> {
-    let settings: Vec<(&str, Setting)> = KEYS.iter().map(|key| (key.path, config.setting(key.path))).collect();
+    let settings: Vec<(&str, Setting)> =
+        KEYS.iter().map(|key| (key.path, shown(key.path, config.setting(key.path)))).collect();
     let database = database::find(config, None)?;
     let document = json!({
         "file": config.path,
@@ -40,7 +41,7 @@ fn show(talk: Talk, config: &Config) -> Outcome<Exit> {
             "name": filter.name, "table": filter.table, "skip": filter.skip, "follow": filter.follow,
         })).collect::<Vec<_>>(),
         "database": database.as_ref().map(|found| json!({
-            "path": found.path, "source": found.source.to_string(),
+            "path": found.place.to_string(), "source": found.source.to_string(),
         })),
     });
     talk.result(&document, || {
@@ -57,11 +58,21 @@ fn show(talk: Talk, config: &Config) -> Outcome<Exit> {
             text += &format!("filter {}: {} where {}\n", filter.name, filter.table, filter.skip);
         }
         if let Some(found) = &database {
-            text += &format!("\ndatabase: {} (from {})\n", found.path.display(), found.source);
+            text += &format!("\ndatabase: {} (from {})\n", found.place, found.source);
         }
         text
     })?;
     Ok(Exit::Done)
+}
+
+/// Without the password that a url may hold.
+fn shown(path: &str, setting: Setting) -> Setting {
+    match setting.value {
+        Value::Text(url) if path == "database.url" => {
+            Setting { value: Value::Text(whereabouts::shown(&url)), ..setting }
+        }
+        _ => setting,
+    }
 }
 
 /// Reaching this place means that it could be read; the database is the one thing more that can be wrong.
@@ -71,7 +82,7 @@ fn check(talk: Talk, config: &Config) -> Outcome<Exit> {
         config.path.as_ref().map_or_else(|| "no file, defaults only".to_owned(), |path| path.display().to_string());
     let document = json!({ "ok": true, "file": config.path, "warnings": config.warnings });
     talk.result(&document, || {
-        let found = database.map(|found| format!("; database {} from {}", found.path.display(), found.source));
+        let found = database.map(|found| format!("; database {} from {}", found.place, found.source));
         format!("{} {file}{}\n", talk.out.good("✔"), found.unwrap_or_default())
     })?;
     Ok(if config.warnings.is_empty() { Exit::Done } else { Exit::Attention })

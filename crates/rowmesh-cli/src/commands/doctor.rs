@@ -8,16 +8,17 @@ use rowmesh::setup;
 use serde_json::json;
 
 use crate::args::Doctor;
+use crate::config::{Config, database};
 use crate::context::{Context, unexpected};
 use crate::exit::Exit;
 use crate::failure::Outcome;
-use crate::nodes::Place;
+use crate::nodes::{Place, Remembered};
 use crate::render;
 
 /// Checks everything. A node that does not run is a finding, not an error.
 pub fn doctor(context: &Context, arguments: &Doctor) -> Outcome<Exit> {
     let place = context.place()?;
-    let mut checks = local(&place);
+    let mut checks = local(&context.config, &place);
     match context.ask_at(&place, &Question::Doctor { fix: arguments.fix }) {
         Ok(Answer::Checks { checks: found }) => checks.extend(found),
         Ok(other) => return Err(unexpected(&other)),
@@ -31,11 +32,11 @@ pub fn doctor(context: &Context, arguments: &Doctor) -> Outcome<Exit> {
     Ok(if broken { Exit::Attention } else { Exit::Done })
 }
 
-fn local(place: &Place) -> Vec<Check> {
+fn local(config: &Config, place: &Place) -> Vec<Check> {
     let mut checks = vec![check("ok", "", &format!("rowmesh {}", env!("CARGO_PKG_VERSION")), "")];
     checks.push(folder(&place.folder));
     if let Some(remembered) = &place.remembered {
-        checks.push(database(&remembered.database));
+        checks.push(database(config, remembered, &place.folder));
     }
     checks
 }
@@ -52,9 +53,10 @@ fn folder(folder: &Path) -> Check {
 }
 
 /// The same look as that of a start, so that both give the same code for the same fault.
-fn database(path: &Path) -> Check {
-    match setup::check(&path.display().to_string()) {
-        Ok(()) => check("ok", "", &format!("database {}", path.display()), ""),
+fn database(config: &Config, remembered: &Remembered, folder: &Path) -> Check {
+    let database = database::remembered(config, remembered.database.clone(), folder.to_owned());
+    match database.and_then(|database| setup::check(&database.place.reveal())) {
+        Ok(()) => check("ok", "", &format!("database {}", remembered.database), ""),
         Err(failure) => {
             let remedy = failure.hints.first();
             let command = remedy.map(|hint| if hint.command.is_empty() { &hint.text } else { &hint.command });

@@ -37,8 +37,8 @@ pub fn run(context: &Context, arguments: &Run) -> Outcome<Exit> {
     if job.place.remembered.is_none() {
         return Err(failure(code::NO_MESH, format!("node {} has not been set up yet", job.options.name))
             .at(job.place.folder.display().to_string())
-            .hint("Begin a mesh:", format!("rowmesh up {}", job.database.path.display()))
-            .hint("Or join one:", format!("rowmesh up {} --join INVITE", job.database.path.display())));
+            .hint("Begin a mesh:", format!("rowmesh up {}", job.database.place))
+            .hint("Or join one:", format!("rowmesh up {} --join INVITE", job.database.place)));
     }
     log_to_stderr(&context.config, context.talk, &context.config.text("log.level"));
     refuse_another_database(&job)?;
@@ -57,7 +57,7 @@ fn refuse_another_database(job: &Job) -> Outcome<()> {
     match setup::installed(&job.options) {
         Ok(found) if found.triggers.is_empty() && found.tables.is_empty() => {
             Err(failure("RM2109", "this database is not attached: it is not the one that this node works with")
-                .at(job.database.path.display().to_string())
+                .at(job.database.place.to_string())
                 .why("nothing of Rowmesh is in it: its disk is not mounted, or the file was made anew or replaced by an older one")
                 .hint("Put the node's own database back. Or let a new node fetch everything from the mesh:", "rowmesh up NEW.db --name NEW --join INVITE"))
         }
@@ -154,10 +154,10 @@ async fn greet(talk: Talk, job: &Job, running: &RunningNode, greeting: Greeting)
         let status = running.status().await?;
         talk.document_line(&json!({
             "state": "live", "name": status.name, "node": status.node, "mesh": status.mesh, "listen": status.listen,
-            "database": job.database.path, "data": job.place.folder, "socket": running.socket(), "invite": invite,
+            "database": job.database.place.to_string(), "data": job.place.folder, "socket": running.socket(), "invite": invite,
         }))?;
     } else if let Some(line) = &invite {
-        let database = job.database.path.file_name().unwrap_or_default().to_string_lossy();
+        let database = job.database.place.elsewhere();
         talk.say("\nAdd another node: run there, within 15 minutes");
         talk.data(&format!("    rowmesh up {} --join {line}\n", render::clean(&database)))?;
     }

@@ -5,7 +5,7 @@ use rowmesh::options::RowFilter;
 
 use crate::args::Setup;
 use crate::config::database::{self, Database};
-use crate::config::{Config, Source, Value};
+use crate::config::{Config, Value};
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::nodes::{self, Place, Remembered};
@@ -32,7 +32,7 @@ impl Job {
             Some(database) => database,
             None => database::require(&config, argument)?,
         };
-        let place = nodes::for_database(&context.everywhere, &config, &database.path)?;
+        let place = nodes::for_database(&context.everywhere, &config, &database.place)?;
         place.fill(&mut config);
         let options = options(&config, &place, &database);
         Ok(Job { place, database, options })
@@ -42,7 +42,7 @@ impl Job {
     pub fn to_remember(&self, name: &str) -> Remembered {
         Remembered {
             name: name.to_owned(),
-            database: self.database.path.clone(),
+            database: self.database.place.to_remember(&self.database.source),
             listen: self.options.listen.clone().or_else(|| Some(String::new())),
             advertise: self.options.advertise.clone(),
         }
@@ -72,13 +72,13 @@ fn remembered_database(context: &Context, argument: Option<&str>) -> Outcome<Opt
     let is_named = config.given("node.name").is_some() || config.given("node.data").is_some();
     let is_said =
         argument.is_some() || config.given("database.url").is_some() || config.given("database.url_file").is_some();
-    let said_by_others = || database::find(config, None).is_ok_and(|found| found.is_some());
+    let said_by_others = || database::named_by_url(config).is_ok_and(|found| found.is_some());
     if is_said || (!is_named && said_by_others()) {
         return Ok(None);
     }
     let place = nodes::existing(&context.everywhere, config);
     let remembered = place.ok().and_then(|place| Some((place.remembered?.database, place.folder)));
-    Ok(remembered.map(|(path, folder)| Database { path, source: Source::Remembered(folder) }))
+    remembered.map(|(place, folder)| database::remembered(config, place, folder)).transpose()
 }
 
 fn options(config: &Config, place: &Place, database: &Database) -> NodeOptions {
@@ -102,7 +102,7 @@ fn options(config: &Config, place: &Place, database: &Database) -> NodeOptions {
         exclude: config.list("tables.exclude").into_iter().chain(off).collect(),
         filters: filters.collect(),
         keys: keys.map(|(name, table)| (name.clone(), table.key.clone())).collect(),
-        ..NodeOptions::new(place.folder.clone(), database.path.display().to_string())
+        ..NodeOptions::new(place.folder.clone(), database.place.reveal())
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::serve::{self, Greeting};
 use super::setup::Job;
 use crate::args::{Init, Join, Setup, Up};
-use crate::config::example;
+use crate::config::{Source, example};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Outcome, failure};
@@ -84,10 +84,12 @@ struct Ready {
 /// Nothing where nothing is to be done: a dry run, or a person said no.
 fn set_up(context: &Context, job: &Job, setup: &Setup, way: &Way) -> Outcome<Option<Ready>> {
     let talk = context.talk;
-    let is_new_file = matches!(way, Way::Join(_)) && !job.database.path.exists();
+    // A file is made; a database on a server is whoever runs it's to make.
+    let new_file = job.database.place.file().filter(|path| matches!(way, Way::Join(_)) && !path.exists());
+    let is_new_file = new_file.is_some();
     if job.place.remembered.is_none() {
-        if is_new_file {
-            talk.done(&format!("database {}  new file", job.database.path.display()));
+        if let Some(path) = new_file {
+            talk.done(&format!("database {}  new file", path.display()));
         } else if !agreed(context, job, setup)? {
             return Ok(None);
         }
@@ -96,7 +98,7 @@ fn set_up(context: &Context, job: &Job, setup: &Setup, way: &Way) -> Outcome<Opt
         return Ok(None);
     }
     refuse_taken_port(&job.options)?;
-    let made = if is_new_file { Some(NewFile::make(&job.database.path)?) } else { None };
+    let made = new_file.map(NewFile::make).transpose()?;
     let result = enter(talk, job, way, is_new_file);
     if result.is_ok() {
         made.into_iter().for_each(NewFile::keep);
@@ -196,7 +198,7 @@ async fn into_mesh(talk: Talk, job: &Job, node: &Node, way: &Way) -> Outcome<Gre
     }
     match way {
         Way::Found(name) => {
-            let mesh = name.clone().unwrap_or_else(|| mesh_name(&job.database.path));
+            let mesh = name.clone().unwrap_or_else(|| job.database.place.stem());
             node.found_mesh(&mesh).await?;
             talk.done(&format!("new mesh \"{mesh}\""));
             Ok(Greeting { name: None, founded: true })
@@ -243,11 +245,6 @@ fn bar_style() -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
 }
 
-/// `shop` of `/srv/shop.db`.
-fn mesh_name(database: &Path) -> String {
-    database.file_stem().map_or_else(|| "mesh".to_owned(), |stem| stem.to_string_lossy().into_owned())
-}
-
 /// Told before anything is changed, not after.
 fn refuse_taken_port(options: &NodeOptions) -> Outcome<()> {
     options.check()?;
@@ -264,9 +261,12 @@ fn write_config(context: &Context, job: &Job) -> Outcome<()> {
         return Ok(());
     }
     let path = context.config.surroundings().folder.join("rowmesh.toml");
-    let by_variable =
-        matches!(job.database.source, crate::config::Source::DotEnv(..) | crate::config::Source::Variable(_));
-    let url = if by_variable { "${DATABASE_URL}".to_owned() } else { job.database.path.display().to_string() };
+    let url = match &job.database.source {
+        Source::DotEnv(..) => "${DATABASE_URL}".to_owned(),
+        Source::Variable(name) if name.ends_with("DATABASE_URL") => format!("${{{name}}}"),
+        // No password: the file may be shown to others.
+        _ => job.database.place.to_remember(&Source::Default).reveal(),
+    };
     std::fs::write(&path, example::written_by_init(&job.options.name, &url))
         .map_err(|error| Failure::file("write the configuration", &path, &error))?;
     context.talk.done(&format!("configuration begun in {}", path.display()));
@@ -275,8 +275,7 @@ fn write_config(context: &Context, job: &Job) -> Outcome<()> {
 
 fn ready_to_run(context: &Context, job: &Job) -> Outcome<Exit> {
     let command = format!("rowmesh run {}", job.place.flag(&context.config));
-    let document =
-        json!({ "name": job.options.name, "database": job.database.path, "data": job.place.folder, "run": command });
+    let document = json!({ "name": job.options.name, "database": job.database.place.to_string(), "data": job.place.folder, "run": command });
     context.talk.result(&document, || format!("Set up. Start it:  {command}\n"))?;
     Ok(Exit::Done)
 }

@@ -2,15 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use rowmesh::postgres;
+
 use super::dotenv;
+use super::whereabouts::{Whereabouts, not_understood, postgres_surroundings};
 use super::{Config, Source, Value, candidates};
 use crate::failure::{Outcome, failure};
 
 /// The database that is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
-    /// The SQLite file, absolute.
-    pub path: PathBuf,
+    /// Where it is.
+    pub place: Whereabouts,
     /// Who said so.
     pub source: Source,
 }
@@ -24,8 +27,12 @@ pub fn require(config: &Config, argument: Option<&str>) -> Outcome<Database> {
         let looked: Vec<String> =
             candidates(config.surroundings()).iter().map(|path| path.display().to_string()).collect();
         failure("RM1201", "no database given")
-            .why(format!("Looked at: argument, --config, {}, DATABASE_URL, ./.env", looked.join(", ")))
+            .why(format!(
+                "Looked at: argument, --config, {}, DATABASE_URL, ./.env, PGHOST, PGDATABASE",
+                looked.join(", ")
+            ))
             .hint("", "rowmesh up shop.db")
+            .hint("", "rowmesh up postgres://USER@HOST/DATABASE")
             .hint("Or for good, in rowmesh.toml:", "[database] url = \"shop.db\"")
     })
 }
@@ -33,21 +40,77 @@ pub fn require(config: &Config, argument: Option<&str>) -> Outcome<Database> {
 /// The database that is meant, if anything names one.
 ///
 /// # Errors
-/// RM1301 for databases that this version does not speak, RM1302 for what is no database, RM1106 for a placeholder without
-/// value, RM1303 for a `url_file` that cannot be read.
+/// RM1301 for databases that this version does not speak, RM1302 for what is no database, RM1210 for a url of PostgreSQL that cannot
+/// be used, RM1106 for a placeholder without value, RM1303 for a `url_file` that cannot be read.
 pub fn find(config: &Config, argument: Option<&str>) -> Outcome<Option<Database>> {
-    let folder = &config.surroundings().folder;
-    if let Some(argument) = argument {
-        let source = Source::Flag("argument".into());
-        return Ok(Some(Database { path: sqlite_path(argument, folder, &source)?, source }));
+    let Some(argument) = argument else {
+        return match named_by_url(config)? {
+            Some(found) => Ok(Some(found)),
+            None => named_by_variables(config),
+        };
+    };
+    let source = Source::Flag("argument".into());
+    if postgres::is_postgres(argument) {
+        return server(config, argument, source).map(Some);
     }
+    let path = sqlite_path(argument, &config.surroundings().folder, &source)?;
+    Ok(Some(Database { place: Whereabouts::File(path), source }))
+}
+
+/// The database that a url in the configuration, a variable or `./.env` names.
+///
+/// # Errors
+/// As [`find`].
+pub fn named_by_url(config: &Config) -> Outcome<Option<Database>> {
     let Some((url, source)) = url(config)? else { return Ok(None) };
+    if postgres::is_postgres(&url) {
+        return server(config, &url, source).map(Some);
+    }
+    let folder = &config.surroundings().folder;
     let base = match &source {
         Source::File(file, _) => folder.join(file).parent().map_or_else(|| folder.clone(), Path::to_owned),
         _ => folder.clone(),
     };
     let path = sqlite_path(&url, &base, &source)?;
-    Ok(Some(Database { path: prisma_place(path, &url, &base)?, source }))
+    Ok(Some(Database { place: Whereabouts::File(prisma_place(path, &url, &base)?), source }))
+}
+
+/// The database that a node's folder remembers, with the password that it may have left to be found elsewhere: in a url that names the
+/// same database, in `PGPASSWORD`, in `~/.pgpass`.
+///
+/// # Errors
+/// As [`find`], of `~/.pgpass`.
+pub fn remembered(config: &Config, place: Whereabouts, folder: PathBuf) -> Outcome<Database> {
+    let source = Source::Remembered(folder);
+    let is_complete = match &place {
+        Whereabouts::File(_) => true,
+        Whereabouts::Server(location) => location.password.is_some(),
+    };
+    if is_complete {
+        return Ok(Database { place, source });
+    }
+    match named_by_url(config) {
+        Ok(Some(found)) if found.place.is_same(&place) => Ok(Database { place: found.place, source }),
+        _ => server(config, &place.reveal(), source),
+    }
+}
+
+/// `PGHOST` and its like, which count only where nothing else names a database.
+fn named_by_variables(config: &Config) -> Outcome<Option<Database>> {
+    let names = ["PGHOST", "PGHOSTADDR", "PGDATABASE"];
+    let Some(name) = names.into_iter().find(|name| config.surroundings().variable(name).is_some()) else {
+        return Ok(None);
+    };
+    let source = Source::Variable(name.to_owned());
+    let found = postgres::of_variables(&postgres_surroundings(config.surroundings()));
+    let found = found.map_err(|error| not_understood(&error, &source))?;
+    Ok(found.map(|location| Database { place: Whereabouts::Server(Box::new(location)), source }))
+}
+
+fn server(config: &Config, url: &str, source: Source) -> Outcome<Database> {
+    let location = postgres::parse(url, &postgres_surroundings(config.surroundings()));
+    let location = location.map_err(|error| not_understood(&error, &source))?;
+    Ok(Database { place: Whereabouts::Server(Box::new(location)), source })
 }
 
 fn url(config: &Config) -> Outcome<Option<(String, Source)>> {
@@ -143,7 +206,6 @@ fn sqlite_path(url: &str, base: &Path, source: &Source) -> Outcome<PathBuf> {
 fn not_spoken(scheme: &str, source: &Source) -> rowmesh::failure::Failure {
     let kind = scheme.split('+').next().unwrap_or(scheme).to_lowercase();
     let name = match kind.as_str() {
-        "postgres" | "postgresql" => "PostgreSQL",
         "mysql" | "mariadb" => "MySQL",
         _ => {
             return failure("RM1302", format!("\"{scheme}://\" is no database that rowmesh knows"))
@@ -151,9 +213,10 @@ fn not_spoken(scheme: &str, source: &Source) -> rowmesh::failure::Failure {
                 .hint("A SQLite file:", "rowmesh up shop.db");
         }
     };
-    failure("RM1301", format!("this version of rowmesh keeps SQLite databases in sync, not {name}"))
+    failure("RM1301", format!("this version of rowmesh keeps SQLite and PostgreSQL databases in sync, not {name}"))
         .at(format!("given by {source}"))
         .hint("A SQLite file:", "rowmesh up shop.db")
+        .hint("Or PostgreSQL:", "rowmesh up postgres://USER@HOST/DATABASE")
 }
 
 /// Prisma takes `file:./dev.db` from the folder of its schema, other programs from the working folder.
@@ -209,6 +272,7 @@ fn normal(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
     use crate::config::Surroundings;
+    use crate::config::whereabouts::shown;
 
     fn in_folder(folder: &Path, variables: &[(&str, &str)]) -> Config {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -227,7 +291,7 @@ mod tests {
         let (_guard, folder) = folder();
         let config = in_folder(&folder, &[]);
         let check = |url: &str, expected: &Path| {
-            assert_eq!(require(&config, Some(url)).expect(url).path, expected, "{url}");
+            assert_eq!(require(&config, Some(url)).expect(url).place.file(), Some(expected), "{url}");
         };
         for url in [
             "shop.db",
@@ -250,8 +314,9 @@ mod tests {
         let (_guard, folder) = folder();
         let config = in_folder(&folder, &[]);
         let check = |url: &str, code: &str| assert_eq!(require(&config, Some(url)).expect_err(url).code, code, "{url}");
-        check("postgres://user@host/db", "RM1301");
-        check("postgresql+psycopg://user@host/db?schema=public", "RM1301");
+        check("postgres://user@host:port/db", "RM1210");
+        check("prisma://accelerate.example/?api_key=x", "RM1210");
+        check("postgres://user@host/db?sslmod=require", "RM1210");
         check("mysql://user@host/db", "RM1301");
         check("mongodb://host/db", "RM1302");
         check(":memory:", "RM1302");
@@ -261,11 +326,72 @@ mod tests {
     }
 
     #[test]
-    fn the_password_of_a_url_is_never_shown() {
+    fn k12_the_password_of_a_url_is_never_shown() {
         let (_guard, folder) = folder();
-        let config = in_folder(&folder, &[("DATABASE_URL", "postgres://app:hunter2@host/db")]);
-        let refused = require(&config, None).expect_err("not spoken");
-        assert!(!format!("{refused:?}").contains("hunter2"), "{refused:?}");
+        for url in
+            ["mysql://app:hunter2@host/db", "postgres://app:hunter2@host:x/db", "postgres://app:hunter2/x@host/db"]
+        {
+            let refused = require(&in_folder(&folder, &[("DATABASE_URL", url)]), None).expect_err(url);
+            assert!(!format!("{refused:?}").contains("hunter2"), "{refused:?}");
+            assert!(!shown(url).contains("hunter2"), "{url}");
+        }
+        let url = "postgres://app:hunter2@host/db?sslmode=require";
+        let found = require(&in_folder(&folder, &[("DATABASE_URL", url)]), None).expect("found");
+        assert!(!format!("{found:?} {}", found.place).contains("hunter2"), "{found:?}");
+        assert!(found.place.reveal().contains("hunter2"), "the node needs it");
+        assert_eq!(shown(url), "postgres://app@host:5432/db");
+        assert_eq!(shown("shop.db"), "shop.db");
+    }
+
+    #[test]
+    fn a_database_of_a_server_is_found_wherever_one_is_named() {
+        let (_guard, folder) = folder();
+        let check = |variables: &[(&str, &str)], argument: Option<&str>, place: &str, source: &str| {
+            let found = require(&in_folder(&folder, variables), argument).expect("found");
+            assert_eq!(found.place.to_string(), place);
+            assert_eq!(found.source.to_string().replace(&format!("{}/", folder.display()), ""), source);
+        };
+        let variables = [("PGHOST", "db.example"), ("PGDATABASE", "shop"), ("PGUSER", "app")];
+        check(&variables, None, "postgres://app@db.example:5432/shop", "environment PGHOST");
+        let url = "postgresql+psycopg://app:x@one,two/shop?schema=public";
+        check(&variables, Some(url), "postgres://app@one:5432,two:5432/shop", "argument");
+        check(&variables, Some("host=other dbname=x"), "postgres://app@other:5432/x", "argument");
+        let both = [variables.as_slice(), &[("DATABASE_URL", "postgres://web@main")]].concat();
+        check(&both, None, "postgres://web@main:5432/shop", "environment DATABASE_URL");
+        check(
+            &[("DATABASE_URL", "shop.db"), variables[0]],
+            None,
+            &folder.join("shop.db").display().to_string(),
+            "environment DATABASE_URL",
+        );
+        std::fs::write(folder.join(".env"), "DATABASE_URL=\"postgres://app@env/shop\"\n").expect("written");
+        check(&variables, None, "postgres://app@env:5432/shop", ".env:1");
+        assert_eq!(
+            require(&in_folder(&folder, &[("PGUSER", "app")]), Some("postgres://")).expect("found").place.stem(),
+            "app"
+        );
+    }
+
+    #[test]
+    fn a_remembered_server_finds_its_password_where_it_was_found_before() {
+        let (_guard, folder) = folder();
+        let remember = |url: &str, source: Source| {
+            let found = require(&in_folder(&folder, &[]), Some(url)).expect("found");
+            found.place.to_remember(&source).reveal()
+        };
+        let url = "postgres://app:hunter2@host/shop?sslmode=require&sslrootcert=ca.pem";
+        let by_variable = remember(url, Source::Variable("DATABASE_URL".into()));
+        assert!(!by_variable.contains("hunter2"), "{by_variable}");
+        let typed = remember(url, Source::Flag("argument".into()));
+        assert!(typed.contains("hunter2"), "nowhere else could it be found again");
+        let again = |text: &str, variables: &[(&str, &str)]| {
+            let place = Whereabouts::of_remembered(text).expect("written by us");
+            remembered(&in_folder(&folder, variables), place, folder.clone()).expect("found").place.reveal()
+        };
+        assert_eq!(again(&typed, &[]), typed);
+        assert_eq!(again(&by_variable, &[("PGPASSWORD", "hunter2")]), typed);
+        assert_eq!(again(&by_variable, &[("DATABASE_URL", url)]), typed);
+        assert_eq!(again(&by_variable, &[("DATABASE_URL", "postgres://app:other@elsewhere/shop")]), by_variable);
     }
 
     #[test]
@@ -274,7 +400,7 @@ mod tests {
         std::fs::write(folder.join(".env"), "DATABASE_URL=\"file:./env.db\"\n").expect("written");
         let check = |variables: &[(&str, &str)], argument: Option<&str>, file: &str, source: &str| {
             let found = require(&in_folder(&folder, variables), argument).expect("found");
-            assert_eq!(found.path, folder.join(file));
+            assert_eq!(found.place.file(), Some(folder.join(file).as_path()));
             assert_eq!(found.source.to_string().replace(&format!("{}/", folder.display()), ""), source);
         };
         let both = [("DATABASE_URL", "variable.db"), ("ROWMESH_DATABASE_URL", "own.db")];
@@ -304,7 +430,10 @@ mod tests {
         std::fs::write(folder.join("rowmesh.toml"), "[database]\nurl_file = \"url\"\n").expect("written");
         assert_eq!(require(&in_folder(&folder, &[]), None).expect_err("no such file").code, "RM1303");
         std::fs::write(folder.join("url"), "shop.db\n").expect("written");
-        assert_eq!(require(&in_folder(&folder, &[]), None).expect("read").path, folder.join("shop.db"));
+        assert_eq!(
+            require(&in_folder(&folder, &[]), None).expect("read").place.file(),
+            Some(folder.join("shop.db").as_path())
+        );
         std::fs::write(folder.join("rowmesh.toml"), "[database]\nurl = \"a\"\nurl_file = \"url\"\n").expect("written");
         assert_eq!(require(&in_folder(&folder, &[]), None).expect_err("both").code, "RM1103");
     }
@@ -316,9 +445,9 @@ mod tests {
         std::fs::write(folder.join("prisma/schema.prisma"), "").expect("written");
         let url = [("DATABASE_URL", "file:./dev.db")];
         let find = || require(&in_folder(&folder, &url), None);
-        assert_eq!(find().expect("found").path, folder.join("prisma/dev.db"));
+        assert_eq!(find().expect("found").place.file(), Some(folder.join("prisma/dev.db").as_path()));
         std::fs::write(folder.join("dev.db"), "").expect("written");
-        assert_eq!(find().expect("found").path, folder.join("dev.db"));
+        assert_eq!(find().expect("found").place.file(), Some(folder.join("dev.db").as_path()));
         std::fs::write(folder.join("prisma/dev.db"), "").expect("written");
         assert_eq!(find().expect_err("two").code, "RM1304");
     }

@@ -48,7 +48,12 @@ impl Key {
 pub const KEYS: &[Key] = &[
     key("node.name", Kind::Text, "", "the host's name"),
     key("node.data", Kind::Text, "", "the state folder of your system, below it NAME"),
-    key("database.url", Kind::Text, "${DATABASE_URL}", "a SQLite file: shop.db, file:./shop.db, sqlite:shop.db"),
+    key(
+        "database.url",
+        Kind::Text,
+        "${DATABASE_URL}",
+        "a SQLite file: shop.db, file:./shop.db, sqlite:shop.db; or postgres://USER@HOST/DATABASE",
+    ),
     key("database.url_file", Kind::Text, "", "a file that holds the url, such as /run/secrets/db-url"),
     key("tables.include", Kind::List, "*", "which tables sync; * stands for anything"),
     key(

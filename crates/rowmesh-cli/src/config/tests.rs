@@ -157,7 +157,7 @@ fn what_init_writes_is_read_back() {
     let text = example::written_by_init("till \"1\"", "${DATABASE_URL}");
     let config = Place::with(&text).load(&[("DATABASE_URL", "shop.db")]).expect("loads");
     assert_eq!(config.text("node.name"), "till \"1\"");
-    assert!(database::require(&config, None).expect("found").path.ends_with("shop.db"));
+    assert!(database::require(&config, None).expect("found").place.to_string().ends_with("shop.db"));
 }
 
 #[test]

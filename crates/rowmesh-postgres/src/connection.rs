@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 use futures_util::{SinkExt, StreamExt};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
@@ -30,16 +30,21 @@ const STATEMENTS_MAX: usize = 500;
 /// How long the end of a session waits for the server to hear of it.
 const FAREWELL_PATIENCE: Duration = Duration::from_millis(200);
 
-/// One session with fixed settings, on a runtime of its own.
+/// One session with fixed settings, on a runtime of its own. For threads that may block: not to be used inside of an async task.
 pub struct Session {
     /// `None` only while it is being dropped.
-    client: Option<Client>,
-    driver: Option<JoinHandle<()>>,
+    link: Option<Link>,
     statements: RefCell<HashMap<String, Statement>>,
     in_transaction: Cell<bool>,
     is_replica: bool,
     version: u32,
     server: Server,
+}
+
+/// What carries a session.
+struct Link {
+    client: Client,
+    driver: JoinHandle<()>,
     runtime: Runtime,
 }
 
@@ -50,21 +55,27 @@ impl Session {
     /// If no server of the location lets us in.
     pub fn open(location: &Location) -> Result<Session> {
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
-        let (reached, is_replica) = runtime.block_on(async {
+        let opened = runtime.block_on(async {
             let reached = reach(location, is_usable).await?;
             reached.client.batch_execute(SETTINGS).await?;
             let is_replica = configure(&reached.client, reached.major_version()).await?;
             Ok::<_, Error>((reached, is_replica))
-        })?;
+        });
+        let (reached, is_replica) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                // A name that nobody resolves may keep a thread of it busy for longer than anybody waits.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         Ok(Session {
             version: reached.major_version(),
             server: reached.server,
-            client: Some(reached.client),
-            driver: Some(reached.driver),
+            link: Some(Link { client: reached.client, driver: reached.driver, runtime }),
             statements: RefCell::default(),
             in_transaction: Cell::new(false),
             is_replica,
-            runtime,
         })
     }
 
@@ -117,7 +128,7 @@ impl Session {
     /// The first refusal.
     pub fn pipeline(&self, statements: &[(&str, &[Param<'_>])]) -> Result<Vec<Vec<Row>>> {
         let client = self.client();
-        let answers: std::result::Result<_, tokio_postgres::Error> = self.runtime.block_on(async {
+        let answers: std::result::Result<_, tokio_postgres::Error> = self.runtime().block_on(async {
             let prepared = try_join_all(statements.iter().map(|(sql, _)| self.prepare(client, sql))).await?;
             let sent = prepared.iter().zip(statements).map(|(statement, (_, params))| client.query(statement, params));
             join_all(sent).await.into_iter().collect()
@@ -130,7 +141,7 @@ impl Session {
     /// # Errors
     /// As [`Session::query`].
     pub fn batch(&self, sql: &str) -> Result<()> {
-        let done = self.runtime.block_on(self.client().batch_execute(sql)).map_err(|error| self.noticed(error));
+        let done = self.runtime().block_on(self.client().batch_execute(sql)).map_err(|error| self.noticed(error));
         self.forget_after(sql);
         done
     }
@@ -140,15 +151,27 @@ impl Session {
     /// # Errors
     /// As [`Session::query`]. No row arrives then.
     pub fn copy_in(&self, sql: &str, chunks: impl Iterator<Item = Bytes>) -> Result<u64> {
-        let copied = self.runtime.block_on(async {
-            let sink = self.client().copy_in(sql).await?;
+        self.try_copy_in(sql, chunks.map(Ok::<_, Error>))
+    }
+
+    /// The same with data whose source may fail.
+    ///
+    /// # Errors
+    /// As [`Session::copy_in`], and the first error of the source. No row arrives then.
+    pub fn try_copy_in<E: From<Error>>(
+        &self,
+        sql: &str,
+        chunks: impl Iterator<Item = std::result::Result<Bytes, E>>,
+    ) -> std::result::Result<u64, E> {
+        self.runtime().block_on(async {
+            let sink = self.client().copy_in(sql).await.map_err(|error| self.noticed(error))?;
             let mut sink = std::pin::pin!(sink);
             for chunk in chunks {
-                sink.feed(chunk).await?;
+                // A sink that is dropped unfinished has the server undo what came.
+                sink.feed(chunk?).await.map_err(|error| self.noticed(error))?;
             }
-            sink.finish().await
-        });
-        copied.map_err(|error| self.noticed(error))
+            Ok(sink.finish().await.map_err(|error| self.noticed(error))?)
+        })
     }
 
     /// Hands out the data of a `COPY … TO STDOUT` as it comes.
@@ -156,7 +179,7 @@ impl Session {
     /// # Errors
     /// As [`Session::query`], and what `each` says; nothing more is read then.
     pub fn copy_out(&self, sql: &str, mut each: impl FnMut(Bytes) -> Result<()>) -> Result<()> {
-        self.runtime.block_on(async {
+        self.runtime().block_on(async {
             let stream = self.client().copy_out(sql).await.map_err(|error| self.noticed(error))?;
             let mut stream = std::pin::pin!(stream);
             while let Some(chunk) = stream.next().await {
@@ -180,10 +203,15 @@ impl Session {
     /// Commits the transaction. Whether it did is unknown where the connection was lost.
     ///
     /// # Errors
-    /// As [`Session::query`].
+    /// As [`Session::query`], and if a statement of it was refused before: then it is undone.
     pub fn commit(&self) -> Result<()> {
+        // PostgreSQL answers COMMIT of a transaction that has failed with ROLLBACK, and no error. The empty SELECT is refused there.
+        let done = self.batch("SELECT; COMMIT");
+        if done.as_ref().is_err_and(|error| error.sqlstate().is_some()) {
+            let _ = self.batch("ROLLBACK");
+        }
         self.in_transaction.set(false);
-        self.batch("COMMIT")
+        done
     }
 
     /// Undoes the transaction. Of a session that has ended the server has undone it.
@@ -203,7 +231,7 @@ impl Session {
     /// Whether the session has ended, by the server or on the way to it, as far as that has been heard of.
     pub fn is_closed(&self) -> bool {
         // Twice: what the first look finds at the socket wakes the driver, the second lets it act.
-        self.runtime.block_on(async {
+        self.runtime().block_on(async {
             tokio::task::yield_now().await;
             tokio::task::yield_now().await;
         });
@@ -232,7 +260,7 @@ impl Session {
         run: impl AsyncFn(&Client, &Statement) -> std::result::Result<T, tokio_postgres::Error>,
     ) -> Result<T> {
         let client = self.client();
-        self.runtime.block_on(async {
+        self.runtime().block_on(async {
             let known = self.statements.borrow().contains_key(sql);
             let statement = self.prepare(client, sql).await.map_err(|error| self.noticed(error))?;
             match run(client, &statement).await.map_err(|error| self.noticed(error)) {
@@ -279,7 +307,15 @@ impl Session {
     }
 
     fn client(&self) -> &Client {
-        self.client.as_ref().expect("a session has its client until it is dropped")
+        &self.link().client
+    }
+
+    fn runtime(&self) -> &Runtime {
+        &self.link().runtime
+    }
+
+    fn link(&self) -> &Link {
+        self.link.as_ref().expect("a session has its link until it is dropped")
     }
 }
 
@@ -287,10 +323,13 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.statements.borrow_mut().clear();
-        self.client = None;
-        if let Some(driver) = self.driver.take() {
-            let _ = self.runtime.block_on(async { tokio::time::timeout(FAREWELL_PATIENCE, driver).await });
+        let Some(Link { client, driver, runtime }) = self.link.take() else { return };
+        drop(client);
+        // Inside of an async task nobody may wait; the server finds out by itself then.
+        if Handle::try_current().is_err() {
+            let _ = runtime.block_on(async { tokio::time::timeout(FAREWELL_PATIENCE, driver).await });
         }
+        runtime.shutdown_background();
     }
 }
 

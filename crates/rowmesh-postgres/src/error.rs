@@ -61,6 +61,8 @@ pub enum Error {
         user: String,
         /// What the server said.
         said: String,
+        /// Whether the role was known and its proof was not good enough.
+        is_about_password: bool,
     },
     /// No database of this name.
     #[error("{server} has no database {database:?}")]

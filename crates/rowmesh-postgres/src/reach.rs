@@ -69,15 +69,20 @@ async fn reach_server(location: &Location, server: &Server) -> Result<Reached> {
     match location.tls.mode {
         TlsMode::Disable => plain().await,
         TlsMode::Allow => match plain().await {
-            Err(Error::LoginRefused { .. }) => protected().await,
+            Err(error) if is_about_the_way(&error) => protected().await,
             settled => settled,
         },
         TlsMode::Prefer => match protected().await {
-            Err(Error::Untrusted { .. } | Error::LoginRefused { .. }) => plain().await,
+            Err(error) if is_about_the_way(&error) => plain().await,
             settled => settled,
         },
         TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => protected().await,
     }
+}
+
+/// Whether the server may let us in the other way, with TLS or without. A wrong password is wrong either way, and would count twice.
+fn is_about_the_way(error: &Error) -> bool {
+    matches!(error, Error::Untrusted { .. } | Error::LoginRefused { is_about_password: false, .. })
 }
 
 async fn attempt<T>(location: &Location, server: &Server, mode: SslMode, tls: T) -> Result<Reached>
@@ -146,14 +151,17 @@ fn explain(location: &Location, server: &Server, error: tokio_postgres::Error) -
         return match error.to_string() {
             words if words.starts_with("error performing TLS handshake") => Error::Untrusted { server, said },
             words if words.starts_with("authentication error") || words.starts_with("invalid configuration") => {
-                Error::LoginRefused { server, user: location.user.clone(), said }
+                // Such as a password that is missing, or a binding to TLS that cannot be had without.
+                let is_about_password = location.channel_binding != ChannelBinding::Require;
+                Error::LoginRefused { server, user: location.user.clone(), said, is_about_password }
             }
             _ => Error::Unreachable { server, said },
         };
     };
     match *refused.code() {
-        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-            Error::LoginRefused { server, user: location.user.clone(), said }
+        ref state @ (SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
+            let is_about_password = *state == SqlState::INVALID_PASSWORD;
+            Error::LoginRefused { server, user: location.user.clone(), said, is_about_password }
         }
         SqlState::INVALID_CATALOG_NAME => Error::DatabaseMissing { server, database: location.database.clone() },
         SqlState::CANNOT_CONNECT_NOW | SqlState::TOO_MANY_CONNECTIONS => Error::Unreachable { server, said },

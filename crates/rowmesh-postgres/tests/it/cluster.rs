@@ -275,9 +275,12 @@ fn start_keeper(folder: &Path) {
     assert!(keeper.status().expect("a shell is there").success());
 }
 
-/// The programs of the newest server that is installed.
+/// The programs of the newest server that is installed, or those in the folder that `ROWMESH_TEST_POSTGRES` names.
 fn binaries() -> &'static Path {
     static BINARIES: LazyLock<PathBuf> = LazyLock::new(|| {
+        if let Some(folder) = std::env::var_os("ROWMESH_TEST_POSTGRES") {
+            return PathBuf::from(folder);
+        }
         let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
         let newest = debian.filter_map(|entry| {
             let version: u32 = entry.file_name().to_str()?.parse().ok()?;

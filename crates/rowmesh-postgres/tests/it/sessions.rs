@@ -262,6 +262,37 @@ fn a_copy_that_is_refused_or_broken_off_leaves_nothing_and_the_session_goes_on()
     });
     assert!(matches!(stopped, Err(Error::Standby(_))), "{stopped:?}");
     assert_eq!(count(), 200_000);
+    let broken = [Ok(Bytes::from_static(b"1\n")), Err(Error::Standby("the source".into()))];
+    let stopped = session.try_copy_in("COPY public.t FROM STDIN", broken.into_iter());
+    assert!(matches!(stopped, Err(Error::Standby(_))), "{stopped:?}");
+    assert_eq!(count(), 200_000);
+}
+
+#[test]
+fn a_transaction_in_which_a_statement_was_refused_is_never_taken_for_committed() {
+    let database = Database::new();
+    let session = database.session();
+    session.batch("CREATE TABLE public.t (id int PRIMARY KEY)").unwrap();
+    session.begin().unwrap();
+    session.batch("INSERT INTO public.t VALUES (1)").unwrap();
+    session.batch("INSERT INTO public.t VALUES (1)").expect_err("it is there");
+    let refused = session.commit().expect_err("nothing is committed");
+    assert_eq!(refused.sqlstate(), Some(&SqlState::IN_FAILED_SQL_TRANSACTION));
+    assert!(!session.in_transaction());
+    session.begin().expect("the failed one has ended");
+    session.batch("INSERT INTO public.t VALUES (2)").unwrap();
+    session.commit().unwrap();
+    let ids = session.query("SELECT id FROM public.t", &[]).unwrap();
+    assert_eq!(ids.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [2]);
+}
+
+#[test]
+fn a_session_may_move_to_another_thread_and_end_anywhere() {
+    let database = Database::new();
+    let session = database.session();
+    let moved = std::thread::spawn(move || session.process().map(|_| session)).join().unwrap().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async { drop(moved) });
 }
 
 #[test]

@@ -45,6 +45,37 @@ impl Cluster {
         Arc::new(Cluster::at(&unique_folder(), settings))
     }
 
+    /// A server for one test alone, whose data lie on a disk of their own, of that many megabytes. `None` where this user may not mount: then
+    /// the test cannot be made here, and says so. Root always can, and so must the CI.
+    pub fn on_small_disk(megabytes: u32) -> Option<Arc<Cluster>> {
+        if SERVER_USER.is_none() {
+            assert!(std::env::var_os("CI").is_none(), "the CI has to run as root: this test mounts a disk");
+            eprintln!("NOT TESTED: only root may mount a disk; run this test as root");
+            return None;
+        }
+        let cluster = Cluster::empty(&unique_folder());
+        start_keeper(&cluster.folder);
+        let data = cluster.folder.join("data");
+        std::fs::create_dir(&data).expect("the folder can be written");
+        let mut mount = Command::new("mount");
+        run(mount.args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"]).arg(&data), &cluster.folder);
+        give_to_server(&data);
+        cluster.make(&["max_wal_size = 32MB", "min_wal_size = 32MB", "wal_recycle = on"]);
+        cluster.control(&["start"]);
+        Some(Arc::new(cluster))
+    }
+
+    /// Leaves no room on the disk of its data until [`Cluster::make_room`].
+    pub fn fill_disk(&self) {
+        let mut ballast = File::create(self.folder.join("data/ballast")).expect("there is room for a name");
+        while std::io::Write::write_all(&mut ballast, &[0; 4096]).is_ok() {}
+    }
+
+    /// Takes away what [`Cluster::fill_disk`] has put there.
+    pub fn make_room(&self) {
+        std::fs::remove_file(self.folder.join("data/ballast")).expect("it was filled before");
+    }
+
     /// Where a database of it is, for the superuser.
     pub fn location(&self, database: &str) -> Location {
         Location::socket(&self.folder, PORT, database, SUPERUSER)
@@ -149,7 +180,7 @@ impl Cluster {
 
     fn make(&self, settings: &[&str]) {
         let data = self.folder.join("data");
-        if data.exists() {
+        if std::fs::read_dir(&data).is_ok_and(|mut files| files.next().is_some()) {
             // Whoever began before us was killed in the middle of it.
             let _ = program("pg_ctl").args(["stop", "-s", "-m", "immediate", "-D"]).arg(&data).output();
             std::fs::remove_dir_all(&data).expect("can be removed");
@@ -259,18 +290,21 @@ const KEEPER: &str = r#"
             # Another keeper may have been here, and another server be in this place since.
             [ "$1/users.lock" -ef /dev/fd/9 ] || exit 0
             [ -s "$1/pooler.pid" ] && kill "$(cat "$1/pooler.pid")" 2>/dev/null
-            "$2" stop -s -w -m immediate -D "$1/data" 2>/dev/null
+            # Root ends it in the name of its user, and takes its disk away.
+            $3 "$2" stop -s -w -m immediate -D "$1/data" 2>/dev/null
+            umount "$1/data" 2>/dev/null
             rm -rf "$1"
             exit 0
         done
     }
-    keep "$1" "$2" &
+    keep "$1" "$2" "$3" &
 "#;
 
 /// In a process group of its own, and holding none of our pipes: neither Ctrl-C nor a runner that kills a test reaches it.
 fn start_keeper(folder: &Path) {
-    let mut keeper = as_server_user(Command::new("sh"));
-    keeper.args(["-c", KEEPER, "keeper"]).arg(folder).arg(binaries().join("pg_ctl")).process_group(0);
+    let in_its_name = SERVER_USER.as_ref().map(|user| format!("runuser -u {} --", user.name)).unwrap_or_default();
+    let mut keeper = Command::new("sh");
+    keeper.args(["-c", KEEPER, "keeper"]).arg(folder).arg(binaries().join("pg_ctl")).arg(in_its_name).process_group(0);
     keeper.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     assert!(keeper.status().expect("a shell is there").success());
 }
@@ -308,29 +342,36 @@ fn program(name: &str) -> Command {
 
 /// A server refuses to run as root.
 fn as_server_user(mut command: Command) -> Command {
-    if let Some((user, group)) = *SERVER_USER {
-        command.uid(user).gid(group);
+    if let Some(user) = SERVER_USER.as_ref() {
+        command.uid(user.number).gid(user.group);
     }
     command
 }
 
 fn give_to_server(path: &Path) {
-    if let Some((user, group)) = *SERVER_USER {
-        std::os::unix::fs::chown(path, Some(user), Some(group)).expect("root may give its files away");
+    if let Some(user) = SERVER_USER.as_ref() {
+        std::os::unix::fs::chown(path, Some(user.number), Some(user.group)).expect("root may give its files away");
     }
 }
 
+/// A user of this machine.
+struct User {
+    name: &'static str,
+    number: u32,
+    group: u32,
+}
+
 /// Who the server runs as, where that is not ourselves.
-static SERVER_USER: LazyLock<Option<(u32, u32)>> = LazyLock::new(|| {
+static SERVER_USER: LazyLock<Option<User>> = LazyLock::new(|| {
     use std::os::unix::fs::MetadataExt;
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     if !is_root {
         return None;
     }
     let users = std::fs::read_to_string("/etc/passwd").expect("a list of users is there");
-    let find = |name: &str| {
+    let find = |name: &'static str| {
         let fields: Vec<&str> = users.lines().map(|line| line.split(':').collect()).find(|f: &Vec<_>| f[0] == name)?;
-        Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+        Some(User { name, number: fields.get(2)?.parse().ok()?, group: fields.get(3)?.parse().ok()? })
     };
     Some(find("postgres").or_else(|| find("nobody")).expect("there is a user for the server"))
 });

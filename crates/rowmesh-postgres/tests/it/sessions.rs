@@ -341,6 +341,21 @@ fn a_statement_that_is_cancelled_is_told_as_passing() {
 }
 
 #[test]
+fn a_full_disk_is_told_and_passes_when_there_is_room_again() {
+    let Some(cluster) = Cluster::on_small_disk(200) else { return };
+    let database = Database::on(&cluster);
+    let session = database.session();
+    // What is not logged needs no room in the log, without which the server would end.
+    session.batch("CREATE UNLOGGED TABLE public.t (text text)").unwrap();
+    let grow = || session.execute("INSERT INTO public.t SELECT repeat('x', 1000) FROM generate_series(1, 20000)", &[]);
+    cluster.fill_disk();
+    let told = StoreError::from(grow().expect_err("no room"));
+    assert_eq!((told.code, told.kind), ("RM8102", StoreErrorKind::NeedsPerson));
+    cluster.make_room();
+    assert_eq!(grow().expect("room again"), 20_000);
+}
+
+#[test]
 fn what_a_role_may_not_do_is_told_with_the_statement_that_lets_it() {
     let database = Database::new();
     database.session().batch("CREATE TABLE public.orders (id int)").unwrap();

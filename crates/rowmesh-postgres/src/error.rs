@@ -10,6 +10,9 @@
 //! | RM1211 | a certificate file that the url names cannot be used |
 //! | RM1212 | the server cannot prove who it is, or has no TLS |
 //! | RM1213 | the server is too old |
+//! | RM2109 | not attached |
+//! | RM2110 | the schema rowmesh is the application's |
+//! | RM2114 | attached by a newer Rowmesh |
 //! | RM3202 | the login is refused |
 //! | RM3204 | the server is a standby |
 
@@ -91,6 +94,20 @@ pub enum Error {
         /// The way around it, where that is known.
         direct: Option<String>,
     },
+    /// The database has none of our tables.
+    #[error("this database is not attached")]
+    NotAttached,
+    /// The application has tables where ours belong.
+    #[error("the schema rowmesh holds {} that are not Rowmesh's", .0.join(", "))]
+    NamesTaken(Vec<String>),
+    /// Our triggers have a version that this program does not know.
+    #[error("this database was attached by a newer Rowmesh (capture {found}, known {known})")]
+    NewerRowmesh {
+        /// Version found.
+        found: u32,
+        /// Highest version known.
+        known: u32,
+    },
     /// The server refused, or could not be asked.
     #[error("postgresql refused a statement")]
     Postgres(#[from] tokio_postgres::Error),
@@ -107,6 +124,9 @@ impl Error {
             Error::Certificates(_) => "RM1211",
             Error::Untrusted { .. } => "RM1212",
             Error::TooOld { .. } => "RM1213",
+            Error::NotAttached => "RM2109",
+            Error::NamesTaken(_) => "RM2110",
+            Error::NewerRowmesh { .. } => "RM2114",
             Error::LoginRefused { .. } => "RM3202",
             Error::Standby(_) => "RM3204",
             Error::Machine(_) => "RM5106",
@@ -135,6 +155,9 @@ impl Error {
             Error::TooOld { .. } => "upgrade the server",
             Error::LoginRefused { .. } => "check user and password in the url, and pg_hba.conf of the server",
             Error::Standby(_) => "give the url of the primary, or all servers: postgres://user@one,two/name",
+            Error::NotAttached => "rowmesh up",
+            Error::NamesTaken(_) => "rename these tables or their schema: the schema rowmesh is Rowmesh's own",
+            Error::NewerRowmesh { .. } => "install the newest Rowmesh",
             Error::Machine(_) | Error::Postgres(_) => "",
         };
         sentence.to_owned()

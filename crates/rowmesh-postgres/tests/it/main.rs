@@ -1,8 +1,10 @@
 //! Tests against real PostgreSQL servers, which they start and end themselves.
 
+mod capturing;
 mod cluster;
 mod encrypted;
 mod pooled;
 mod rights;
 mod sessions;
+mod typing;
 mod urls;

@@ -1,0 +1,61 @@
+-- What stands in a database, as far as keeping it in sync needs to know. Four queries, each read by `catalog.rs` in one go.
+
+-- relations: tables of the application and what looks like them. Tables of other sessions' own (temporary ones) are nobody's business.
+SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text, c.relispartition,
+       EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid) AS inherits,
+       EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid) AS has_heirs,
+       EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') AS of_extension,
+       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'x') AS exclusions,
+       c.relfilenode
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'f', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'rowmesh')
+   AND n.nspname NOT LIKE 'pg\_%'
+ ORDER BY n.nspname, c.relname;
+
+-- columns: with what each type is behind all domains.
+SELECT a.attrelid, a.attnum, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.format('%I.%I', tn.nspname, dt.typname),
+       a.attnotnull OR bottom.refuses_null, a.attgenerated <> '', a.attidentity::text, pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+       bottom.mod, t.typname::text, t.typtype::text, t.typcategory::text,
+       COALESCE(e.typname::text || '[]', t.typname::text), e.typname::text
+  FROM pg_catalog.pg_attribute a
+  JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p')
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_type dt ON dt.oid = a.atttypid
+  JOIN pg_catalog.pg_namespace tn ON tn.oid = dt.typnamespace
+  LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+  CROSS JOIN LATERAL (
+       WITH RECURSIVE behind AS (
+            SELECT y.oid, y.typtype, y.typbasetype, a.atttypmod AS mod, y.typtypmod, y.typnotnull AS refuses_null
+              FROM pg_catalog.pg_type y WHERE y.oid = a.atttypid
+            UNION ALL
+            SELECT y.oid, y.typtype, y.typbasetype, b.typtypmod, y.typtypmod, b.refuses_null OR y.typnotnull
+              FROM behind b JOIN pg_catalog.pg_type y ON y.oid = b.typbasetype WHERE b.typtype = 'd')
+       SELECT * FROM behind WHERE typtype <> 'd') bottom
+  JOIN pg_catalog.pg_type t ON t.oid = bottom.oid
+  LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+ WHERE a.attnum > 0 AND NOT a.attisdropped AND NOT c.relispartition
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'rowmesh') AND n.nspname NOT LIKE 'pg\_%'
+ ORDER BY a.attrelid, a.attnum;
+
+-- uniques: a line per column of every unique index, attribute number 0 for an expression.
+SELECT i.indrelid, x.relname::text, i.indisprimary, i.indpred IS NOT NULL, i.indimmediate, k.number::int2,
+       COALESCE(l.collname::text, ''), COALESCE(l.collisdeterministic, true)
+  FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+  JOIN pg_catalog.pg_class c ON c.oid = i.indrelid AND NOT c.relispartition AND c.relkind IN ('r', 'p')
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indcollation::oid[]) WITH ORDINALITY k (number, colloid, place)
+  LEFT JOIN pg_catalog.pg_collation l ON l.oid = k.colloid
+ WHERE i.indisunique AND i.indisvalid AND k.place <= i.indnkeyatts
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'rowmesh') AND n.nspname NOT LIKE 'pg\_%'
+ ORDER BY i.indrelid, x.relname, k.place;
+
+-- foreign keys: one line each; those that partitions inherit are the whole table's.
+SELECT f.conrelid, f.confrelid, f.conkey, f.confkey, f.confdeltype::text, f.condeferrable,
+       ARRAY(SELECT p.attname::text FROM pg_catalog.unnest(f.confkey) WITH ORDINALITY k (number, place)
+               JOIN pg_catalog.pg_attribute p ON p.attrelid = f.confrelid AND p.attnum = k.number ORDER BY k.place)
+  FROM pg_catalog.pg_constraint f
+  JOIN pg_catalog.pg_class c ON c.oid = f.conrelid AND NOT c.relispartition
+ WHERE f.contype = 'f' AND f.conparentid = 0
+ ORDER BY f.conrelid, f.conname;

@@ -542,7 +542,9 @@ impl Found<'_> {
             own_triggers: here.iter().filter(|trigger| capture::number_in(&trigger.name) == Some(number)).count(),
             triggers_expected: expected.len(),
             in_order: same_text && known.is_some_and(|known| known.shape.triggers == shape.triggers),
-            older_version: here.iter().any(|trigger| capture::version_in(&trigger.body) != Some(capture::VERSION)),
+            older_version: here
+                .iter()
+                .any(|trigger| capture::version_in(&trigger.body).is_some_and(|version| version != capture::VERSION)),
             came_from: self.origin_of(&here, number),
             notes_lost: self.notes_lost,
         };

@@ -1,9 +1,12 @@
 //! What is noted of what an application does, and that nothing it does goes another way because of it.
 
-use rowmesh_engine::plan::AttachOptions;
+use std::fmt::Write as _;
+
+use rowmesh_engine::plan::{AttachOptions, DeclaredKeys};
 use rowmesh_engine::registry::TableNumber;
 use rowmesh_postgres::attach::{attach, follow};
-use rowmesh_postgres::capture::notes;
+use rowmesh_postgres::capture::{notes, triggers};
+use rowmesh_postgres::catalog::Catalog;
 use rowmesh_postgres::connection::Session;
 
 use crate::cluster::Database;
@@ -349,4 +352,22 @@ fn o13_statements_have_the_same_results_with_and_without_capture() {
     let [with, without] = [&with, &without].map(|database| answers(&application(database), &statements));
     assert_eq!(with, without);
     assert!(with.iter().filter(|answer| answer.contains("rows")).count() > 12, "{with:#?}");
+}
+
+#[test]
+fn the_text_of_functions_and_triggers_is_as_it_was() {
+    let database = Database::new();
+    let session = database.session();
+    let schema = "CREATE TABLE public.t (id int PRIMARY KEY);
+        CREATE TABLE public.\"P\" (a date, \"b \"\"\" text, PRIMARY KEY (a, \"b \"\"\")) PARTITION BY RANGE (a);
+        CREATE TABLE public.part PARTITION OF public.\"P\" DEFAULT";
+    session.batch(schema).unwrap();
+    let catalog = Catalog::read(&session, "public", &DeclaredKeys::new()).unwrap();
+    let mut text = String::new();
+    for (number, name) in [(1, "t"), (2, "P")] {
+        for trigger in triggers(TableNumber(number), catalog.table(name).unwrap()) {
+            writeln!(text, "{};\n{};\n", trigger.function_sql, trigger.sql).unwrap();
+        }
+    }
+    insta::assert_snapshot!(text);
 }

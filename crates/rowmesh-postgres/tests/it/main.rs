@@ -1,5 +1,6 @@
 //! Tests against real PostgreSQL servers, which they start and end themselves.
 
+mod attaching;
 mod capturing;
 mod cluster;
 mod encrypted;

@@ -178,6 +178,8 @@ pub enum NotedOperation {
     Delete,
     /// The row under this key moved to another.
     Rekey,
+    /// The table, or a part of it, was emptied: no key is noted. A database tells the keys that may be meant.
+    Truncate,
 }
 
 impl NotedOperation {
@@ -188,6 +190,7 @@ impl NotedOperation {
             NotedOperation::Update => 2,
             NotedOperation::Delete => 3,
             NotedOperation::Rekey => 4,
+            NotedOperation::Truncate => 5,
         }
     }
 
@@ -197,13 +200,14 @@ impl NotedOperation {
             1 => NotedOperation::Insert,
             3 => NotedOperation::Delete,
             4 => NotedOperation::Rekey,
+            5 => NotedOperation::Truncate,
             _ => NotedOperation::Update,
         }
     }
 
     /// Whether no row under this key is what one would expect after it.
     pub fn may_remove(self) -> bool {
-        matches!(self, NotedOperation::Delete | NotedOperation::Rekey)
+        matches!(self, NotedOperation::Delete | NotedOperation::Rekey | NotedOperation::Truncate)
     }
 }
 

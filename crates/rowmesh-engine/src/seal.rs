@@ -13,7 +13,7 @@ use rowmesh_core::limits;
 use rowmesh_core::row_state::{Arrival, RowState, Shown};
 use rowmesh_core::value::{Key, Value};
 
-use crate::database::{Access, NotedOperation, Place};
+use crate::database::{Access, Note, NotedOperation, Place};
 use crate::fault::Result;
 use crate::log;
 use crate::registry::{Registry, Table, TableNumber};
@@ -33,6 +33,8 @@ pub struct Round {
     part: u32,
     /// Tables in which rows may have gone without any note: a REPLACE took their unique values and has moved on since.
     suspects: BTreeSet<TableNumber>,
+    /// Of notes that name several rows, how many of those are still waiting: only then are they spent.
+    shared: HashMap<i64, usize>,
     /// More may be noted than this round knows: it was begun in an earlier transaction, or cut short.
     is_behind: bool,
 }
@@ -69,6 +71,13 @@ impl Round {
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
+
+    /// One of the rows that a note names is looked at: whether it was the last.
+    fn spends(&mut self, note: i64) -> bool {
+        let Some(left) = self.shared.get_mut(&note) else { return true };
+        *left -= 1;
+        *left == 0
+    }
 }
 
 /// Seals one part of a round; begins a new round if none is under way.
@@ -83,7 +92,7 @@ pub fn seal_part<A: Access>(work: &mut Work<'_, A>, round: &mut Round, unit_rows
     let mut spent: Vec<i64> = Vec::new();
     while !draft.is_full() {
         let Some(pending) = round.waiting.pop_front() else { break };
-        spent.extend(&pending.notes);
+        spent.extend(pending.notes.iter().filter(|note| round.spends(**note)));
         draft.look(work, pending)?;
     }
     round.suspects.append(&mut draft.suspects);
@@ -120,6 +129,7 @@ fn plan(db: &impl Access, registry: &Registry, round: &mut Round) -> Result<()> 
     let mut unknown = Vec::new();
     let notes = db.notes(registry, limits::ROUND_KEYS_MAX)?;
     round.is_behind = notes.len() >= limits::ROUND_KEYS_MAX;
+    round.shared = shared(&notes);
     for note in notes {
         if registry.tracked(note.table).is_none() {
             unknown.push(note.id);
@@ -160,6 +170,19 @@ fn plan(db: &impl Access, registry: &Registry, round: &mut Round) -> Result<()> 
     round.part = 0;
     round.waiting = found.into();
     Ok(())
+}
+
+/// Notes that name several rows, with how many.
+fn shared(notes: &[Note]) -> HashMap<i64, usize> {
+    let mut shared = HashMap::new();
+    if notes.is_sorted_by(|note, next| note.id < next.id) {
+        return shared;
+    }
+    for note in notes {
+        *shared.entry(note.id).or_insert(0) += 1;
+    }
+    shared.retain(|_, rows| *rows > 1);
+    shared
 }
 
 /// The changeset in the making.

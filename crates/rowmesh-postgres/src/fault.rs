@@ -4,7 +4,10 @@
 use std::error::Error as _;
 
 use rowmesh_core::store::StoreError;
+use rowmesh_engine::fault;
 use tokio_postgres::error::{DbError, SqlState};
+
+use crate::error;
 
 /// What a refusal means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,6 +84,50 @@ impl Meaning {
             Meaning::ReadOnly => "RM3204",
             Meaning::Pooled => "RM1209",
             Meaning::Unforeseen => "RM9106",
+        }
+    }
+}
+
+/// Says what a refusal means outside.
+pub trait Told<T> {
+    /// The same result, with what PostgreSQL said told as the outside sees it.
+    fn told(self) -> fault::Result<T>;
+}
+
+impl<T> Told<T> for error::Result<T> {
+    fn told(self) -> fault::Result<T> {
+        self.map_err(|error| match &error {
+            error::Error::Postgres(source) if Meaning::of(source) == Meaning::SchemaMoved => fault::Error::SchemaMoved,
+            _ => StoreError::from(error).into(),
+        })
+    }
+}
+
+/// What refused a row of ours: nothing of the statement has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Constraint {
+    /// Another row holds a unique value.
+    Unique(String),
+    /// A check, a type, a length, an exclusion.
+    Other(String),
+}
+
+impl Constraint {
+    /// Tells a refusal of a row from all else that can go wrong.
+    pub fn of(error: &error::Error) -> Option<Constraint> {
+        let error::Error::Postgres(source) = error else { return None };
+        let said = source.as_db_error()?;
+        let reason = match said.constraint() {
+            Some(constraint) => format!("{} (constraint {constraint})", said.message()),
+            None => said.message().to_owned(),
+        };
+        match said.code().code() {
+            "23505" => Some(Constraint::Unique(reason)),
+            // A text that its type does not read is refused like a row that breaks a rule; so is what a trigger of the application raises.
+            state if state.starts_with("23") || state.starts_with("22") || state == "P0001" || state == "54000" => {
+                Some(Constraint::Other(reason))
+            }
+            _ => None,
         }
     }
 }

@@ -5,6 +5,7 @@ mod answers;
 pub mod clock;
 pub mod control;
 mod daemon;
+mod database;
 mod decisions;
 mod exchanger;
 pub mod failure;

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use crate::control::api::{Answer, Question, Status};
 use crate::control::server::{Asked, ControlServer};
 use crate::daemon::{Daemon, Mouths, Wake};
+use crate::database::{self, Place};
 use crate::failure::{Failure, code};
 use crate::files;
 use crate::high_water::{HighWater, Machine};
@@ -84,21 +85,19 @@ pub struct Joined {
 }
 
 impl Node {
-    /// Opens the SQLite database that the options name, attaching to it if that has not been done.
+    /// Opens the database that the options name, attaching to it if that has not been done.
     ///
     /// # Errors
     /// If the settings, the key, the locks or the database do not allow it.
     pub fn open(options: NodeOptions) -> Result<Node, Failure> {
-        let location = sqlite::location(&options.database)?;
-        let path = location.path().map(Path::to_owned);
-        let attach = sqlite::attach_options(&options);
-        let opener = |node: NodeId, incarnation: Incarnation, _: WallTime| {
-            let open = || rowmesh_sqlite::store::SqliteStore::open(&location, &attach, node, incarnation);
-            Ok(Box::new(patiently(open)?) as Box<dyn Store>)
-        };
+        let place = Place::of(&options.database)?;
+        let attach = database::attach_options(&options);
+        let opener =
+            |node: NodeId, incarnation: Incarnation, _: WallTime| patiently(|| place.open(&attach, node, incarnation));
         // What is wrong with the database is told before a key or a lock is made for it.
-        patiently(|| rowmesh_sqlite::connection::open_daemon(&location).map_err(StoreError::from))?;
-        Node::over(options, path.as_deref(), opener)
+        patiently(|| place.check())?;
+        let file = place.file().map(Path::to_owned);
+        Node::over(options, file.as_deref(), opener)
     }
 
     /// Opens any store. `file` is what no other daemon may have open, where the database is a file; `open` is given the node, the
@@ -562,43 +561,4 @@ fn has_mesh(roster: &Roster) -> Failure {
     Failure::new(code::HAS_MESH, format!("this node belongs to mesh \"{}\" already", roster.mesh_name()))
         .hint("Look at it:", "rowmesh status")
         .hint("To change meshes, leave this one first:", "rowmesh uninstall")
-}
-
-/// How this crate's options look to the SQLite store.
-pub(crate) mod sqlite {
-    use super::{Failure, NodeOptions, PathBuf, code};
-    use rowmesh_engine::plan::AttachOptions;
-    use rowmesh_sqlite::connection::Location;
-
-    pub(crate) fn location(database: &str) -> Result<Location, Failure> {
-        let other = |scheme: &str| {
-            Failure::new(code::OTHER_DATABASE, format!("this version does not speak databases of the kind {scheme}"))
-                .hint("Give a SQLite file:", "rowmesh up app.db")
-        };
-        match database.split_once(':') {
-            Some(("sqlite", rest)) => Ok(Location::File(PathBuf::from(rest.strip_prefix("//").unwrap_or(rest)))),
-            Some(("file", _)) => Ok(Location::Uri(database.to_owned())),
-            Some((scheme, rest)) if rest.starts_with("//") => Err(other(scheme)),
-            _ => Ok(Location::File(PathBuf::from(database))),
-        }
-    }
-
-    pub(crate) fn attach_options(options: &NodeOptions) -> AttachOptions {
-        let is_all = |pattern: &String| pattern == "*";
-        let (only, include) = match options.include.iter().any(is_all) {
-            true => (Vec::new(), options.include.iter().filter(|pattern| !is_all(pattern)).cloned().collect()),
-            false => (options.include.clone(), Vec::new()),
-        };
-        let key = |(table, columns): &(String, Vec<String>)| {
-            (table.as_str().into(), columns.iter().map(|column| column.as_str().into()).collect())
-        };
-        AttachOptions {
-            only,
-            include,
-            exclude: options.exclude.clone(),
-            keys: options.keys.iter().map(key).collect(),
-            switch_to_wal: options.is_new,
-            ..AttachOptions::default()
-        }
-    }
 }

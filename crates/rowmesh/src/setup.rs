@@ -1,15 +1,12 @@
 //! What is told and done about a database without a node running on it: the plan before attaching, and taking everything out again.
 //! Attaching itself is [`crate::Node::open`]'s.
 
-use rowmesh_core::store::StoreError;
-use rowmesh_sqlite::attach;
-use rowmesh_sqlite::connection::{Location, open_daemon};
-use rowmesh_sqlite::store::SqliteStore;
+use rowmesh_core::schema::TableSchema;
 use serde::Serialize;
 
+use crate::database::{Place, attach_options};
 use crate::failure::Failure;
 use crate::lock::Lock;
-use crate::node::sqlite;
 use crate::options::NodeOptions;
 
 /// What attaching to a database would do.
@@ -69,10 +66,10 @@ pub struct Installed {
 /// # Errors
 /// If the database cannot be opened or read.
 pub fn plan(options: &NodeOptions) -> Result<Plan, Failure> {
-    let location = sqlite::location(&options.database)?;
-    let plan = SqliteStore::plan(&location, &sqlite::attach_options(options))?;
-    let attached = !installed_at(&location)?.triggers.is_empty();
-    let planned = |table: rowmesh_core::schema::TableSchema| PlannedTable {
+    let place = Place::of(&options.database)?;
+    let plan = place.plan(&attach_options(options))?;
+    let attached = !installed_at(&place)?.triggers.is_empty();
+    let planned = |table: TableSchema| PlannedTable {
         table: table.name.to_string(),
         key: table.key_names().map(ToString::to_string).collect(),
     };
@@ -82,7 +79,7 @@ pub fn plan(options: &NodeOptions) -> Result<Plan, Failure> {
         format!("{}.{} refers to other rows without an index: {}", key.table, key.columns.join(", "), key.remedy)
     });
     Ok(Plan {
-        database: location.to_string(),
+        database: place.to_string(),
         database_bytes: plan.database_bytes,
         attached,
         notes: remarks.chain(unindexed).chain(triggers).chain(plan.advice.iter().cloned()).collect(),
@@ -104,9 +101,7 @@ pub fn plan(options: &NodeOptions) -> Result<Plan, Failure> {
 
 /// Whether a database can be opened and has capture in place. Changes nothing.
 pub fn is_attached(database: &str) -> bool {
-    sqlite::location(database)
-        .and_then(|location| installed_at(&location))
-        .is_ok_and(|found| !found.triggers.is_empty())
+    Place::of(database).and_then(|place| installed_at(&place)).is_ok_and(|found| !found.triggers.is_empty())
 }
 
 /// What of ours stands in the database that the options name. Changes nothing.
@@ -114,7 +109,7 @@ pub fn is_attached(database: &str) -> bool {
 /// # Errors
 /// If the database cannot be opened or read.
 pub fn installed(options: &NodeOptions) -> Result<Installed, Failure> {
-    installed_at(&sqlite::location(&options.database)?)
+    installed_at(&Place::of(&options.database)?)
 }
 
 /// Whether the database can be worked with, by the same look and with the same errors as a start. Changes nothing.
@@ -122,7 +117,7 @@ pub fn installed(options: &NodeOptions) -> Result<Installed, Failure> {
 /// # Errors
 /// If it is not there, is none, cannot be written, or lies on a network file system.
 pub fn check(database: &str) -> Result<(), Failure> {
-    open_daemon(&sqlite::location(database)?).map(drop).map_err(|error| StoreError::from(error).into())
+    Ok(Place::of(database)?.check()?)
 }
 
 /// Takes everything of ours out of the database that the options name, in one transaction, and says what it was.
@@ -130,18 +125,15 @@ pub fn check(database: &str) -> Result<(), Failure> {
 /// # Errors
 /// If a daemon works on it, or it cannot be written. Nothing is taken out then.
 pub fn uninstall(options: &NodeOptions) -> Result<Installed, Failure> {
-    let location = sqlite::location(&options.database)?;
-    let _lock = location.path().map(Lock::database).transpose()?;
-    let installed = installed_at(&location)?;
-    let mut connection = open_daemon(&location).map_err(StoreError::from)?;
-    attach::detach(&mut connection).map_err(StoreError::from)?;
+    let place = Place::of(&options.database)?;
+    let _lock = place.file().map(Lock::database).transpose()?;
+    let installed = installed_at(&place)?;
+    place.uninstall()?;
     Ok(installed)
 }
 
-fn installed_at(location: &Location) -> Result<Installed, Failure> {
-    let connection = open_daemon(location).map_err(StoreError::from)?;
-    let objects = attach::installed(&connection).map_err(StoreError::from)?;
-    let (triggers, tables) = objects.into_iter().partition::<Vec<_>, _>(|(kind, _)| kind == "trigger");
+fn installed_at(place: &Place) -> Result<Installed, Failure> {
+    let (triggers, tables) = (place.installed()?).into_iter().partition::<Vec<_>, _>(|(kind, _)| kind == "trigger");
     let names = |objects: Vec<(String, String)>| objects.into_iter().map(|(_, name)| name).collect();
     Ok(Installed { triggers: names(triggers), tables: names(tables) })
 }

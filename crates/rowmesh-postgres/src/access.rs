@@ -1,0 +1,98 @@
+//! What a transaction works with: the session, what was fetched for it before it was asked for, and what is kept back to be written together.
+//! Begins and ends no transaction.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+
+use rowmesh_core::value::{Key, Value};
+use rowmesh_engine::database::Access;
+use rowmesh_engine::fault::Result;
+use rowmesh_engine::origins::KnownOrigin;
+use rowmesh_engine::registry::TableNumber;
+use tokio_postgres::Row;
+
+use crate::connection::{Param, Session};
+use crate::copy::CopyRows;
+use crate::fault::Told;
+use crate::rows::Tables;
+use crate::watch::Watch;
+
+/// A session of ours with what is known of every table.
+pub struct PostgresAccess<'a> {
+    /// The session.
+    pub session: &'a Session,
+    /// The tables.
+    pub tables: &'a Tables,
+    /// What tells that the schema has moved.
+    pub(crate) watch: &'a Watch,
+    /// Rows and row states that were fetched, and those that wait to be written.
+    pub(crate) held: RefCell<Held>,
+}
+
+/// What a transaction holds in memory until it ends.
+#[derive(Default)]
+pub(crate) struct Held {
+    /// Rows as they stand, as far as they were asked for.
+    pub rows: HashMap<(TableNumber, Key), Option<Vec<Value>>>,
+    /// Row states, as far as they were asked for or written.
+    pub states: HashMap<(TableNumber, Key), HeldState>,
+    /// Changesets and events that are not in the log yet.
+    pub changesets: CopyRows,
+    /// Events of them.
+    pub events: CopyRows,
+    /// The number of the last changeset, once it was asked for.
+    pub last_changeset: Option<i64>,
+    /// Notes that are spent.
+    pub spent: Vec<i64>,
+    /// Origins that have moved.
+    pub origins: BTreeMap<u32, KnownOrigin>,
+    /// Rows more or fewer that are shown.
+    pub shown: BTreeMap<TableNumber, i64>,
+}
+
+/// A row state in memory.
+#[derive(Default)]
+pub(crate) struct HeldState {
+    /// Its bytes; none where nothing is remembered of the row.
+    pub bytes: Option<Vec<u8>>,
+    /// Whether they wait to be written.
+    pub is_new: bool,
+}
+
+impl Access for PostgresAccess<'_> {
+    const IS_REMOTE: bool = true;
+
+    fn flush(&self) -> Result<()> {
+        self.flush_states()?;
+        self.flush_log()?;
+        self.flush_notes()?;
+        self.flush_names()
+    }
+}
+
+impl<'a> PostgresAccess<'a> {
+    /// Works in a session.
+    pub fn new(session: &'a Session, tables: &'a Tables, watch: &'a Watch) -> PostgresAccess<'a> {
+        PostgresAccess { session, tables, watch, held: RefCell::default() }
+    }
+
+    /// Runs a statement; returns how many rows it changed.
+    pub fn run(&self, sql: &str, params: &[Param<'_>]) -> Result<u64> {
+        self.session.execute(sql, params).told()
+    }
+
+    /// The first row that a query finds.
+    pub fn find<T>(&self, sql: &str, params: &[Param<'_>], read: impl FnOnce(&Row) -> T) -> Result<Option<T>> {
+        Ok(self.session.query(sql, params).told()?.first().map(read))
+    }
+
+    /// The row of a query that finds one whatever stands.
+    pub fn one<T>(&self, sql: &str, params: &[Param<'_>], read: impl FnOnce(&Row) -> T) -> Result<T> {
+        Ok(read(&self.session.query_one(sql, params).told()?))
+    }
+
+    /// All rows that a query finds.
+    pub fn all<T>(&self, sql: &str, params: &[Param<'_>], read: impl FnMut(&Row) -> T) -> Result<Vec<T>> {
+        Ok(self.session.query(sql, params).told()?.iter().map(read).collect())
+    }
+}

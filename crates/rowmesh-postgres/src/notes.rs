@@ -1,0 +1,231 @@
+//! Keys that triggers noted in `rowmesh.dirty`, and the rows that they name: notes and rows are read by one statement, so that no transaction of
+//! the application is seen in part. What a note means is found out by the sealer.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rowmesh_core::clock::WallTime;
+use rowmesh_core::value::{Key, Value};
+use rowmesh_engine::database::{Note, NotedOperation, Notes, Rows, States};
+use rowmesh_engine::fault::{Error, Result};
+use rowmesh_engine::registry::{Registry, Table, TableNumber};
+use tokio_postgres::Row;
+
+use crate::access::PostgresAccess;
+use crate::fault::Told;
+use crate::rows::{name_of, read_texts, some, texts};
+use crate::sql::quote;
+use crate::values::{fit, row_expression, value_expression};
+
+/// Notes that one look reads; a note may hold the keys of many rows.
+const NOTES_PER_LOOK: i64 = 100_000;
+
+impl Notes for PostgresAccess<'_> {
+    fn notes(&self, registry: &Registry, limit: usize) -> Result<Vec<Note>> {
+        let tables = self.noted_tables(registry)?;
+        self.lock_shapes(&tables)?;
+        let numbers: Vec<i32> = tables.iter().map(|table| table.number.0 as i32).collect();
+        let sql = self.truth(&tables)?;
+        let found = self.session.query(&sql, &[&numbers, &NOTES_PER_LOOK, &(limit as i64)]).told()?;
+        let mut notes = Vec::new();
+        for row in &found {
+            let table = registry.tracked(TableNumber(i64::from(row.get::<_, i32>("t"))));
+            match (table, texts(row, ROW)?) {
+                (Some(table), Some(texts)) => self.hold_row(table, read_texts(&texts, &self.details(table)?.columns)?),
+                (table, _) => self.read_note(table, row, &mut notes)?,
+            }
+        }
+        let mut held = self.held.borrow_mut();
+        for note in &notes {
+            held.rows.entry((note.table, Key::of(&note.key))).or_insert(None);
+        }
+        Ok(notes)
+    }
+
+    fn forget_notes(&self, ids: Vec<i64>) -> Result<()> {
+        self.held.borrow_mut().spent.extend(ids);
+        Ok(())
+    }
+
+    fn note(&self, table: &Table, key: &[Value], now: WallTime) -> Result<()> {
+        let columns = some(self.details(table)?, &table.schema.key);
+        let texts: Vec<Option<String>> =
+            key.iter().zip(columns).map(|(value, column)| Some(fit(column, value).ok()??.into_owned())).collect();
+        let at = UNIX_EPOCH + Duration::from_millis(now.0);
+        let operation = NotedOperation::Delete.number() as i16;
+        let sql = "INSERT INTO rowmesh.dirty (t, op, at, k) VALUES ($1, $2, $3, $4)";
+        self.run(sql, &[&(table.number.0 as i32), &operation, &at, &texts]).map(drop)
+    }
+
+    fn noted(&self, table: &Table, key: &[Value]) -> Result<Vec<NotedOperation>> {
+        let wanted = Key::of(key);
+        let notes = self.notes_of(table)?;
+        Ok(notes.iter().filter(|note| Key::of(&note.key) == wanted).map(|note| note.operation).collect())
+    }
+
+    fn noted_keys(&self, table: &Table) -> Result<HashSet<Key>> {
+        Ok(self.notes_of(table)?.iter().map(|note| Key::of(&note.key)).collect())
+    }
+
+    fn any_noted(&self) -> Result<bool> {
+        self.flush_notes()?;
+        Ok(self.find("SELECT 1 FROM rowmesh.dirty LIMIT 1", &[], |_| ())?.is_some())
+    }
+}
+
+/// Where [`PostgresAccess::truth`] has a note's key, and a row.
+const KEY: usize = 4;
+const ROW: usize = 5;
+
+/// The notes that a look reads, at most so many, and so that their keys are not many more than the limit.
+const NOTED: &str = "noted AS MATERIALIZED (
+    SELECT * FROM (SELECT place, t, op, (extract(epoch FROM at) * 1000)::bigint AS at, k, was,
+                          sum(greatest(cardinality(k), 1)) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS keys_before
+                     FROM (SELECT ctid AS place, t, op, at, k, was FROM rowmesh.dirty LIMIT $2) AS first) AS counted
+     WHERE keys_before IS NULL OR keys_before < $3)";
+
+impl PostgresAccess<'_> {
+    /// Deletes the notes that are spent.
+    pub(crate) fn flush_notes(&self) -> Result<()> {
+        let mut spent = std::mem::take(&mut self.held.borrow_mut().spent);
+        if spent.is_empty() {
+            return Ok(());
+        }
+        spent.sort_unstable();
+        spent.dedup();
+        let places: Vec<String> = spent.iter().map(|id| format!("({},{})", id >> 16, id & 0xffff)).collect();
+        self.run("DELETE FROM rowmesh.dirty WHERE ctid = ANY($1::text[]::tid[])", &[&places]).map(drop)
+    }
+
+    /// Keeps the tables as they are until the transaction ends: to an older snapshot one that is rewritten looks empty.
+    fn lock_shapes(&self, tables: &[Arc<Table>]) -> Result<()> {
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let names = tables.iter().map(|table| Ok(name_of(self.details(table)?))).collect::<Result<Vec<_>>>()?;
+        self.session.batch(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "))).told()?;
+        if self.watch.look(self.session).told()?.schema_changed { Err(Error::SchemaMoved) } else { Ok(()) }
+    }
+
+    fn noted_tables(&self, registry: &Registry) -> Result<Vec<Arc<Table>>> {
+        let numbers: Vec<i32> = self.all("SELECT DISTINCT t FROM rowmesh.dirty", &[], |row| row.get(0))?;
+        let numbers: BTreeSet<i32> = numbers.into_iter().collect();
+        Ok(numbers.into_iter().filter_map(|number| registry.tracked(TableNumber(i64::from(number)))).cloned().collect())
+    }
+
+    /// One statement for the notes and for the rows that they name. A note of a table that is not tracked is read too, so that it can go.
+    fn truth(&self, tables: &[Arc<Table>]) -> Result<String> {
+        let mut with = vec![NOTED.to_owned()];
+        let mut parts = vec![
+            "SELECT t, place::text AS place, op, at, NULL::text[] AS key, NULL::text[] AS row FROM noted
+              WHERE t <> ALL($1) OR (k IS NULL AND was IS NULL)"
+                .to_owned(),
+        ];
+        for table in tables {
+            let (number, details) = (table.number.0, self.details(table)?);
+            let key = &table.schema.key;
+            let columns: Vec<String> = (1..=key.len()).map(|n| format!("k{n}")).collect();
+            let list = columns.join(", ");
+            with.push(format!("keys_{number} AS MATERIALIZED ({})", keys_noted(number, key.len())));
+            parts.push(format!("SELECT {number}, place::text, op, at, ARRAY[{list}], NULL FROM keys_{number}"));
+            let equal: Vec<String> = (some(details, key).into_iter().zip(&columns))
+                .map(|(column, k)| {
+                    format!("t.{} = {}", quote(&column.name), value_expression(column, &format!("k.{k}")))
+                })
+                .collect();
+            parts.push(format!(
+                "SELECT {number}, NULL, NULL, NULL, NULL, {} FROM {} AS t JOIN (SELECT DISTINCT {list} FROM keys_{number}) AS k ON {}",
+                row_expression(&details.columns, "t"),
+                name_of(details),
+                equal.join(" AND ")
+            ));
+        }
+        Ok(format!("WITH {} {}", with.join(", "), parts.join(" UNION ALL ")))
+    }
+
+    fn read_note(&self, table: Option<&Arc<Table>>, row: &Row, notes: &mut Vec<Note>) -> Result<()> {
+        let number = TableNumber(i64::from(row.get::<_, i32>("t")));
+        let id = place(row.get("place"))?;
+        let at = WallTime(row.get::<_, Option<i64>>("at").unwrap_or_default().max(0) as u64);
+        let operation = NotedOperation::from_number(i64::from(row.get::<_, Option<i16>>("op").unwrap_or_default()));
+        let note = |operation, key| Note { id, table: number, operation, at, key };
+        let Some(table) = table else {
+            notes.push(note(operation, Vec::new()));
+            return Ok(());
+        };
+        let columns = some(self.details(table)?, &table.schema.key);
+        match texts(row, KEY)? {
+            Some(texts) if texts.iter().all(Option::is_some) => {
+                notes.push(note(operation, read_texts(&texts, columns)?));
+                Ok(())
+            }
+            // The table was emptied, or its key could not be read: any row may have gone or come.
+            _ => self.every_key(table, &mut |key| notes.push(note(NotedOperation::Delete, key))),
+        }
+    }
+
+    fn every_key(&self, table: &Table, each: &mut dyn FnMut(Vec<Value>)) -> Result<()> {
+        self.each_state(table.number, &mut |key, _| {
+            each(key.values().map_err(|source| Error::damaged("a key of a row state", source))?);
+            Ok(())
+        })?;
+        self.keys(table)?.into_iter().for_each(each);
+        Ok(())
+    }
+
+    fn notes_of(&self, table: &Table) -> Result<Vec<Note>> {
+        self.flush_notes()?;
+        let key = some(self.details(table)?, &table.schema.key);
+        let columns: Vec<String> = (1..=key.len()).map(|n| format!("k{n}")).collect();
+        let sql = format!(
+            "WITH noted AS (SELECT ctid AS place, t, op, 0::bigint AS at, k, was FROM rowmesh.dirty WHERE t = {number})
+             SELECT op, ARRAY[{}] AS key FROM ({}) AS keys",
+            columns.join(", "),
+            keys_noted(table.number.0, key.len()),
+            number = table.number.0,
+        );
+        let mut notes = Vec::new();
+        for row in self.session.query(&sql, &[]).told()? {
+            let operation = NotedOperation::from_number(i64::from(row.get::<_, Option<i16>>("op").unwrap_or_default()));
+            let texts = texts(&row, 1)?.filter(|texts| texts.iter().all(Option::is_some));
+            if let Some(texts) = texts {
+                let key = read_texts(&texts, key.iter().copied())?;
+                notes.push(Note { id: 0, table: table.number, operation, at: WallTime::default(), key });
+            }
+        }
+        Ok(notes)
+    }
+}
+
+/// The keys of the notes about one table, one by one: a note holds them in one array, row after row.
+fn keys_noted(number: i64, parts: usize) -> String {
+    let columns: Vec<String> = (1..=parts).map(|n| format!("k{n}")).collect();
+    let columns = columns.join(", ");
+    let of = |array: &str| match parts {
+        1 => format!("unnest(noted.{array}) AS key (k1)"),
+        parts => {
+            let pivoted: Vec<String> = (1..=parts)
+                .map(|n| format!("max(part) FILTER (WHERE (n - 1) % {parts} = {}) AS k{n}", n - 1))
+                .collect();
+            format!(
+                "LATERAL (SELECT {} FROM unnest(noted.{array}) WITH ORDINALITY AS parts (part, n) GROUP BY (n - 1) / {parts}) AS key",
+                pivoted.join(", ")
+            )
+        }
+    };
+    let rekey = NotedOperation::Rekey.number();
+    format!(
+        "SELECT place, op, at, {columns} FROM noted, {} WHERE t = {number}
+         UNION ALL SELECT place, {rekey}::smallint, at, {columns} FROM noted, {} WHERE t = {number}",
+        of("k"),
+        of("was")
+    )
+}
+
+/// The handle of a note from its place in the table: `(block,number)`.
+fn place(text: &str) -> Result<i64> {
+    let parts = text.trim_matches(['(', ')']).split_once(',');
+    let numbers = parts.and_then(|(block, number)| Some((block.parse::<i64>().ok()?, number.parse::<i64>().ok()?)));
+    numbers.map(|(block, number)| block << 16 | number).ok_or_else(|| Error::inconsistent("a note without a place"))
+}

@@ -1,0 +1,462 @@
+//! Reads and writes the application's rows in sets: each statement carries its rows as one array per column. In which order rows are written
+//! is `write`'s business, how a value looks on its way `values`'.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use rowmesh_core::row_state::ColumnIx;
+use rowmesh_core::schema::TableSchema;
+use rowmesh_core::value::{ColumnName, Key, TableName, Value};
+use rowmesh_engine::database::{Rows, States};
+use rowmesh_engine::fault::{Error, Result};
+use rowmesh_engine::registry::{Registry, Table};
+use rowmesh_engine::write::{Outcome, Placed, RowWrite, placed};
+use tokio_postgres::Row;
+
+use crate::access::PostgresAccess;
+use crate::catalog::Tracked;
+use crate::error;
+use crate::fault::{Constraint, Told};
+use crate::given::{Given, stands_as_given};
+use crate::sql::quote;
+use crate::values::{self, PgColumn, row_expression};
+use crate::write::{self, fit_in};
+
+/// What PostgreSQL's catalog says of the tables, by the names under which they travel.
+pub type Tables = HashMap<TableName, Arc<Tracked>>;
+
+/// Rows that one statement fetches, locks or writes.
+const ROWS_PER_STATEMENT: usize = 10_000;
+
+impl Rows for PostgresAccess<'_> {
+    fn expect(&self, rows: &[(Arc<Table>, Key)]) -> Result<()> {
+        self.expect_states(rows)?;
+        self.fetch_rows(rows)
+    }
+
+    /// In the order of tables and keys, so that two sessions that lock the same rows do not wait for each other.
+    fn lock(&self, rows: &[(Arc<Table>, Key)]) -> Result<()> {
+        for (table, keys) in by_table(rows)? {
+            let details = self.details(&table)?;
+            for some in keys.chunks(ROWS_PER_STATEMENT) {
+                let given = Given::new(details, &table.schema.key, some);
+                let (names, order) = (given.names(), given.names().join(", t."));
+                let sql = format!(
+                    "SELECT 1 FROM {} AS t JOIN {} ON {} ORDER BY t.{order} FOR UPDATE OF t",
+                    name_of(details),
+                    given.rows("k"),
+                    given.equal("k", "t", &names)
+                );
+                self.session.query(&sql, &given.params()).told()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, table: &Table, key: &[Value]) -> Result<Option<Vec<Value>>> {
+        let name = (table.number, Key::of(key));
+        if !self.held.borrow().rows.contains_key(&name) {
+            let found = self.rows_by_key(table, &[key.to_vec()])?;
+            let row = found.into_iter().find(|row| table.key_of(row) == name.1);
+            self.held.borrow_mut().rows.insert(name.clone(), row);
+        }
+        Ok(self.held.borrow().rows.get(&name).cloned().flatten())
+    }
+
+    fn keys(&self, table: &Table) -> Result<Vec<Vec<Value>>> {
+        let details = self.details(table)?;
+        let key = some(details, &table.schema.key);
+        let sql = format!("SELECT {} FROM {} AS t", row_expression(key.iter().copied(), "t"), name_of(details));
+        read_rows(&self.session.query(&sql, &[]).told()?, key)
+    }
+
+    fn scan(&self, table: &Table, visit: &mut dyn FnMut(Vec<Value>) -> Result<()>) -> Result<()> {
+        let details = self.details(table)?;
+        let sql = format!("SELECT {} FROM {} AS t", row_expression(&details.columns, "t"), name_of(details));
+        self.each(&sql, &mut |row| visit(read_row(row, &details.columns)?))
+    }
+
+    fn count(&self, table: &Table) -> Result<u64> {
+        let sql = format!("SELECT count(*) FROM {}", name_of(self.details(table)?));
+        self.one(&sql, &[], |row| row.get::<_, i64>(0) as u64)
+    }
+
+    fn rows_where(
+        &self,
+        table: &TableSchema,
+        columns: &[&ColumnName],
+        values: &[Value],
+        limit: Option<usize>,
+    ) -> Result<Vec<Vec<Value>>> {
+        let Some(details) = self.tables.get(&table.name) else { return Ok(Vec::new()) };
+        let positions: Option<Vec<usize>> = columns.iter().map(|name| table.column(name)).collect();
+        let positions = positions.ok_or_else(|| Error::inconsistent("a reference to a column that is not there"))?;
+        let given = Given::new(details, &positions, [values]);
+        let limit = limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
+        let sql = format!(
+            "SELECT {} FROM {} AS t JOIN {} ON {}{limit}",
+            row_expression(&details.columns, "t"),
+            name_of(details),
+            given.rows("k"),
+            given.equal("k", "t", &given.names())
+        );
+        read_rows(&self.session.query(&sql, &given.params()).told()?, &details.columns)
+    }
+
+    fn dangling(&self, table: &Table, foreign_key: usize) -> Result<Vec<Vec<Value>>> {
+        let key = &table.schema.foreign_keys[foreign_key];
+        let (details, parent) = (self.details(table)?, self.tables.get(&key.parent));
+        let Some(parent) = parent else { return Ok(Vec::new()) };
+        let own: Vec<String> = some(details, &key.columns).iter().map(|column| quote(&column.name)).collect();
+        let is_set: Vec<String> = own.iter().map(|own| format!("t.{own} IS NOT NULL")).collect();
+        let pairs = key.parent_columns.iter().zip(&own);
+        let is_it: Vec<String> = pairs.map(|(parent, own)| format!("p.{} = t.{own}", quote(parent))).collect();
+        let sql = format!(
+            "SELECT {} FROM {} AS t WHERE {} AND NOT EXISTS (SELECT 1 FROM {} AS p WHERE {})",
+            row_expression(&details.columns, "t"),
+            name_of(details),
+            is_set.join(" AND "),
+            name_of(parent),
+            is_it.join(" AND ")
+        );
+        read_rows(&self.session.query(&sql, &[]).told()?, &details.columns)
+    }
+
+    fn delete(&self, table: &Table, key: &[Value]) -> Result<bool> {
+        Ok(self.delete_set(table, &[key]).told()? > 0)
+    }
+
+    fn write_rows(&self, registry: &Registry, writes: &mut [RowWrite]) -> Result<Vec<Outcome>> {
+        write::write_rows(self, registry, writes)
+    }
+
+    fn place_new(&self, table: &Table, key: &[Value], image: &[(ColumnIx, Value)]) -> Result<Placed> {
+        let (here, row) = placed(table, image);
+        for (column, value) in &here {
+            if let Err(reason) = fit_in(self.details(table)?, table, *column, value) {
+                return Ok(Placed::Refused(reason));
+            }
+        }
+        let (columns, values): (Vec<usize>, Vec<&Value>) = here.iter().map(|(column, value)| (*column, value)).unzip();
+        match self.guarded(|db| db.insert_set(table, &columns, std::slice::from_ref(&values)))? {
+            Ok(left) if left.is_empty() => {
+                let details = self.details(table)?;
+                let as_given = |(column, value): &(usize, Value)| stands_as_given(&details.columns[*column], value);
+                let is_sure = here.len() == row.len() && here.iter().all(as_given);
+                let stands = if is_sure { None } else { self.read(table, key)? };
+                Ok(Placed::Stands(stands.unwrap_or(row)))
+            }
+            Ok(_) => Ok(Placed::KeyTaken(row)),
+            Err(Constraint::Unique(reason) | Constraint::Other(reason)) => Ok(Placed::Refused(reason)),
+        }
+    }
+}
+
+impl PostgresAccess<'_> {
+    /// What the catalog says of a table.
+    pub(crate) fn details(&self, table: &Table) -> Result<&Arc<Tracked>> {
+        let details = self.tables.get(&table.schema.name);
+        details.ok_or_else(|| Error::inconsistent("a tracked table that the catalog does not know"))
+    }
+
+    /// Fetches these rows as they stand, as far as they are not in memory.
+    pub(crate) fn fetch_rows(&self, rows: &[(Arc<Table>, Key)]) -> Result<()> {
+        let mut unknown = Vec::new();
+        for (table, key) in rows {
+            let mut held = self.held.borrow_mut();
+            if let Entry::Vacant(new) = held.rows.entry((table.number, key.clone())) {
+                new.insert(None);
+                unknown.push((table.clone(), key.clone()));
+            }
+        }
+        for (table, keys) in by_table(&unknown)? {
+            for some in keys.chunks(ROWS_PER_STATEMENT) {
+                for row in self.rows_by_key(&table, some)? {
+                    self.hold_row(&table, row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a row as it stands.
+    pub(crate) fn hold_row(&self, table: &Table, row: Vec<Value>) {
+        let name = (table.number, table.key_of(&row));
+        self.held.borrow_mut().rows.insert(name, Some(row));
+    }
+
+    /// Deletes rows; returns how many there were.
+    pub(crate) fn delete_set(&self, table: &Table, keys: &[&[Value]]) -> error::Result<u64> {
+        let details = &self.tables[&table.schema.name];
+        let mut deleted = 0;
+        for some in keys.chunks(ROWS_PER_STATEMENT) {
+            self.forget_rows(table, some);
+            let given = Given::new(details, &table.schema.key, some.iter().copied());
+            let (rows, equal) = (given.rows("k"), given.equal("k", "t", &given.names()));
+            let sql = format!("DELETE FROM {} AS t USING {rows} WHERE {equal}", name_of(details));
+            deleted += self.session.execute(&sql, &given.params())?;
+        }
+        Ok(deleted)
+    }
+
+    /// Sets these columns of rows; returns the positions of those that are not there.
+    pub(crate) fn update_set(
+        &self,
+        table: &Table,
+        columns: &[usize],
+        keys: &[&[Value]],
+        values: &[Vec<&Value>],
+    ) -> error::Result<Vec<usize>> {
+        let details = &self.tables[&table.schema.name];
+        let key = &table.schema.key;
+        let both: Vec<usize> = key.iter().chain(columns).copied().collect();
+        let mut left = Vec::new();
+        for (number, some) in keys.chunks(ROWS_PER_STATEMENT).enumerate() {
+            self.forget_rows(table, some);
+            let first = number * ROWS_PER_STATEMENT;
+            let rows = some.iter().zip(&values[first..]);
+            let given = Given::new(details, &both, rows.map(|(key, values)| key.iter().chain(values.iter().copied())));
+            let equal = given.equal("u", "t", &given.names()[..key.len()]);
+            let sets: Vec<String> = given
+                .names()
+                .iter()
+                .zip(given.values("u"))
+                .skip(key.len())
+                .map(|(name, value)| format!("{name} = {value}"))
+                .collect();
+            let sql = format!(
+                "UPDATE {} AS t SET {} FROM {} WHERE {equal}",
+                name_of(details),
+                sets.join(", "),
+                given.rows("u")
+            );
+            if self.session.execute(&sql, &given.params())? < some.len() as u64 {
+                let there = self.keys_there(table, some)?;
+                left.extend((0..some.len()).filter(|n| !there.contains(&Key::of(some[*n]))).map(|n| first + n));
+            }
+        }
+        Ok(left)
+    }
+
+    /// Inserts rows that leave the other columns to the table's defaults; returns the positions of those whose key is taken.
+    pub(crate) fn insert_set(
+        &self,
+        table: &Table,
+        columns: &[usize],
+        values: &[Vec<&Value>],
+    ) -> error::Result<Vec<usize>> {
+        let details = &self.tables[&table.schema.name];
+        let key = &table.schema.key;
+        let key_columns = some(details, key);
+        let key_names: Vec<String> = key_columns.iter().map(|column| quote(&column.name)).collect();
+        let places: Vec<usize> = key.iter().filter_map(|key| columns.iter().position(|column| column == key)).collect();
+        let key_of = |row: &Vec<&Value>| Key::of(places.iter().map(|place| row[*place]));
+        let mut left = Vec::new();
+        for (number, some) in values.chunks(ROWS_PER_STATEMENT).enumerate() {
+            let keys: Vec<Key> = some.iter().map(key_of).collect();
+            keys.iter().for_each(|key| drop(self.held.borrow_mut().rows.remove(&(table.number, key.clone()))));
+            let given = Given::new(details, columns, some.iter().map(|row| row.iter().copied()));
+            let sql = format!(
+                "INSERT INTO {} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} ON CONFLICT ({}) DO NOTHING RETURNING {}",
+                name_of(details),
+                given.names().join(", "),
+                given.values("u").join(", "),
+                given.rows("u"),
+                key_names.join(", "),
+                row_expression(key_columns.iter().copied(), "t"),
+            );
+            let inserted = self.session.query(&sql, &given.params())?;
+            if inserted.len() < some.len() {
+                let inserted: HashSet<Key> = inserted
+                    .iter()
+                    .filter_map(|row| read_row(row, key_columns.iter().copied()).ok())
+                    .map(|key| Key::of(&key))
+                    .collect();
+                left.extend(
+                    (0..some.len()).filter(|n| !inserted.contains(&keys[*n])).map(|n| number * ROWS_PER_STATEMENT + n),
+                );
+            }
+        }
+        Ok(left)
+    }
+
+    /// Which of these values no row of `parent` has in these columns, by position. Rows that have are kept from going until we commit.
+    pub(crate) fn missing_parents(
+        &self,
+        parent: &Table,
+        columns: &[ColumnName],
+        values: &[Vec<Value>],
+    ) -> Result<Vec<usize>> {
+        let details = self.details(parent)?;
+        let positions: Option<Vec<usize>> = columns.iter().map(|name| parent.schema.column(name)).collect();
+        let positions = positions.ok_or_else(|| Error::inconsistent("a reference to a column that is not there"))?;
+        let mut missing = Vec::new();
+        for (number, some) in values.chunks(ROWS_PER_STATEMENT).enumerate() {
+            let given = Given::new(details, &positions, some);
+            let (rows, equal) = (given.rows("k"), given.equal("k", "t", &given.names()));
+            let sql = format!("SELECT k.i FROM {} AS t JOIN {rows} ON {equal} FOR KEY SHARE OF t", name_of(details));
+            let found: HashSet<i64> = self.all(&sql, &given.params(), |row| row.get(0))?.into_iter().collect();
+            missing.extend(
+                (0..some.len()).filter(|n| !found.contains(&(*n as i64 + 1))).map(|n| number * ROWS_PER_STATEMENT + n),
+            );
+        }
+        Ok(missing)
+    }
+
+    /// Which of these values of `parent` rows of `child` refer to by one of its foreign keys although no row has them any more, by position.
+    pub(crate) fn still_referred_to(
+        &self,
+        parent: &Table,
+        child: &Table,
+        foreign_key: usize,
+        values: &[Vec<Value>],
+    ) -> Result<Vec<usize>> {
+        let key = &child.schema.foreign_keys[foreign_key];
+        let (here, there) = (self.details(parent)?, self.details(child)?);
+        let positions: Option<Vec<usize>> = key.parent_columns.iter().map(|name| parent.schema.column(name)).collect();
+        let positions = positions.ok_or_else(|| Error::inconsistent("a reference to a column that is not there"))?;
+        let referring: Vec<String> = some(there, &key.columns).iter().map(|column| quote(&column.name)).collect();
+        let mut found = Vec::new();
+        for (number, some) in values.chunks(ROWS_PER_STATEMENT).enumerate() {
+            let given = Given::new(here, &positions, some);
+            let sql = format!(
+                "SELECT k.i FROM {} WHERE EXISTS (SELECT 1 FROM {} AS c WHERE {}) AND NOT EXISTS (SELECT 1 FROM {} AS t WHERE {})",
+                given.rows("k"),
+                name_of(there),
+                given.equal("k", "c", &referring),
+                name_of(here),
+                given.equal("k", "t", &given.names())
+            );
+            let positions = self.all(&sql, &given.params(), |row| row.get::<_, i64>(0))?;
+            found.extend(positions.into_iter().map(|n| number * ROWS_PER_STATEMENT + n as usize - 1));
+        }
+        Ok(found)
+    }
+
+    /// Runs statements that a constraint may refuse: then none of them has happened, and the transaction goes on.
+    pub(crate) fn guarded<T>(
+        &self,
+        run: impl FnOnce(&Self) -> error::Result<T>,
+    ) -> Result<std::result::Result<T, Constraint>> {
+        self.session.batch("SAVEPOINT rowmesh_guard").told()?;
+        match run(self) {
+            Ok(value) => {
+                self.session.batch("RELEASE SAVEPOINT rowmesh_guard").told()?;
+                Ok(Ok(value))
+            }
+            Err(error) => match Constraint::of(&error) {
+                Some(refusal) => {
+                    self.session
+                        .batch("ROLLBACK TO SAVEPOINT rowmesh_guard; RELEASE SAVEPOINT rowmesh_guard")
+                        .told()?;
+                    Ok(Err(refusal))
+                }
+                None => Err(error).told(),
+            },
+        }
+    }
+
+    fn rows_by_key(&self, table: &Table, keys: &[Vec<Value>]) -> Result<Vec<Vec<Value>>> {
+        let details = self.details(table)?;
+        let given = Given::new(details, &table.schema.key, keys);
+        let (rows, equal) = (given.rows("k"), given.equal("k", "t", &given.names()));
+        let sql = format!(
+            "SELECT {} FROM {} AS t JOIN {rows} ON {equal}",
+            row_expression(&details.columns, "t"),
+            name_of(details)
+        );
+        read_rows(&self.session.query(&sql, &given.params()).told()?, &details.columns)
+    }
+
+    fn keys_there(&self, table: &Table, keys: &[&[Value]]) -> error::Result<HashSet<Key>> {
+        let details = &self.tables[&table.schema.name];
+        let given = Given::new(details, &table.schema.key, keys.iter().copied());
+        let key = some(details, &table.schema.key);
+        let (rows, equal) = (given.rows("k"), given.equal("k", "t", &given.names()));
+        let found = format!(
+            "SELECT {} FROM {} AS t JOIN {rows} ON {equal}",
+            row_expression(key.iter().copied(), "t"),
+            name_of(details)
+        );
+        let found = self.session.query(&found, &given.params())?;
+        Ok(found.iter().filter_map(|row| read_row(row, key.iter().copied()).ok()).map(|key| Key::of(&key)).collect())
+    }
+
+    fn forget_rows(&self, table: &Table, keys: &[&[Value]]) {
+        let mut held = self.held.borrow_mut();
+        keys.iter().for_each(|key| drop(held.rows.remove(&(table.number, Key::of(*key)))));
+    }
+
+    /// Visits the rows of a query, some at a time: all of a table at once may be more than memory holds.
+    fn each(&self, sql: &str, visit: &mut dyn FnMut(&Row) -> Result<()>) -> Result<()> {
+        let begins = !self.session.in_transaction();
+        if begins {
+            self.session.begin().told()?;
+        }
+        self.session.batch(&format!("DECLARE rowmesh_each NO SCROLL CURSOR FOR {sql}")).told()?;
+        let visited = self.visit_all(visit);
+        if begins {
+            self.session.rollback().told()?;
+        } else if visited.is_ok() {
+            self.session.batch("CLOSE rowmesh_each").told()?;
+        }
+        visited
+    }
+
+    fn visit_all(&self, visit: &mut dyn FnMut(&Row) -> Result<()>) -> Result<()> {
+        let fetch = format!("FETCH {ROWS_PER_STATEMENT} FROM rowmesh_each");
+        loop {
+            let rows = self.session.query(&fetch, &[]).told()?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            rows.iter().try_for_each(&mut *visit)?;
+        }
+    }
+}
+
+/// How a table is called in SQL.
+pub(crate) fn name_of(table: &Tracked) -> String {
+    table.sql_name()
+}
+
+/// Some columns of a table.
+pub(crate) fn some<'t>(table: &'t Tracked, columns: &[usize]) -> Vec<&'t PgColumn> {
+    columns.iter().map(|column| &table.columns[*column]).collect()
+}
+
+/// A row that came as one array of texts.
+pub(crate) fn read_row<'c>(row: &Row, columns: impl IntoIterator<Item = &'c PgColumn>) -> Result<Vec<Value>> {
+    read_texts(&texts(row, 0)?.unwrap_or_default(), columns)
+}
+
+/// The same for texts that were taken out.
+pub(crate) fn read_texts<'c>(
+    texts: &[Option<&str>],
+    columns: impl IntoIterator<Item = &'c PgColumn>,
+) -> Result<Vec<Value>> {
+    values::read_row(columns, texts).map_err(|misfit| Error::damaged("a row of the application", misfit.to_string()))
+}
+
+/// An array of texts in a row; `None` for NULL.
+pub(crate) fn texts(row: &Row, column: usize) -> Result<Option<Vec<Option<&str>>>> {
+    row.try_get(column).map_err(error::Error::from).told()
+}
+
+fn read_rows<'c>(rows: &[Row], columns: impl IntoIterator<Item = &'c PgColumn> + Clone) -> Result<Vec<Vec<Value>>> {
+    rows.iter().map(|row| read_row(row, columns.clone())).collect()
+}
+
+type Keys = Vec<Vec<Value>>;
+type KeysInOrder<'k> = BTreeMap<&'k Key, Vec<Value>>;
+
+/// Rows by their tables, each in the order of its keys, none twice.
+fn by_table(rows: &[(Arc<Table>, Key)]) -> Result<Vec<(Arc<Table>, Keys)>> {
+    let mut found: BTreeMap<i64, (Arc<Table>, KeysInOrder<'_>)> = BTreeMap::new();
+    for (table, key) in rows {
+        let values = key.values().map_err(|source| Error::damaged("a key", source))?;
+        found.entry(table.number.0).or_insert_with(|| (table.clone(), BTreeMap::new())).1.insert(key, values);
+    }
+    Ok(found.into_values().map(|(table, keys)| (table, keys.into_values().collect())).collect())
+}

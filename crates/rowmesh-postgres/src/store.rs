@@ -1,0 +1,219 @@
+//! The `Store` over one PostgreSQL database: the engine on a session of ours. Begins and ends transactions for it, opens a new session when one
+//! has ended, and follows what happens to the schema.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rowmesh_core::limits;
+use rowmesh_core::schema::TableSchema;
+use rowmesh_core::scope::TablePatterns;
+use rowmesh_core::store::{StoreError, StoreResult};
+use rowmesh_engine::database::{Database, Opened, Seen};
+use rowmesh_engine::engine::Engine;
+use rowmesh_engine::fault::{Error, Result};
+use rowmesh_engine::plan::{AttachOptions, Followed, Plan};
+use rowmesh_engine::registry::Registry;
+
+use crate::access::PostgresAccess;
+use crate::attach;
+use crate::catalog::{Catalog, home_schema};
+use crate::connection::{self, Location, Session};
+use crate::fault::Told;
+use crate::rows::Tables;
+use crate::watch::Watch;
+
+/// A node's PostgreSQL database.
+pub type PostgresStore = Engine<PostgresDatabase>;
+
+/// How long a transaction goes on taking in further changesets: whoever wants a row that it has locked waits that long.
+const LOCK_BUDGET: Duration = Duration::from_millis(200);
+
+/// A PostgreSQL database with a session of ours.
+pub struct PostgresDatabase {
+    location: Location,
+    options: AttachOptions,
+    session: Session,
+    watch: Watch,
+    /// The schema whose tables travel under their bare names.
+    home: String,
+    tables: Tables,
+}
+
+impl PostgresDatabase {
+    /// The session, for tests and tools that look on.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    fn on(location: &Location, options: &AttachOptions) -> Result<PostgresDatabase> {
+        let session = Session::open(location).told()?;
+        Ok(PostgresDatabase {
+            location: location.clone(),
+            options: options.clone(),
+            home: home_schema(&session, location.schema.as_deref()).told()?,
+            watch: Watch::default(),
+            tables: Tables::default(),
+            session,
+        })
+    }
+
+    /// A session that has ended is replaced by a new one, which has to be the only one of ours again.
+    fn reopen(&mut self) -> Result<()> {
+        if self.session.is_closed() {
+            self.session = Session::open(&self.location).told()?;
+            stand_alone(&self.session)?;
+        }
+        Ok(())
+    }
+
+    fn followed(&mut self, followed: Followed) -> Result<Followed> {
+        self.watch.followed(followed.schema_version);
+        let catalog = Catalog::read(&self.session, &self.home, &self.options.keys).told()?;
+        let named = |table: crate::catalog::Tracked| (table.schema.name.clone(), Arc::new(table));
+        self.tables = catalog.tables.into_iter().map(named).collect();
+        Ok(followed)
+    }
+}
+
+/// Keeps every other daemon away from this database, as long as the session lasts.
+fn stand_alone(session: &Session) -> Result<()> {
+    let sql = "SELECT pg_try_advisory_lock($1)";
+    let alone: bool = session.query_one(sql, &[&ADVISORY_LOCK]).told()?.get(0);
+    if alone {
+        return Ok(());
+    }
+    Err(StoreError::needs_person(
+        "RM4001",
+        "another rowmesh works on this database already",
+        "end the other daemon first; SELECT * FROM pg_stat_activity WHERE application_name = 'rowmesh' tells where it comes from",
+    )
+    .into())
+}
+
+/// The number of our advisory lock: "rowmesh" in ASCII.
+const ADVISORY_LOCK: i64 = 0x0072_6f77_6d65_7368;
+
+impl Database for PostgresDatabase {
+    type Access<'a> = PostgresAccess<'a>;
+    type Location = Location;
+
+    const UNIT_ROWS: usize = limits::UNIT_ROWS_POSTGRES;
+    const IS_SHARED: bool = true;
+    const LOCK_BUDGET: Duration = LOCK_BUDGET;
+
+    fn plan(location: &Location, options: &AttachOptions) -> StoreResult<Plan> {
+        let session = Session::open(location)?;
+        let home = home_schema(&session, location.schema.as_deref())?;
+        Ok(attach::plan(&session, &home, options)?)
+    }
+
+    fn check(location: &Location) -> StoreResult<()> {
+        Ok(connection::check_place(location)?)
+    }
+
+    fn installed(location: &Location) -> StoreResult<Vec<(String, String)>> {
+        Ok(attach::installed(&Session::open(location)?)?)
+    }
+
+    fn uninstall(location: &Location) -> StoreResult<()> {
+        let session = Session::open(location)?;
+        stand_alone(&session)?;
+        Ok(attach::detach(&session)?)
+    }
+
+    fn open(location: &Location, options: &AttachOptions) -> Result<Opened<PostgresDatabase>> {
+        connection::check_place(location).told()?;
+        let mut database = PostgresDatabase::on(location, options)?;
+        stand_alone(&database.session)?;
+        let was_attached = attach::is_attached(&database.session).told()?;
+        let followed = attach::attach(&database.session, &database.home, options).told()?;
+        let followed = database.followed(followed)?;
+        Ok(Opened { database, followed, was_attached })
+    }
+
+    fn access(&self) -> PostgresAccess<'_> {
+        PostgresAccess::new(&self.session, &self.tables, &self.watch)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.reopen()?;
+        self.session.begin().told()?;
+        if self.watch.look(&self.session).told()?.schema_changed {
+            self.rollback()?;
+            return Err(Error::SchemaMoved);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        self.session.commit().told()
+    }
+
+    /// What a session that has ended had begun, the server has undone.
+    fn rollback(&mut self) -> Result<()> {
+        if self.session.in_transaction() && !self.session.is_closed() {
+            self.session.rollback().told()?;
+        }
+        self.reopen()
+    }
+
+    fn follow(&mut self) -> Result<Followed> {
+        self.reopen()?;
+        let followed = attach::follow(&self.session, &self.home, &self.options).told()?;
+        self.followed(followed)
+    }
+
+    fn follow_mesh(&mut self, rules: &TablePatterns) -> Result<Option<Followed>> {
+        self.reopen()?;
+        let followed = attach::follow_mesh(&self.session, &self.home, &self.options, rules).told()?;
+        followed.map(|followed| self.followed(followed)).transpose()
+    }
+
+    fn work_with(&mut self, _: &Plan, _: &Registry) {}
+
+    fn all_tables(&self) -> Result<Vec<TableSchema>> {
+        let catalog = Catalog::read(&self.session, &self.home, &self.options.keys).told()?;
+        Ok(catalog.tables.into_iter().map(|table| table.schema).collect())
+    }
+
+    fn look(&mut self) -> Result<Seen> {
+        self.reopen()?;
+        self.watch.look(&self.session).told()
+    }
+
+    fn reader(&self) -> Result<PostgresDatabase> {
+        let database =
+            PostgresDatabase { tables: self.tables.clone(), ..PostgresDatabase::on(&self.location, &self.options)? };
+        database.session.begin().told()?;
+        database.session.batch("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").told()?;
+        Ok(database)
+    }
+
+    /// A schema of PostgreSQL's is made by the application's own migrations.
+    fn application_schema(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn make_schema(&mut self, _: &[String]) -> Result<()> {
+        Err(StoreError::needs_person(
+            "RM2302",
+            "this database has no tables yet",
+            "run the application's own migrations on it first, then join again",
+        )
+        .into())
+    }
+
+    fn describe(&self) -> String {
+        let version: String =
+            self.session.query_one("SHOW server_version", &[]).map_or_else(|_| String::new(), |row| row.get(0));
+        format!("PostgreSQL {version}  {}", self.location.database)
+    }
+
+    fn location(&self) -> String {
+        self.location.to_string()
+    }
+
+    fn detach(&mut self) -> Result<()> {
+        attach::detach(&self.session).told()
+    }
+}

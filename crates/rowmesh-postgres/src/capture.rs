@@ -97,6 +97,10 @@ const ROWS_NOTED_SINGLY: usize = 64;
 /// Bundles that the rows of one statement are dealt to, whatever their number: a bundle of a thousand million rows still fits.
 const BUNDLES: usize = 256;
 
+/// A limit that is none. The planner takes an unknown one for a tenth of the rows. A session keeps the plan that it made for the first
+/// statement: made for millions of rows it would be compiled (jit) for each statement of two rows afterwards, which takes a tenth of a second.
+const AS_IF_FEW: &str = "LIMIT (SELECT 9223372036854775807)";
+
 /// Writes the triggers of one table.
 struct Writing<'a> {
     number: TableNumber,
@@ -136,7 +140,8 @@ impl Writing<'_> {
 
     fn update(&self) -> Trigger {
         let (number, op, key, missing) = (self.number.0, NotedOperation::Update.number(), self.key(), self.missing());
-        let (new, old) = (self.rows("NEW"), self.rows("OLD"));
+        let first = if self.table.by_row { "" } else { " LIMIT 1" };
+        let (new, old) = (self.rows("NEW") + first, self.rows("OLD") + first);
         let note = format!(
             "INSERT INTO rowmesh.dirty (t, op, at, k, was)\n  SELECT {number}, {op}, pg_catalog.clock_timestamp(), rowmesh_one.k,\n    \
              CASE WHEN rowmesh_one.k OPERATOR(pg_catalog.<>) rowmesh_was.k THEN rowmesh_was.k END\n  FROM {missing},\n    \
@@ -218,14 +223,18 @@ impl Writing<'_> {
     /// Keys of all rows of one side but the first ones, dealt to bundles `k` numbered `b`. By their hash, so that both sides of an update
     /// deal alike, and a bundle that is the same on both holds no row that moved.
     fn bundles(&self, side: &str, from: usize) -> String {
-        let (key, missing, rows) = (self.key(), self.missing(), transition(side));
+        let (key, missing) = (self.key(), self.missing());
+        let rows = format!(
+            "(SELECT * FROM (SELECT * FROM {} {AS_IF_FEW}) rowmesh_rows {AS_IF_FEW}) rowmesh_rows",
+            transition(side)
+        );
         let (keys, hash) = match self.table.schema.key.len() {
             1 => (format!("{key} AS k"), "pg_catalog.hashtext(rowmesh_key.k)"),
             _ => (format!("ARRAY[{key}] AS k"), "pg_catalog.hash_array(rowmesh_key.k)"),
         };
         format!(
             "(SELECT {hash} OPERATOR(pg_catalog.&) {mask} AS b, pg_catalog.array_agg(rowmesh_key.k) AS k\n    \
-             FROM {missing}, LATERAL (SELECT {keys} FROM {rows} OFFSET {from}) rowmesh_key GROUP BY 1)",
+             FROM {missing}, LATERAL (SELECT {keys} FROM {rows} {AS_IF_FEW} OFFSET {from}) rowmesh_key GROUP BY 1)",
             mask = BUNDLES - 1
         )
     }

@@ -371,3 +371,26 @@ fn the_text_of_functions_and_triggers_is_as_it_was() {
     }
     insta::assert_snapshot!(text);
 }
+
+#[test]
+fn what_one_statement_of_many_rows_was_planned_for_slows_no_later_one() {
+    let (database, _session) = attached(T);
+    let app = application(&database);
+    // Whatever the server thinks of the costs of a statement of many rows, none of ours reaches the point where it is compiled.
+    app.batch(
+        "LOAD 'auto_explain'; SET jit = on; SET jit_above_cost = 5000; SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on;
+         SET auto_explain.log_analyze = on; SET auto_explain.log_level = 'log'",
+    )
+    .unwrap();
+    app.batch("INSERT INTO public.t SELECT generate_series(1, 200000)").unwrap();
+    app.batch("UPDATE public.t SET n = 1; DELETE FROM public.t").unwrap();
+    let log = std::fs::read_to_string(database.cluster().folder().join("log")).unwrap();
+    let ours: Vec<&str> =
+        log.split("Query Text: ").filter(|plan| plan.starts_with("INSERT INTO rowmesh.dirty")).collect();
+    assert!(ours.len() >= 6, "{}", ours.len());
+    assert!(
+        ours.iter().all(|plan| !plan.contains("JIT:")),
+        "{}",
+        ours.iter().find(|plan| plan.contains("JIT:")).unwrap()
+    );
+}

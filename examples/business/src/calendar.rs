@@ -37,6 +37,22 @@ impl Moment {
     }
 }
 
+/// The date of a day counted from 2000-01-01, as PostgreSQL counts days.
+pub(crate) fn date_of_day(days: i64) -> String {
+    Moment(MILLENNIUM_MS + days * DAY_MS).date()
+}
+
+/// The time of a microsecond counted from 2000-01-01, as PostgreSQL counts them; finer than milliseconds only where it must be.
+pub(crate) fn time_of_microsecond(microseconds: i64) -> String {
+    let time = Moment(MILLENNIUM_MS + microseconds.div_euclid(1000)).time();
+    match microseconds.rem_euclid(1000) {
+        0 => time,
+        rest => format!("{}{rest:03}Z", time.trim_end_matches('Z')),
+    }
+}
+
+const MILLENNIUM_MS: i64 = 946_684_800_000;
+
 /// Year, month and day of a day counted from 1970-01-01 (Howard Hinnant's `civil_from_days`).
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
@@ -61,5 +77,13 @@ mod tests {
         assert_eq!(Moment(951_782_400_000).date(), "2000-02-29");
         assert_eq!(Moment::OPENING.time(), "2026-01-05T08:00:00.000Z");
         assert_eq!(Moment::OPENING.plus_days(55).plus_minutes(61).time(), "2026-03-01T09:01:00.000Z");
+    }
+
+    #[test]
+    fn what_is_counted_from_the_millennium_is_the_same_calendar() {
+        assert_eq!(date_of_day(0), "2000-01-01");
+        assert_eq!(date_of_day(-1), "1999-12-31");
+        assert_eq!(time_of_microsecond(-1), "1999-12-31T23:59:59.999999Z");
+        assert_eq!(time_of_microsecond(1_500_000), "2000-01-01T00:00:01.500Z");
     }
 }

@@ -1,11 +1,16 @@
 //! What a database says about its own tables: columns, keys, foreign keys, unique columns and enumerations. Read from
 //! the database and not from this crate's schema text, so that a table which a migration has altered is seen as it is.
+//! How each kind of database is asked stands in the rooms below.
+
+mod postgres;
+mod sqlite;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Connection, types::Value};
-
-use crate::tables::tables;
+use crate::{
+    database::{Database, Dialect, Error, Result, Value, marks},
+    tables::tables,
+};
 
 /// One table as the database describes it.
 #[derive(Debug)]
@@ -22,11 +27,25 @@ pub(crate) struct Table {
 #[derive(Debug)]
 pub(crate) struct Column {
     pub name: String,
-    pub declared: String,
+    pub kind: Kind,
     pub not_null: bool,
     pub default: Option<Value>,
     /// The values that an enumeration allows; empty for other columns.
     pub choices: Vec<String>,
+}
+
+/// What a column is for, by the type that it is declared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Boolean,
+    Time,
+    Date,
+    Decimal,
+    Real,
+    Integer,
+    Json,
+    Bytes,
+    Text,
 }
 
 #[derive(Debug)]
@@ -38,18 +57,21 @@ pub(crate) struct ForeignKey {
 
 impl Table {
     /// Fails where there is no such table, or one without a primary key.
-    pub(crate) fn read(conn: &Connection, name: &str) -> rusqlite::Result<Self> {
-        let ddl: String =
-            conn.query_row("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1", [name], |row| {
-                row.get(0)
-            })?;
-        let (columns, key) = read_columns(conn, name, &ddl)?;
-        if key.is_empty() {
-            return Err(rusqlite::Error::InvalidParameterName(format!("table {name} has no primary key")));
-        }
-        let foreign_keys = read_foreign_keys(conn, name)?;
-        let unique = read_unique_columns(conn, name)?;
-        Ok(Self { name: name.to_owned(), columns, key, foreign_keys, unique })
+    pub(crate) fn read(db: &dyn Database, name: &str) -> Result<Self> {
+        let table = match db.dialect() {
+            Dialect::Sqlite => sqlite::read(db, name)?,
+            Dialect::Postgres => postgres::read(db, name)?,
+        };
+        if table.key.is_empty() { Err(Error::NoKey(table.name)) } else { Ok(table) }
+    }
+
+    /// The columns that a new row brings along: all but a number that the database gives.
+    pub(crate) fn given_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| !(column.name == "id" && column.kind == Kind::Integer))
+    }
+
+    pub(crate) fn kind_of(&self, column: &str) -> Option<Kind> {
+        self.columns.iter().find(|candidate| candidate.name == column).map(|column| column.kind)
     }
 
     pub(crate) fn is_foreign(&self, column: &str) -> bool {
@@ -73,17 +95,22 @@ impl Table {
         terms.join(" AND ")
     }
 
-    /// An INSERT of all columns, in their order.
-    pub(crate) fn insert_sql(&self) -> String {
+    /// An INSERT of these columns, in their order.
+    pub(crate) fn insert_sql<'a>(&self, columns: impl Iterator<Item = &'a Column>) -> String {
+        let names: Vec<String> = columns.map(|column| quoted(&column.name)).collect();
+        format!("INSERT INTO {} ({}) VALUES ({})", quoted(&self.name), names.join(", "), marks(1, names.len()))
+    }
+
+    /// A SELECT of all columns, in their order.
+    pub(crate) fn select_sql(&self) -> String {
         let names: Vec<String> = self.columns.iter().map(|column| quoted(&column.name)).collect();
-        let marks = vec!["?"; names.len()].join(", ");
-        format!("INSERT INTO {} ({}) VALUES ({marks})", quoted(&self.name), names.join(", "))
+        format!("SELECT {} FROM {}", names.join(", "), quoted(&self.name))
     }
 }
 
 /// All tables of the application by name.
-pub(crate) fn read_all(conn: &Connection) -> rusqlite::Result<BTreeMap<&'static str, Table>> {
-    tables().iter().map(|table| Ok((table.name, Table::read(conn, table.name)?))).collect()
+pub(crate) fn read_all(db: &dyn Database) -> Result<BTreeMap<&'static str, Table>> {
+    tables().iter().map(|table| Ok((table.name, Table::read(db, table.name)?))).collect()
 }
 
 pub(crate) fn quoted(name: &str) -> String {
@@ -94,39 +121,10 @@ pub(crate) fn quoted_list(names: &[String]) -> String {
     names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
 }
 
-fn read_columns(conn: &Connection, table: &str, ddl: &str) -> rusqlite::Result<(Vec<Column>, Vec<String>)> {
-    let mut statement =
-        conn.prepare_cached("SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info(?1) ORDER BY cid")?;
-    let mut key: Vec<(i64, String)> = Vec::new();
-    let mut columns = Vec::new();
-    let mut rows = statement.query([table])?;
-    while let Some(row) = rows.next()? {
-        let (name, place): (String, i64) = (row.get(0)?, row.get(4)?);
-        if place > 0 {
-            key.push((place, name.clone()));
-        }
-        let default: Option<String> = row.get(3)?;
-        columns.push(Column {
-            declared: row.get::<_, String>(1)?.to_ascii_uppercase(),
-            not_null: row.get::<_, bool>(2)? || place > 0,
-            default: default.as_deref().and_then(literal),
-            choices: enumeration(ddl, &name),
-            name,
-        });
-    }
-    key.sort();
-    Ok((columns, key.into_iter().map(|(_, name)| name).collect()))
-}
-
-fn read_foreign_keys(conn: &Connection, table: &str) -> rusqlite::Result<Vec<ForeignKey>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT id, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1) ORDER BY id DESC, seq",
-    )?;
+/// Foreign keys from their columns: number of the key, column, parent, the parent's column, in the keys' order.
+fn foreign_keys(columns: Vec<(i64, String, String, String)>) -> Vec<ForeignKey> {
     let mut found: Vec<(i64, ForeignKey)> = Vec::new();
-    let mut rows = statement.query([table])?;
-    while let Some(row) = rows.next()? {
-        let (id, parent, column, parent_column): (i64, String, String, String) =
-            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+    for (id, column, parent, parent_column) in columns {
         match found.last_mut() {
             Some((last, foreign)) if *last == id => {
                 foreign.columns.push(column);
@@ -135,15 +133,7 @@ fn read_foreign_keys(conn: &Connection, table: &str) -> rusqlite::Result<Vec<For
             _ => found.push((id, ForeignKey { columns: vec![column], parent, parent_columns: vec![parent_column] })),
         }
     }
-    Ok(found.into_iter().map(|(_, foreign)| foreign).collect())
-}
-
-fn read_unique_columns(conn: &Connection, table: &str) -> rusqlite::Result<BTreeSet<String>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT info.name FROM pragma_index_list(?1) AS list, pragma_index_info(list.name) AS info \
-         WHERE list.\"unique\" AND list.origin <> 'pk' AND info.name IS NOT NULL",
-    )?;
-    statement.query_map([table], |row| row.get(0))?.collect()
+    found.into_iter().map(|(_, foreign)| foreign).collect()
 }
 
 /// The value of a literal default; none for an expression such as CURRENT_TIMESTAMP.
@@ -161,16 +151,6 @@ fn literal(text: &str) -> Option<Value> {
     }
 }
 
-/// The values of `CHECK ("column" IN ('A', 'B'))` in a table's DDL.
-fn enumeration(ddl: &str, column: &str) -> Vec<String> {
-    let opening = format!("{} IN (", quoted(column));
-    let Some((_, rest)) = ddl.split_once(&opening) else {
-        return Vec::new();
-    };
-    let list = rest.split(')').next().unwrap_or_default();
-    list.split(',').map(|value| value.trim().trim_matches('\'').to_owned()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,15 +165,8 @@ mod tests {
     }
 
     #[test]
-    fn an_enumeration_is_read_from_its_own_check() {
-        let ddl = r#"CREATE TABLE t ("kind" TEXT CHECK ("kind" IN ('A', 'B C')), "other_kind" TEXT CHECK ("n" >= 0))"#;
-        assert_eq!(enumeration(ddl, "kind"), ["A", "B C"]);
-        assert!(enumeration(ddl, "other_kind").is_empty());
-    }
-
-    #[test]
     fn a_composite_foreign_key_is_one_key() {
-        let conn = Connection::open_in_memory().unwrap();
+        let conn = rusqlite::Connection::open_in_memory().unwrap();
         crate::create(&conn).unwrap();
         let table = Table::read(&conn, "employee_time_tracking").unwrap();
         assert_eq!(table.foreign_keys.len(), 1);

@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Connection, types::Value};
-
 use crate::{
     catalog::{self, ForeignKey, Table, quoted, quoted_list},
+    database::{Database, Result, Value},
     tables::tables,
 };
 
@@ -43,11 +42,11 @@ pub struct DemoRow {
 /// All rows that the demo rule covers: the demo businesses and, at any depth, what belongs to them by a NOT NULL
 /// foreign key or by one of [`DEMO_FOLLOW`]. Ordered by table as [`tables`] is, then by key. Reads every table into
 /// memory: meant for tests.
-pub fn demo_rows(conn: &Connection) -> rusqlite::Result<Vec<DemoRow>> {
-    let described = catalog::read_all(conn)?;
+pub fn demo_rows(db: &dyn Database) -> Result<Vec<DemoRow>> {
+    let described = catalog::read_all(db)?;
     let mut covered = Covered::new();
-    covered.insert(DEMO_ROOT.to_owned(), select(conn, &described[DEMO_ROOT], &described[DEMO_ROOT].key, DEMO_SKIP)?);
-    let links = described.values().map(|table| read_links(conn, table)).collect::<rusqlite::Result<Vec<_>>>()?.concat();
+    covered.insert(DEMO_ROOT.to_owned(), select(db, &described[DEMO_ROOT], &described[DEMO_ROOT].key, DEMO_SKIP)?);
+    let links = described.values().map(|table| read_links(db, table)).collect::<Result<Vec<_>>>()?.concat();
     while spread(&links, &mut covered) {}
     Ok(in_table_order(&covered))
 }
@@ -96,20 +95,20 @@ fn in_table_order(covered: &Covered) -> Vec<DemoRow> {
         .collect()
 }
 
-fn read_links(conn: &Connection, table: &Table) -> rusqlite::Result<Vec<Link>> {
+fn read_links(db: &dyn Database, table: &Table) -> Result<Vec<Link>> {
     let owning =
         table.foreign_keys.iter().filter(|foreign| table.requires(foreign) || follows(&table.name, &foreign.columns));
     let mut links = Vec::new();
     for foreign in owning {
-        links.extend(read_links_along(conn, table, foreign)?);
+        links.extend(read_links_along(db, table, foreign)?);
     }
     Ok(links)
 }
 
-fn read_links_along(conn: &Connection, table: &Table, foreign: &ForeignKey) -> rusqlite::Result<Vec<Link>> {
+fn read_links_along(db: &dyn Database, table: &Table, foreign: &ForeignKey) -> Result<Vec<Link>> {
     let columns = [table.key.as_slice(), &foreign.columns].concat();
     let present: Vec<String> = foreign.columns.iter().map(|column| format!("{} IS NOT NULL", quoted(column))).collect();
-    let rows = select(conn, table, &columns, &present.join(" AND "))?;
+    let rows = select(db, table, &columns, &present.join(" AND "))?;
     let link = |(literals, values): (Literals, Vec<Value>)| {
         let (key, parent_key) = literals.split_at(table.key.len());
         Link {
@@ -123,18 +122,14 @@ fn read_links_along(conn: &Connection, table: &Table, foreign: &ForeignKey) -> r
 }
 
 fn select(
-    conn: &Connection,
+    db: &dyn Database,
     table: &Table,
     columns: &[String],
     condition: &str,
-) -> rusqlite::Result<BTreeMap<Literals, Vec<Value>>> {
+) -> Result<BTreeMap<Literals, Vec<Value>>> {
     let sql = format!("SELECT {} FROM {} WHERE {condition}", quoted_list(columns), quoted(&table.name));
-    let mut statement = conn.prepare(&sql)?;
-    let read = |row: &rusqlite::Row<'_>| {
-        let values = (0..columns.len()).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Value>>>()?;
-        Ok((values.iter().map(literal).collect(), values))
-    };
-    statement.query_map([], read)?.collect()
+    let rows: Vec<Vec<Value>> = db.all(&sql, &[])?;
+    Ok(rows.into_iter().map(|values| (values.iter().map(literal).collect(), values)).collect())
 }
 
 fn literal(value: &Value) -> String {
@@ -149,8 +144,8 @@ fn literal(value: &Value) -> String {
 
 /// The tables in which a demo row can stand at all, by the schema alone: those from which a chain of NOT NULL or
 /// followed foreign keys leads to [`DEMO_ROOT`].
-pub fn demo_tables(conn: &Connection) -> rusqlite::Result<BTreeSet<&'static str>> {
-    let described = catalog::read_all(conn)?;
+pub fn demo_tables(db: &dyn Database) -> Result<BTreeSet<&'static str>> {
+    let described = catalog::read_all(db)?;
     let mut reached = BTreeSet::from([DEMO_ROOT]);
     loop {
         let owned_by_reached = |table: &Table| {

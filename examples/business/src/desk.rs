@@ -2,13 +2,12 @@
 //! tables, the edits that users make at the same time, and what all its shared tables hold. The actions themselves are the
 //! workload's.
 
-use std::path::Path;
-use std::time::Duration;
-
-use rusqlite::{Connection, OpenFlags, types::ValueRef};
+use std::ffi::OsStr;
 
 use crate::{
-    catalog::quoted,
+    catalog::{Kind, Table, quoted},
+    cell::values,
+    database::{self, Database, Error, Purpose, Result, Transaction, Value},
     generate::{Seed, generate},
     tables::{TableInfo, tables},
     workload::{Action, Workload},
@@ -17,7 +16,7 @@ use crate::{
 /// One server's database, opened as the application opens it.
 #[derive(Debug)]
 pub struct Desk {
-    conn: Connection,
+    db: Box<dyn Database>,
 }
 
 /// What one table holds: equal on two servers exactly where all rows are.
@@ -43,123 +42,121 @@ pub struct Customer {
 }
 
 impl Desk {
-    /// Makes a new file with the application's tables, all of them empty.
-    pub fn create(path: &Path) -> rusqlite::Result<Self> {
-        let desk = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        crate::create(&desk.conn)?;
-        Ok(desk)
+    /// Makes the application's tables, all of them empty, in a new file or in the server's database that a url leads to.
+    pub fn create(place: impl AsRef<OsStr>) -> Result<Self> {
+        let db = database::open_new(place)?;
+        crate::create(&*db)?;
+        Ok(Self { db })
     }
 
-    /// Opens a file that is there.
-    pub fn open(path: &Path) -> rusqlite::Result<Self> {
-        Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+    /// Opens a file, or a server's database, that is there.
+    pub fn open(place: impl AsRef<OsStr>) -> Result<Self> {
+        Ok(Self { db: database::open(place)? })
     }
 
     /// Fills the tables.
-    pub fn seed(&self, seed: &Seed) -> rusqlite::Result<()> {
-        generate(&self.conn, seed)
+    pub fn seed(&self, seed: &Seed) -> Result<()> {
+        generate(&*self.db, seed)
     }
 
     /// Does one action of a workload.
-    pub fn work(&self, workload: &mut Workload) -> rusqlite::Result<Action> {
-        workload.step(&self.conn)
+    pub fn work(&self, workload: &mut Workload) -> Result<Action> {
+        workload.step(&*self.db)
     }
 
     /// The first customers in the order of their keys: the same on every server that holds the same rows.
-    pub fn customers(&self, count: u32) -> rusqlite::Result<Vec<Customer>> {
+    pub fn customers(&self, count: u32) -> Result<Vec<Customer>> {
         let sql = "SELECT id, name, coalesce(phone, '') FROM business_customers ORDER BY id LIMIT ?1";
-        let mut statement = self.conn.prepare_cached(sql)?;
-        let customers = statement
-            .query_map([count], |row| Ok(Customer { id: row.get(0)?, name: row.get(1)?, phone: row.get(2)? }))?;
-        customers.collect()
+        let rows: Vec<(String, String, String)> = self.db.all(sql, &values![i64::from(count)])?;
+        Ok(rows.into_iter().map(|(id, name, phone)| Customer { id, name, phone }).collect())
     }
 
     /// One customer; none if there is no such row.
-    pub fn customer(&self, id: &str) -> rusqlite::Result<Option<Customer>> {
+    pub fn customer(&self, id: &str) -> Result<Option<Customer>> {
         Ok(self.customers(u32::MAX)?.into_iter().find(|customer| customer.id == id))
     }
 
-    /// Adds a customer to the first business, under a number that nothing of the workload ever touches.
-    pub fn add_customer(&self, id: &str, name: &str) -> rusqlite::Result<()> {
+    /// Adds a customer to the first business, under a number that nothing of the workload ever touches. PostgreSQL takes
+    /// only a UUID for the id.
+    pub fn add_customer(&self, id: &str, name: &str) -> Result<()> {
+        let first =
+            format!("SELECT id, created_at FROM businesses ORDER BY {} LIMIT 1", self.db.dialect().in_byte_order("id"));
+        let (business, time): (String, String) = self.db.one(&first, &[])?;
         let sql = "INSERT INTO business_customers (id, business_id, customer_number, name, created_at, updated_at) \
-             SELECT ?1, id, 'GUEST-' || ?1, ?2, created_at, created_at FROM businesses ORDER BY id LIMIT 1";
-        self.change(sql, id, name)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5)";
+        self.db.execute(sql, &values![id, business, format!("GUEST-{id}"), name, time])?;
+        Ok(())
     }
 
     /// Changes a customer's number.
-    pub fn change_phone(&self, customer: &str, phone: &str) -> rusqlite::Result<()> {
+    pub fn change_phone(&self, customer: &str, phone: &str) -> Result<()> {
         self.change("UPDATE business_customers SET phone = ?2 WHERE id = ?1", customer, phone)
     }
 
     /// Changes a customer's name.
-    pub fn change_name(&self, customer: &str, name: &str) -> rusqlite::Result<()> {
+    pub fn change_name(&self, customer: &str, name: &str) -> Result<()> {
         self.change("UPDATE business_customers SET name = ?2 WHERE id = ?1", customer, name)
     }
 
     /// What every table holds whose rows belong to all servers.
-    pub fn contents(&self) -> rusqlite::Result<Vec<Contents>> {
+    pub fn contents(&self) -> Result<Vec<Contents>> {
         // One transaction, so that all tables are read as they were at one moment.
-        let reading = self.conn.unchecked_transaction()?;
-        tables().iter().filter(|table| table.syncs).map(|table| contents_of(&reading, table)).collect()
-    }
-
-    fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Self> {
-        let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        conn.busy_timeout(Duration::from_millis(5_000))?;
-        conn.pragma_update(None, "journal_mode", "wal")?;
-        conn.pragma_update(None, "synchronous", "normal")?;
-        conn.pragma_update(None, "foreign_keys", true)?;
-        conn.set_prepared_statement_cache_capacity(128);
-        Ok(Self { conn })
+        let reading = Transaction::begin(&*self.db, Purpose::Reading)?;
+        let synced = tables().iter().filter(|table| table.syncs);
+        let contents = synced.map(|table| contents_of(&*self.db, table)).collect::<Result<_>>()?;
+        reading.commit()?;
+        Ok(contents)
     }
 
     /// Exactly one row, or an error.
-    fn change(&self, sql: &str, customer: &str, value: &str) -> rusqlite::Result<()> {
-        match self.conn.prepare_cached(sql)?.execute([customer, value])? {
+    fn change(&self, sql: &str, customer: &str, value: &str) -> Result<()> {
+        match self.db.execute(sql, &values![customer, value])? {
             1 => Ok(()),
-            _ => Err(rusqlite::Error::QueryReturnedNoRows),
+            _ => Err(Error::NoRow),
         }
     }
 }
 
-fn contents_of(conn: &Connection, table: &TableInfo) -> rusqlite::Result<Contents> {
-    let order: Vec<String> = table.key.iter().map(|column| quoted(column)).collect();
-    let mut statement = conn.prepare(&format!("SELECT * FROM {} ORDER BY {}", quoted(table.name), order.join(", ")))?;
-    let columns = statement.column_count();
+fn contents_of(db: &dyn Database, table: &TableInfo) -> Result<Contents> {
+    let described = Table::read(db, table.name)?;
+    let order = |column: &&str| match described.kind_of(column) {
+        Some(Kind::Text) => db.dialect().in_byte_order(&quoted(column)),
+        _ => quoted(column),
+    };
+    let order: Vec<String> = table.key.iter().map(order).collect();
     let mut hash = blake3::Hasher::new();
-    let mut rows = statement.query([])?;
-    let mut count = 0;
-    while let Some(row) = rows.next()? {
-        count += 1;
-        for column in 0..columns {
-            digest_value(&mut hash, row.get_ref(column)?);
-        }
-    }
-    Ok(Contents { table: table.name, rows: count, digest: hash.finalize().to_string() })
+    let mut rows = 0;
+    db.for_each(&format!("{} ORDER BY {}", described.select_sql(), order.join(", ")), &[], &mut |row| {
+        rows += 1;
+        row.iter().for_each(|value| digest_value(&mut hash, value));
+    })?;
+    Ok(Contents { table: table.name, rows, digest: hash.finalize().to_string() })
 }
 
 /// Type, length and bytes: no two different rows give the same bytes.
-fn digest_value(hash: &mut blake3::Hasher, value: ValueRef<'_>) {
+fn digest_value(hash: &mut blake3::Hasher, value: &Value) {
     let mut part = |kind: u8, bytes: &[u8]| {
         hash.update(&[kind]);
         hash.update(&(bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
     match value {
-        ValueRef::Null => part(0, &[]),
-        ValueRef::Integer(number) => part(1, &number.to_le_bytes()),
-        ValueRef::Real(number) => part(2, &number.to_bits().to_le_bytes()),
-        ValueRef::Text(text) => part(3, text),
-        ValueRef::Blob(bytes) => part(4, bytes),
+        Value::Null => part(0, &[]),
+        Value::Integer(number) => part(1, &number.to_le_bytes()),
+        Value::Real(number) => part(2, &number.to_bits().to_le_bytes()),
+        Value::Text(text) => part(3, text.as_bytes()),
+        Value::Blob(bytes) => part(4, bytes),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn seeded(folder: &Path, name: &str) -> Desk {
-        let desk = Desk::create(&folder.join(name)).expect("created");
+        let desk = Desk::create(folder.join(name)).expect("created");
         desk.seed(&Seed::small(1).without_demo_data()).expect("seeded");
         desk
     }
@@ -191,20 +188,20 @@ mod tests {
 
     #[test]
     fn values_that_look_alike_have_different_digests() {
-        let digest = |values: &[ValueRef<'_>]| {
+        let digest = |values: &[Value]| {
             let mut hash = blake3::Hasher::new();
-            values.iter().for_each(|value| digest_value(&mut hash, *value));
+            values.iter().for_each(|value| digest_value(&mut hash, value));
             hash.finalize()
         };
         let all = [
-            digest(&[ValueRef::Null]),
-            digest(&[ValueRef::Integer(1)]),
-            digest(&[ValueRef::Real(1.0)]),
-            digest(&[ValueRef::Text(b"1")]),
-            digest(&[ValueRef::Blob(b"1")]),
-            digest(&[ValueRef::Text(b"")]),
-            digest(&[ValueRef::Text(b"a"), ValueRef::Text(b"bc")]),
-            digest(&[ValueRef::Text(b"ab"), ValueRef::Text(b"c")]),
+            digest(&[Value::Null]),
+            digest(&[Value::Integer(1)]),
+            digest(&[Value::Real(1.0)]),
+            digest(&[Value::Text("1".into())]),
+            digest(&[Value::Blob(b"1".to_vec())]),
+            digest(&[Value::Text("".into())]),
+            digest(&[Value::Text("a".into()), Value::Text("bc".into())]),
+            digest(&[Value::Text("ab".into()), Value::Text("c".into())]),
         ];
         for (at, one) in all.iter().enumerate() {
             assert!(!all[at + 1..].contains(one), "{at}");
@@ -215,6 +212,6 @@ mod tests {
     fn an_edit_of_a_row_that_is_not_there_is_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
         assert!(seeded(folder.path(), "a.db").change_name("nobody", "x").is_err());
-        assert!(Desk::open(&folder.path().join("absent.db")).is_err());
+        assert!(Desk::open(folder.path().join("absent.db")).is_err());
     }
 }

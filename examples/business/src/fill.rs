@@ -1,12 +1,11 @@
 //! Makes up a fitting value for a column from its name, its declared type and its enumeration. Knows nothing of other
 //! rows: foreign keys, and numbers that must agree with other numbers, are set by the caller.
 
-use rusqlite::types::Value;
-
 use crate::{
     calendar::Moment,
-    catalog::{Column, Table},
+    catalog::{Column, Kind, Table},
     cell::{Cell, Cents},
+    database::Value,
     random::Dice,
 };
 
@@ -32,16 +31,16 @@ impl Filler<'_> {
         if !column.choices.is_empty() {
             return dice.pick(&column.choices).cell();
         }
-        match column.declared.as_str() {
-            "BOOLEAN" => dice.percent(50).cell(),
-            "DATETIME" => self.time(&column.name, dice).cell(),
-            "DATE" => self.date(&column.name, dice).cell(),
-            "DECIMAL" => decimal(&column.name, dice),
-            "REAL" => real(&column.name, dice).cell(),
-            "INTEGER" => self.integer(&column.name, dice).cell(),
-            "JSONB" => self.json(column).cell(),
-            "BLOB" => Value::Blob(thumbnail(dice)),
-            _ => self.text(table, &column.name, dice).cell(),
+        match column.kind {
+            Kind::Boolean => dice.percent(50).cell(),
+            Kind::Time => self.time(&column.name, dice).cell(),
+            Kind::Date => self.date(&column.name, dice).cell(),
+            Kind::Decimal => decimal(&column.name, dice),
+            Kind::Real => real(&column.name, dice).cell(),
+            Kind::Integer => self.integer(&column.name, dice).cell(),
+            Kind::Json => self.json(column).cell(),
+            Kind::Bytes => Value::Blob(thumbnail(dice)),
+            Kind::Text => self.text(table, &column.name, dice).cell(),
         }
     }
 
@@ -76,6 +75,7 @@ impl Filler<'_> {
         }
     }
 
+    /// As PostgreSQL shows it, so that a row reads the same from every database.
     fn json(&self, column: &Column) -> String {
         match &column.default {
             Some(Value::Text(text)) if text == "[]" => format!("[\"{}\", \"{}\"]", column.name, self.label),

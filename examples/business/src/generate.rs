@@ -8,12 +8,11 @@ mod lookups;
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params_from_iter, types::Value};
-
 use crate::{
     calendar::Moment,
-    catalog::{self, Table},
-    cell::{Cell, Cents, cells},
+    catalog::{self, Kind, Table},
+    cell::{Cell, Cents, cells, values},
+    database::{Database, Purpose, Result, Transaction, Value},
     fill::{Filler, Style, full_name},
     random::{Dice, uuid_of},
 };
@@ -87,8 +86,8 @@ impl Seed {
 
 /// Fills the tables that [`create`](crate::create) has made, in one transaction per business and some around them.
 /// Fails if the database already holds rows of the same seed.
-pub fn generate(conn: &Connection, seed: &Seed) -> rusqlite::Result<()> {
-    let mut generator = Generator::new(conn, seed)?;
+pub fn generate(db: &dyn Database, seed: &Seed) -> Result<()> {
+    let mut generator = Generator::new(db, seed)?;
     let users = generator.in_transaction(|generator| {
         let people = generator.lookups()?;
         generator.users(&people)
@@ -98,7 +97,7 @@ pub fn generate(conn: &Connection, seed: &Seed) -> rusqlite::Result<()> {
         .map(|(place, id)| {
             generator.in_transaction(|generator| generator.company(place, &id, &users).map(|()| id.clone()))
         })
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<Result<_>>()?;
     generator.in_transaction(|generator| {
         generator.loans_between(&companies, &users)?;
         generator.private_money(&companies, &users)?;
@@ -109,7 +108,7 @@ pub fn generate(conn: &Connection, seed: &Seed) -> rusqlite::Result<()> {
 }
 
 struct Generator<'a> {
-    conn: &'a Connection,
+    db: &'a dyn Database,
     seed: &'a Seed,
     tables: BTreeMap<&'static str, Table>,
     statements: BTreeMap<&'static str, String>,
@@ -125,14 +124,14 @@ struct People {
 }
 
 impl<'a> Generator<'a> {
-    fn new(conn: &'a Connection, seed: &'a Seed) -> rusqlite::Result<Self> {
-        let tables = catalog::read_all(conn)?;
-        let statements = tables.iter().map(|(name, table)| (*name, table.insert_sql())).collect();
-        Ok(Self { conn, seed, tables, statements, made: BTreeMap::new(), dice: Dice::of(seed.seed, &["generate"]) })
+    fn new(db: &'a dyn Database, seed: &'a Seed) -> Result<Self> {
+        let tables = catalog::read_all(db)?;
+        let statements = tables.iter().map(|(name, table)| (*name, table.insert_sql(table.given_columns()))).collect();
+        Ok(Self { db, seed, tables, statements, made: BTreeMap::new(), dice: Dice::of(seed.seed, &["generate"]) })
     }
 
-    fn in_transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        let transaction = Transaction::new_unchecked(self.conn, TransactionBehavior::Immediate)?;
+    fn in_transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let transaction = Transaction::begin(self.db, Purpose::Writing)?;
         let made = work(self)?;
         transaction.commit()?;
         Ok(made)
@@ -140,7 +139,7 @@ impl<'a> Generator<'a> {
 
     /// Inserts a row and returns its id (the text of the key's first column). Columns that are not given get their
     /// default; those without one are made up, except that nullable foreign keys stay NULL.
-    fn insert(&mut self, name: &'static str, given: &[(&str, Value)]) -> rusqlite::Result<String> {
+    fn insert(&mut self, name: &'static str, given: &[(&str, Value)]) -> Result<String> {
         let place = self.made.entry(name).or_insert(0);
         *place += 1;
         let label = format!("{place:04}");
@@ -148,21 +147,19 @@ impl<'a> Generator<'a> {
         let filler = Filler { label: &label, style: Style::Prose, when };
         let table = &self.tables[name];
         let row: Vec<Value> = table
-            .columns
-            .iter()
+            .given_columns()
             .map(|column| match given.iter().find(|(given, _)| *given == column.name) {
                 Some((_, value)) => value.clone(),
-                None if column.name == "id" && column.declared == "TEXT" => {
+                None if column.name == "id" && column.kind == Kind::Text => {
                     uuid_of(self.seed.seed, &[name, &label]).cell()
                 }
-                None if column.name == "id" => i64::from(*place).cell(),
                 None if column.default.is_some() => column.default.cell(),
                 None if !column.not_null && (table.is_foreign(&column.name) || self.dice.percent(35)) => Value::Null,
                 None => filler.value(table, column, &mut self.dice),
             })
             .collect();
-        self.conn.prepare_cached(&self.statements[name])?.execute(params_from_iter(&row))?;
-        let first = table.columns.iter().position(|column| column.name == table.key[0]);
+        self.db.execute(&self.statements[name], &row)?;
+        let first = table.given_columns().position(|column| column.name == table.key[0]);
         Ok(match first.map(|at| &row[at]) {
             Some(Value::Text(id)) => id.clone(),
             _ => label,
@@ -178,7 +175,7 @@ impl<'a> Generator<'a> {
         real.chain(demo).collect()
     }
 
-    fn users(&mut self, lookups: &lookups::Lookups) -> rusqlite::Result<People> {
+    fn users(&mut self, lookups: &lookups::Lookups) -> Result<People> {
         let mut users = Vec::new();
         for place in 0..self.seed.users.max(1) {
             let name = full_name(&mut self.dice);
@@ -198,13 +195,13 @@ impl<'a> Generator<'a> {
                 let name = full_name(&mut self.dice);
                 self.insert("persons", &cells!["full_name" => name, "id_format_template_id" => lookups.id_format])
             })
-            .collect::<rusqlite::Result<_>>()?;
+            .collect::<Result<_>>()?;
         Ok(People { users, persons })
     }
 
     /// Each business lends to the next one, so that loans also cross the border between real and demo data; and each
     /// to a person.
-    fn loans_between(&mut self, companies: &[String], people: &People) -> rusqlite::Result<()> {
+    fn loans_between(&mut self, companies: &[String], people: &People) -> Result<()> {
         for (place, lender) in companies.iter().enumerate() {
             let next = Some(&companies[(place + 1) % companies.len()]).filter(|next| *next != lender);
             self.loan(place, lender, next, None, &people.users[0])?;
@@ -221,7 +218,7 @@ impl<'a> Generator<'a> {
         business: Option<&String>,
         person: Option<&String>,
         approver: &str,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<()> {
         let principal = Cents(self.dice.between(500, 9_000) * 100);
         let paid = principal.times_percent(self.dice.between(5, 40));
         let left = Cents(principal.0 - paid.0);
@@ -248,9 +245,9 @@ impl<'a> Generator<'a> {
         Ok(())
     }
 
-    fn private_money(&mut self, companies: &[String], people: &People) -> rusqlite::Result<()> {
+    fn private_money(&mut self, companies: &[String], people: &People) -> Result<()> {
         let of_first = "SELECT id FROM construction_projects WHERE business_id = ?1";
-        let project: String = self.conn.query_row(of_first, [&companies[0]], |row| row.get(0))?;
+        let project: String = self.db.one(of_first, &values![companies[0]])?;
         for (place, user) in people.users.iter().enumerate() {
             let source =
                 self.insert("fund_sources", &cells!["user_id" => user, "name" => "Salary", "kind" => "SALARY"])?;
@@ -274,7 +271,7 @@ impl<'a> Generator<'a> {
         Ok(())
     }
 
-    fn direct_rooms(&mut self, people: &People) -> rusqlite::Result<()> {
+    fn direct_rooms(&mut self, people: &People) -> Result<()> {
         for pair in people.users.windows(2).step_by(4) {
             self.room(None, "DIRECT", "Direct", pair)?;
         }
@@ -282,7 +279,7 @@ impl<'a> Generator<'a> {
     }
 
     /// A room with its members and what they have said in it over the last two months.
-    fn room(&mut self, business: Option<&str>, kind: &str, name: &str, members: &[String]) -> rusqlite::Result<()> {
+    fn room(&mut self, business: Option<&str>, kind: &str, name: &str, members: &[String]) -> Result<()> {
         let room = self.insert(
             "chat_rooms",
             &cells!["business_id" => business, "created_by_user_id" => members[0], "name" => name, "type" => kind],
@@ -312,19 +309,17 @@ impl<'a> Generator<'a> {
     }
 
     /// Where each user was last. The last user's pointer leads to a demo business, which makes the user no demo data.
-    fn current_businesses(&mut self, companies: &[String], people: &People) -> rusqlite::Result<()> {
+    fn current_businesses(&mut self, companies: &[String], people: &People) -> Result<()> {
         for (place, user) in people.users.iter().enumerate() {
             let is_last = place + 1 == people.users.len();
             let real = companies.len() - if self.seed.demo_data { DEMO_BUSINESSES.len() } else { 0 };
             let business = if is_last { companies.last() } else { companies.get(place % real) };
-            self.conn
-                .prepare_cached("UPDATE users SET current_business_id = ?1 WHERE id = ?2")?
-                .execute((business, user))?;
+            self.db.execute("UPDATE users SET current_business_id = ?1 WHERE id = ?2", &values![business, user])?;
         }
         Ok(())
     }
 
-    fn server_only(&mut self, companies: &[String], people: &People) -> rusqlite::Result<()> {
+    fn server_only(&mut self, companies: &[String], people: &People) -> Result<()> {
         for (place, user) in people.users.iter().enumerate() {
             let token = self.dice.uuid();
             self.insert("sessions", &cells!["session_token" => token, "user_id" => user])?;

@@ -8,11 +8,13 @@
 //! - [`sample_insert`] and its kin drive one operation through one table, for any table by name.
 //! - [`DEMO_SKIP`] and [`DEMO_FOLLOW`] state which rows are demo data; [`demo_rows`] finds them.
 //!
-//! Callers bring the connection and its settings: the application works with `foreign_keys` on.
+//! Each works on any [`Database`]: a `rusqlite::Connection`, whose settings its owner brings, or [`Postgres`]; [`open`] opens
+//! either as the application does. The same seed makes the same rows on both.
 
 mod calendar;
 mod catalog;
 mod cell;
+mod database;
 mod demo;
 mod desk;
 mod fill;
@@ -22,17 +24,15 @@ mod samples;
 mod tables;
 mod workload;
 
-use rusqlite::Connection;
-pub use rusqlite::Error;
-
 pub use crate::{
     cell::Cents,
+    database::{Database, Dialect, Error, Postgres, Purpose, Result, Transaction, Value, open, open_new},
     demo::{DEMO_FOLLOW, DEMO_ROOT, DEMO_SKIP, DemoRow, demo_rows, demo_tables},
     desk::{Contents, Customer, Desk},
     generate::{DEMO_BUSINESSES, Seed, generate},
     samples::{
-        Key, bulk_delete, bulk_insert, bulk_update, read_row, sample_delete, sample_insert, sample_key, sample_update,
-        sample_upsert,
+        Key, Row, bulk_delete, bulk_insert, bulk_update, read_row, read_rows, sample_delete, sample_insert, sample_key,
+        sample_update, sample_upsert,
     },
     tables::{Area, SEARCH_TABLE, TableInfo, table, tables},
     workload::{Action, Workload},
@@ -45,8 +45,11 @@ pub const SQLITE_SCHEMA: &str = include_str!("../schema/sqlite.sql");
 pub const POSTGRES_SCHEMA: &str = include_str!("../schema/postgres.sql");
 
 /// Creates the application's tables in an empty database, in one transaction.
-pub fn create(conn: &Connection) -> rusqlite::Result<()> {
-    let transaction = rusqlite::Transaction::new_unchecked(conn, rusqlite::TransactionBehavior::Immediate)?;
-    transaction.execute_batch(SQLITE_SCHEMA)?;
+pub fn create(db: &dyn Database) -> Result<()> {
+    let transaction = Transaction::begin(db, Purpose::Writing)?;
+    db.run(match db.dialect() {
+        Dialect::Sqlite => SQLITE_SCHEMA,
+        Dialect::Postgres => POSTGRES_SCHEMA,
+    })?;
     transaction.commit()
 }

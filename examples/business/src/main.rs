@@ -1,25 +1,24 @@
 //! The reference application as a program: `create` a database, `seed` it, `work` on it. Everything it does stands in
-//! the library; here are only arguments, the connection's settings and the clock that the library does not read.
+//! the library; here are only the arguments and the clock that the library does not read.
 
 use std::{
     io::{self, Write},
-    path::Path,
     process::ExitCode,
     str::FromStr,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use business::{Action, Seed, Workload};
-use rusqlite::{Connection, OpenFlags};
+use business::{Action, Database, Seed, Workload};
 
 const USAGE: &str = "\
-The reference application of Rowmesh, on a SQLite database.
+The reference application of Rowmesh, on a SQLite or PostgreSQL database.
 
 usage: business create DB
        business seed DB [--seed N] [--small] [--no-demo]
        business work DB [--steps N] [--seconds N] [--node NAME] [--seed N] [--pause-ms N]
 
-create  makes the tables in a new file
+DB      a SQLite file, or the url of a PostgreSQL database: postgres://user@host/name
+create  makes the tables, in a new file or in an empty database of the server's
 seed    fills them with data; the same number makes the same data (default 1)
 work    does one business action after another and prints each once it is committed,
         until the given steps or seconds are over, or for ever
@@ -51,7 +50,7 @@ fn main() -> ExitCode {
 
 enum Failure {
     Usage(String),
-    Database(String, rusqlite::Error),
+    Database(String, business::Error),
     Output(io::Error),
 }
 
@@ -72,8 +71,8 @@ fn run(arguments: &[String]) -> Result<(), Failure> {
 }
 
 fn create(path: &str) -> Result<(), Failure> {
-    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-    business::create(&conn).map_err(in_database(path))?;
+    let db = business::open_new(path).map_err(in_database(path))?;
+    business::create(&*db).map_err(in_database(path))?;
     say(&format!("created {} tables in {path}\n", business::tables().len()))
 }
 
@@ -81,8 +80,8 @@ fn seed(path: &str, options: &Options<'_>) -> Result<(), Failure> {
     let number = options.number("--seed")?.unwrap_or(1);
     let seed = if options.has("--small") { Seed::small(number) } else { Seed::new(number) };
     let seed = if options.has("--no-demo") { seed.without_demo_data() } else { seed };
-    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    business::generate(&conn, &seed).map_err(in_database(path))?;
+    let db = open(path)?;
+    business::generate(&*db, &seed).map_err(in_database(path))?;
     say(&format!("filled {path} from seed {number}\n"))
 }
 
@@ -92,11 +91,11 @@ fn work(path: &str, options: &Options<'_>) -> Result<(), Failure> {
     let pause = Duration::from_millis(options.number("--pause-ms")?.unwrap_or(0));
     let seed = options.number("--seed")?.unwrap_or_else(seed_of_this_run);
     let mut workload = Workload::new(seed, options.text("--node").unwrap_or("A"));
-    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let db = open(path)?;
     let start = Instant::now();
     let mut done = 0;
     while steps.is_none_or(|steps| done < steps) && seconds.is_none_or(|limit| start.elapsed().as_secs() < limit) {
-        let action = workload.step(&conn).map_err(in_database(path))?;
+        let action = workload.step(&*db).map_err(in_database(path))?;
         say(&format!("{action}\n"))?;
         if action == Action::Idle {
             break;
@@ -107,21 +106,11 @@ fn work(path: &str, options: &Options<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// As the application opens its database on every connection.
-fn open(path: &str, flags: OpenFlags) -> Result<Connection, Failure> {
-    let configured = || {
-        let conn = Connection::open_with_flags(Path::new(path), flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        conn.busy_timeout(Duration::from_millis(5_000))?;
-        conn.pragma_update(None, "journal_mode", "wal")?;
-        conn.pragma_update(None, "synchronous", "normal")?;
-        conn.pragma_update(None, "foreign_keys", true)?;
-        conn.set_prepared_statement_cache_capacity(128);
-        Ok(conn)
-    };
-    configured().map_err(in_database(path))
+fn open(path: &str) -> Result<Box<dyn Database>, Failure> {
+    business::open(path).map_err(in_database(path))
 }
 
-fn in_database(path: &str) -> impl FnOnce(rusqlite::Error) -> Failure + use<> {
+fn in_database(path: &str) -> impl FnOnce(business::Error) -> Failure + use<> {
     let path = path.to_owned();
     move |error| Failure::Database(path, error)
 }

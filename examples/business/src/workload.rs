@@ -10,11 +10,11 @@ mod sales;
 mod staff;
 mod talk;
 
-use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBehavior};
-
 pub use self::action::Action;
 use crate::{
     calendar::Moment,
+    cell::{Cell, values},
+    database::{Database, Purpose, Result, Transaction},
     random::{Dice, fingerprint, uuid_of},
 };
 
@@ -47,14 +47,14 @@ impl Workload {
         }
     }
 
-    /// Does one action drawn at random, in one BEGIN IMMEDIATE transaction, and says what it was. Where the drawn
+    /// Does one action drawn at random, in one transaction, and says what it was. Where the drawn
     /// action finds nothing to work on, another one is drawn; [`Action::Idle`] means that the database holds too
     /// little data to do anything. After an error nothing of the step is in the database, and stepping may go on.
-    pub fn step(&mut self, conn: &Connection) -> rusqlite::Result<Action> {
+    pub fn step(&mut self, db: &dyn Database) -> Result<Action> {
         self.now = self.now.plus_minutes(self.dice.between(1, 15));
-        let transaction = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+        let transaction = Transaction::begin(db, Purpose::Writing)?;
         for _ in 0..ATTEMPTS {
-            if let Some(action) = self.attempt(&transaction)? {
+            if let Some(action) = self.attempt(db)? {
                 transaction.commit()?;
                 return Ok(action);
             }
@@ -64,25 +64,25 @@ impl Workload {
 
     /// One kind of action out of a hundred tickets. An action looks for its rows before it writes: none means that
     /// nothing was written.
-    fn attempt(&mut self, conn: &Connection) -> rusqlite::Result<Option<Action>> {
+    fn attempt(&mut self, db: &dyn Database) -> Result<Option<Action>> {
         match self.dice.between(0, 99) {
-            0..=9 => self.log_in(conn),
-            10..=34 => self.sell(conn),
-            35..=38 => self.cancel_order(conn),
-            39..=43 => self.receive_stock(conn),
-            44..=47 => self.change_price(conn),
-            48 => self.raise_prices(conn),
-            49..=54 => self.add_customer(conn),
-            55..=60 => self.change_customer(conn),
-            61..=63 => self.delete_customer(conn),
-            64..=67 => self.pay_layby(conn),
-            68..=71 => self.pay_employee_loan(conn),
-            72..=73 => self.pay_business_loan(conn),
-            74..=80 => self.clock(conn),
-            81..=82 => self.record_attendance(conn),
-            83..=87 => self.drive(conn),
-            88..=98 => self.send_message(conn),
-            _ => self.prune_messages(conn),
+            0..=9 => self.log_in(db),
+            10..=34 => self.sell(db),
+            35..=38 => self.cancel_order(db),
+            39..=43 => self.receive_stock(db),
+            44..=47 => self.change_price(db),
+            48 => self.raise_prices(db),
+            49..=54 => self.add_customer(db),
+            55..=60 => self.change_customer(db),
+            61..=63 => self.delete_customer(db),
+            64..=67 => self.pay_layby(db),
+            68..=71 => self.pay_employee_loan(db),
+            72..=73 => self.pay_business_loan(db),
+            74..=80 => self.clock(db),
+            81..=82 => self.record_attendance(db),
+            83..=87 => self.drive(db),
+            88..=98 => self.send_message(db),
+            _ => self.prune_messages(db),
         }
     }
 
@@ -98,45 +98,44 @@ impl Workload {
     }
 
     /// The id of some row, drawn evenly enough for UUIDs. `from` is a table and a WHERE clause that uses `?2`.
-    fn some_id(&mut self, conn: &Connection, from: &str, parameter: &dyn ToSql) -> rusqlite::Result<Option<String>> {
-        let start = self.dice.uuid();
-        let above = format!("SELECT id FROM {from} AND id >= ?1 ORDER BY id LIMIT 1");
-        let found = conn.prepare_cached(&above)?.query_row((&start, parameter), |row| row.get(0)).optional()?;
-        if found.is_some() {
-            return Ok(found);
+    fn some_id(&mut self, db: &dyn Database, from: &str, parameter: impl Cell) -> Result<Option<String>> {
+        let parameters = values![self.dice.uuid(), parameter];
+        let above = db.first(&format!("SELECT id FROM {from} AND id >= ?1 ORDER BY id LIMIT 1"), &parameters)?;
+        match above {
+            Some(id) => Ok(Some(id)),
+            None => db.first(&format!("SELECT id FROM {from} AND id < ?1 ORDER BY id LIMIT 1"), &parameters),
         }
-        let below = format!("SELECT id FROM {from} AND id < ?1 ORDER BY id LIMIT 1");
-        conn.prepare_cached(&below)?.query_row((&start, parameter), |row| row.get(0)).optional()
     }
 
     /// Some active business; there are few, and their ids are no UUIDs.
-    fn some_business(&mut self, conn: &Connection) -> rusqlite::Result<Option<String>> {
-        let mut statement = conn.prepare_cached("SELECT id FROM businesses WHERE is_active ORDER BY id")?;
-        let ids = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    fn some_business(&mut self, db: &dyn Database) -> Result<Option<String>> {
+        let order = db.dialect().in_byte_order("id");
+        let ids: Vec<String> = db.all(&format!("SELECT id FROM businesses WHERE is_active ORDER BY {order}"), &[])?;
         Ok(if ids.is_empty() { None } else { Some(self.dice.pick(&ids).clone()) })
     }
 
-    fn some_user(&mut self, conn: &Connection) -> rusqlite::Result<Option<String>> {
-        self.some_id(conn, "users WHERE is_active AND ?2", &true)
+    fn some_user(&mut self, db: &dyn Database) -> Result<Option<String>> {
+        self.some_id(db, "users WHERE is_active AND ?2", true)
     }
 
-    fn log_in(&mut self, conn: &Connection) -> rusqlite::Result<Option<Action>> {
-        let Some(user) = self.some_user(conn)? else {
+    fn log_in(&mut self, db: &dyn Database) -> Result<Option<Action>> {
+        let Some(user) = self.some_user(db)? else {
             return Ok(None);
         };
-        let (session, token, now) = (self.new_id(), self.new_id(), self.now.time());
-        let expires = self.now.plus_days(1).time();
-        conn.prepare_cached(
+        let (session, token, now) = (self.new_id(), self.new_id(), self.now);
+        let expires = self.now.plus_days(1);
+        db.execute(
             "INSERT INTO sessions (id, session_token, user_id, ip_address, expires_at, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute((&session, &token, &user, "10.0.0.7", &expires, &now))?;
-        let name: String = conn
-            .prepare_cached("UPDATE users SET last_login_at = ?2, login_count = login_count + 1, updated_at = ?2 WHERE id = ?1 RETURNING name")?
-            .query_row((&user, &now), |row| row.get(0))?;
-        conn.prepare_cached(
+            &values![session, token, user, "10.0.0.7", expires, now],
+        )?;
+        let name = db.one(
+            "UPDATE users SET last_login_at = ?2, login_count = login_count + 1, updated_at = ?2 WHERE id = ?1 RETURNING name",
+            &values![user, now],
+        )?;
+        db.execute(
             "INSERT INTO audit_logs (user_id, action, entity_type, entity_id, created_at) VALUES (?1, 'LOGIN', 'User', ?1, ?2)",
-        )?
-        .execute((&user, &now))?;
+            &values![user, now],
+        )?;
         Ok(Some(Action::LoggedIn { user: name }))
     }
 }

@@ -4,8 +4,8 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use business::{Action, DEMO_BUSINESSES, Seed, Workload, demo_rows, generate};
-use rusqlite::{Connection, types::Value};
+use business::{Action, DEMO_BUSINESSES, Seed, Value, Workload, demo_rows, generate};
+use rusqlite::Connection;
 use support::{assert_sound, count, dump, empty, filled, strings};
 
 #[test]

@@ -2,8 +2,8 @@
 
 mod support;
 
-use business::{Key, Seed, TableInfo, bulk_delete, bulk_insert, bulk_update, demo_rows, read_row};
-use rusqlite::{Connection, types::Value};
+use business::{Key, Seed, TableInfo, Value, bulk_delete, bulk_insert, bulk_update, demo_rows, read_row};
+use rusqlite::Connection;
 use support::{assert_sound, count, dump_table, empty, filled};
 
 /// Runs `operation` on each table of a small and of an empty database, and checks the database after each.

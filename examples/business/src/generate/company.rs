@@ -1,11 +1,10 @@
 //! One business with everything below it: stock, staff, sales, laybys, vehicles, a building site, a chat room.
 
-use rusqlite::types::Value;
-
 use super::{Generator, People, lookups};
 use crate::{
     calendar::Moment,
-    cell::{Cents, cells},
+    cell::{Cents, cells, values},
+    database::{Result, Value},
     fill::{full_name, phone},
     random::uuid_of,
 };
@@ -40,7 +39,7 @@ struct Sale {
 }
 
 impl Generator<'_> {
-    pub(super) fn company(&mut self, place: usize, id: &str, people: &People) -> rusqlite::Result<()> {
+    pub(super) fn company(&mut self, place: usize, id: &str, people: &People) -> Result<()> {
         let mut company = self.found(place, id, people)?;
         self.premises(&mut company)?;
         self.staff(&mut company, people)?;
@@ -54,7 +53,7 @@ impl Generator<'_> {
         self.room(Some(id), "BUSINESS", &name, &people.users[..people.users.len().min(5)])
     }
 
-    fn found(&mut self, place: usize, id: &str, people: &People) -> rusqlite::Result<Company> {
+    fn found(&mut self, place: usize, id: &str, people: &People) -> Result<Company> {
         let owner = people.users[place % people.users.len()].clone();
         let kind = if id.contains("clothing") {
             "CLOTHING"
@@ -86,7 +85,7 @@ impl Generator<'_> {
         })
     }
 
-    fn premises(&mut self, company: &mut Company) -> rusqlite::Result<()> {
+    fn premises(&mut self, company: &mut Company) -> Result<()> {
         let account = format!("ACC/{}", company.mark);
         self.insert("business_accounts", &cells!["business_id" => company.id, "account_number" => account])?;
         let mut within: Option<String> = None;
@@ -100,7 +99,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn staff(&mut self, company: &mut Company, people: &People) -> rusqlite::Result<()> {
+    fn staff(&mut self, company: &mut Company, people: &People) -> Result<()> {
         for place in 0..self.seed.employees.max(1) {
             let (job, ..) = *self.dice.pick(lookups::JOB_TITLES);
             let (pay, ..) = *self.dice.pick(lookups::COMPENSATION_TYPES);
@@ -132,14 +131,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn contract(
-        &mut self,
-        company: &Company,
-        employee: &str,
-        place: u32,
-        job: &str,
-        pay: &str,
-    ) -> rusqlite::Result<()> {
+    fn contract(&mut self, company: &Company, employee: &str, place: u32, job: &str, pay: &str) -> Result<()> {
         let mut earlier: Option<String> = None;
         let versions = if place.is_multiple_of(3) { 2 } else { 1 };
         for version in 1..=versions {
@@ -163,7 +155,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn attendance(&mut self, employee: &str) -> rusqlite::Result<()> {
+    fn attendance(&mut self, employee: &str) -> Result<()> {
         let days = i64::from(self.seed.days.max(1));
         for day in (1..=days).rev() {
             let morning = Moment::OPENING.plus_days(-day).plus_minutes(self.dice.between(-30, 20));
@@ -184,7 +176,7 @@ impl Generator<'_> {
     }
 
     /// Loans, raises, leave, warnings: what only some employees have.
-    fn personnel_file(&mut self, company: &Company, employee: &str, place: u32) -> rusqlite::Result<()> {
+    fn personnel_file(&mut self, company: &Company, employee: &str, place: u32) -> Result<()> {
         let boss = company.employees.first();
         self.employee_loan(company, employee, place)?;
         self.insert("employee_bonuses", &cells!["employee_id" => employee, "approved_by_id" => boss])?;
@@ -223,7 +215,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn employee_loan(&mut self, company: &Company, employee: &str, place: u32) -> rusqlite::Result<()> {
+    fn employee_loan(&mut self, company: &Company, employee: &str, place: u32) -> Result<()> {
         let total = Cents(self.dice.between(100, 900) * 100);
         let instalment = total.times_percent(10);
         let row = cells![
@@ -243,7 +235,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn assortment(&mut self, company: &mut Company) -> rusqlite::Result<()> {
+    fn assortment(&mut self, company: &mut Company) -> Result<()> {
         let mut parent: Option<String> = None;
         for (order, name) in ["All goods", "New in", "Everyday", "On offer"].into_iter().enumerate() {
             let row = cells!["business_id" => company.id, "parent_id" => parent, "name" => name, "display_order" => order as i64];
@@ -269,7 +261,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn product(&mut self, company: &Company, place: u32) -> rusqlite::Result<Product> {
+    fn product(&mut self, company: &Company, place: u32) -> Result<Product> {
         let name = format!(
             "{} {} {}",
             self.dice.pick(&["Blue", "Heavy", "Small", "Fine", "Café"]),
@@ -304,7 +296,7 @@ impl Generator<'_> {
         Ok(Product { id, variant, price })
     }
 
-    fn variants(&mut self, product: &str) -> rusqlite::Result<String> {
+    fn variants(&mut self, product: &str) -> Result<String> {
         let mut last = String::new();
         for size in ["S", "M", "L"] {
             let sku = format!("VAR/{}/{size}", &product[..13]);
@@ -314,7 +306,7 @@ impl Generator<'_> {
         Ok(last)
     }
 
-    fn images(&mut self, product: &str, variant: Option<&str>) -> rusqlite::Result<()> {
+    fn images(&mut self, product: &str, variant: Option<&str>) -> Result<()> {
         for order in 0..2 {
             let path =
                 format!("/uploads/products/{}.jpg", uuid_of(self.seed.seed, &["image", product, &order.to_string()]));
@@ -324,7 +316,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn customers(&mut self, company: &mut Company) -> rusqlite::Result<()> {
+    fn customers(&mut self, company: &mut Company) -> Result<()> {
         for place in 0..self.seed.customers.max(1) {
             let (name, phone) = (full_name(&mut self.dice), phone(&mut self.dice));
             let row = cells!["business_id" => company.id, "customer_number" => format!("CUST/{place:04}"), "name" => name, "phone" => phone];
@@ -334,7 +326,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn sales(&mut self, company: &Company) -> rusqlite::Result<()> {
+    fn sales(&mut self, company: &Company) -> Result<()> {
         let mut balance = Cents(0);
         for place in 0..self.seed.orders.max(1) {
             let sale = self.sale(company, place)?;
@@ -351,13 +343,14 @@ impl Generator<'_> {
             ];
             self.insert("business_transactions", &row)?;
         }
-        self.conn
-            .prepare_cached("UPDATE business_accounts SET balance = ?1 WHERE business_id = ?2")?
-            .execute((balance.0 as f64 / 100.0, &company.id))?;
+        self.db.execute(
+            "UPDATE business_accounts SET balance = ?1 WHERE business_id = ?2",
+            &values![balance, company.id],
+        )?;
         Ok(())
     }
 
-    fn sale(&mut self, company: &Company, place: u32) -> rusqlite::Result<Sale> {
+    fn sale(&mut self, company: &Company, place: u32) -> Result<Sale> {
         let lines: Vec<(Product, i64)> = (0..self.dice.between(1, 4))
             .map(|_| (self.dice.pick(&company.products).clone(), self.dice.between(1, 3)))
             .collect();
@@ -399,7 +392,7 @@ impl Generator<'_> {
         product: &Product,
         quantity: i64,
         employee: &str,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<()> {
         let row = cells![
             "order_id" => order,
             "line_no" => line,
@@ -423,7 +416,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn laybys(&mut self, company: &Company) -> rusqlite::Result<()> {
+    fn laybys(&mut self, company: &Company) -> Result<()> {
         for place in 0..self.seed.customers.max(1).div_ceil(5) {
             let product = self.dice.pick(&company.products).clone();
             let total = Cents(product.price.0 * 4);
@@ -432,7 +425,7 @@ impl Generator<'_> {
                 "business_id" => company.id,
                 "customer_id" => self.dice.pick(&company.customers),
                 "layby_number" => format!("LAY/{place:04}"),
-                "items" => format!("[{{\"product\":\"{}\",\"quantity\":4}}]", product.id),
+                "items" => format!("[{{\"product\": \"{}\", \"quantity\": 4}}]", product.id),
                 "total_amount" => total,
                 "deposit_amount" => deposit,
                 "total_paid" => deposit,
@@ -452,7 +445,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn fleet(&mut self, company: &Company, people: &People) -> rusqlite::Result<()> {
+    fn fleet(&mut self, company: &Company, people: &People) -> Result<()> {
         let row = cells![
             "employee_id" => company.employees[0],
             "license_template_id" => "licence-zw",
@@ -474,7 +467,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn journeys(&mut self, company: &Company, vehicle: &str, driver: &str) -> rusqlite::Result<()> {
+    fn journeys(&mut self, company: &Company, vehicle: &str, driver: &str) -> Result<()> {
         for day in 1..=3 {
             let start = Moment::OPENING.plus_days(-day);
             let row = cells![
@@ -499,7 +492,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn workshop(&mut self, company: &Company, vehicle: &str) -> rusqlite::Result<()> {
+    fn workshop(&mut self, company: &Company, vehicle: &str) -> Result<()> {
         let row = cells!["vehicle_id" => vehicle, "created_by_user_id" => company.user, "provider" => "Mbare Motors", "total_cost" => Cents(18_000)];
         let record = self.insert("vehicle_maintenance_records", &row)?;
         let row =
@@ -512,7 +505,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn building_site(&mut self, company: &Company, people: &People) -> rusqlite::Result<()> {
+    fn building_site(&mut self, company: &Company, people: &People) -> Result<()> {
         let row = cells![
             "business_id" => company.id,
             "project_type_id" => "project-house",
@@ -528,7 +521,7 @@ impl Generator<'_> {
         let contractors = people.persons[1..]
             .iter()
             .map(|person| self.insert("project_contractors", &cells!["project_id" => project, "person_id" => person]))
-            .collect::<rusqlite::Result<Vec<String>>>()?;
+            .collect::<Result<Vec<String>>>()?;
         let mut earlier: Option<String> = None;
         for (position, name) in (1_i64..).zip(["Foundation", "Walls", "Roof"]) {
             let row = cells!["project_id" => project, "predecessor_stage_id" => earlier, "position" => position, "name" => name];
@@ -540,14 +533,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn stage(
-        &mut self,
-        company: &Company,
-        project: &str,
-        stage: &str,
-        contractor: &str,
-        position: i64,
-    ) -> rusqlite::Result<()> {
+    fn stage(&mut self, company: &Company, project: &str, stage: &str, contractor: &str, position: i64) -> Result<()> {
         let row = cells!["stage_id" => stage, "contractor_id" => contractor, "agreed_amount" => Cents(250_000), "deposit_amount" => Cents(50_000)];
         self.insert("stage_contractor_assignments", &row)?;
         let row = cells![

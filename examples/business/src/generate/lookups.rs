@@ -1,10 +1,11 @@
 //! The small tables of kinds and templates. Their ids are readable text and the same whatever the seed: a company's
 //! servers have them from one installation.
 
-use rusqlite::types::Value;
-
 use super::Generator;
-use crate::cell::cells;
+use crate::{
+    cell::cells,
+    database::{Result, Value},
+};
 
 /// Ids that other rows refer to.
 pub(super) struct Lookups {
@@ -51,7 +52,7 @@ const PROJECT_TYPES: &[(&str, &str, &str)] = &[
 ];
 
 impl Generator<'_> {
-    pub(super) fn lookups(&mut self) -> rusqlite::Result<Lookups> {
+    pub(super) fn lookups(&mut self) -> Result<Lookups> {
         for (id, title, department, level) in JOB_TITLES {
             self.insert(
                 "job_titles",
@@ -76,7 +77,7 @@ impl Generator<'_> {
         Ok(Lookups { id_format: "id-zw" })
     }
 
-    fn templates(&mut self) -> rusqlite::Result<()> {
+    fn templates(&mut self) -> Result<()> {
         let id_formats = [
             ("id-zw", "Zimbabwe national id", "ZW", "##-######-A-##"),
             ("id-za", "South African id", "ZA", "#############"),
@@ -88,14 +89,14 @@ impl Generator<'_> {
             )?;
         }
         let license =
-            cells!["id" => "licence-zw", "name" => "Zimbabwe driving licence", "categories" => r#"["1","2","4"]"#];
+            cells!["id" => "licence-zw", "name" => "Zimbabwe driving licence", "categories" => r#"["1", "2", "4"]"#];
         self.insert("driver_license_templates", &license)?;
         for kind in ["CLOTHING", "RESTAURANT", "HARDWARE", "CONSTRUCTION"] {
             let row = cells![
                 "id" => format!("cashier-{}", kind.to_lowercase()),
                 "name" => "Cashier",
                 "business_type" => kind,
-                "permissions" => r#"{"orders":["read","write"],"products":["read"]}"#,
+                "permissions" => r#"{"orders": ["read", "write"], "products": ["read"]}"#,
                 "created_by_user_id" => Value::Null,
             ];
             self.insert("permission_templates", &row)?;
@@ -103,7 +104,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn expense_tree(&mut self) -> rusqlite::Result<()> {
+    fn expense_tree(&mut self) -> Result<()> {
         for (id, name) in EXPENSE_DOMAINS {
             self.insert("expense_domains", &cells!["id" => id, "name" => name])?;
         }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use business::{DEMO_BUSINESSES, Seed, Workload};
+use business::{DEMO_BUSINESSES, Row, Seed, Workload};
 use rowmesh_core::clock::VersionVector;
 use rowmesh_core::event::Operation;
 use rowmesh_core::store::Store;
 
 use crate::node::{Node, Rules, check_equal, now};
 use crate::rows::{
-    Bytes, Row, RowName, all_texts, canaries, check_rows, demo_names, read_tables, read_travelling, synced_tables,
+    Bytes, RowName, all_texts, canaries, check_rows, demo_names, read_tables, read_travelling, synced_tables,
 };
 use crate::support::{count, strings};
 

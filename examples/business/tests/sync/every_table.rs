@@ -1,10 +1,10 @@
 //! Each operation on each synced table, one by one, to another node; and the tables that never leave a server.
 
-use business::Key;
+use business::{Key, Value};
 use rowmesh_core::event::Operation;
 use rowmesh_core::store::Store;
 use rowmesh_core::value;
-use rusqlite::{Connection, types::Value};
+use rusqlite::Connection;
 
 use crate::node::{Node, Rules};
 use crate::rows::{Bytes, all_texts, canaries, check_rows, private_tables, read_tables, synced_tables};

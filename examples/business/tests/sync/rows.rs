@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use business::{TableInfo, demo_rows};
-use rusqlite::{Connection, types::Value};
+use business::{Database, Row, TableInfo, Value, demo_rows};
+use rusqlite::Connection;
 
 use crate::support;
 
 /// Table and key, for maps and for people.
 pub type RowName = (&'static str, String);
-/// Columns with their values, in the table's order.
-pub type Row = Vec<(String, Value)>;
 
 /// The tables whose rows belong to all servers.
 pub fn synced_tables() -> impl Iterator<Item = &'static TableInfo> {
@@ -23,17 +21,18 @@ pub fn private_tables() -> impl Iterator<Item = &'static TableInfo> {
 }
 
 /// All rows of these tables.
-pub fn read_tables(conn: &Connection, tables: impl Iterator<Item = &'static TableInfo>) -> BTreeMap<RowName, Row> {
-    tables.flat_map(|table| read_table(conn, table)).collect()
+pub fn read_tables(db: &dyn Database, tables: impl Iterator<Item = &'static TableInfo>) -> BTreeMap<RowName, Row> {
+    tables.flat_map(|table| read_table(db, table)).collect()
 }
 
 /// What every other node should have of this one: all synced rows that are no demo rows, with NULL for what refers to a demo row.
-pub fn read_travelling(conn: &Connection) -> BTreeMap<RowName, Row> {
-    let demo: BTreeSet<RowName> = demo_names(conn);
-    let mut rows = read_tables(conn, synced_tables());
+pub fn read_travelling(db: &dyn Database) -> BTreeMap<RowName, Row> {
+    let demo: BTreeSet<RowName> = demo_names(db);
+    let mut rows = read_tables(db, synced_tables());
     rows.retain(|name, _| !demo.contains(name));
+    let schema = support::empty();
     for table in synced_tables() {
-        for (column, parent) in references(conn, table) {
+        for (column, parent) in references(&schema, table) {
             for (_, row) in
                 rows.range_mut((table.name, String::new())..).take_while(|((name, _), _)| *name == table.name)
             {
@@ -48,8 +47,8 @@ pub fn read_travelling(conn: &Connection) -> BTreeMap<RowName, Row> {
 }
 
 /// The names of all demo rows.
-pub fn demo_names(conn: &Connection) -> BTreeSet<RowName> {
-    demo_rows(conn).unwrap().into_iter().map(|row| (row.table, format!("{:?}", row.key))).collect()
+pub fn demo_names(db: &dyn Database) -> BTreeSet<RowName> {
+    demo_rows(db).unwrap().into_iter().map(|row| (row.table, format!("{:?}", row.key))).collect()
 }
 
 /// Asserts that two sets of rows are equal, naming the first that is not.
@@ -107,20 +106,16 @@ impl<'b> Bytes<'b> {
     }
 }
 
-fn read_table(conn: &Connection, table: &'static TableInfo) -> Vec<(RowName, Row)> {
-    let mut statement = conn.prepare(&format!("SELECT * FROM \"{}\"", table.name)).unwrap();
-    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
-    let read = |row: &rusqlite::Row<'_>| {
-        let cells: Row = columns.iter().enumerate().map(|(at, name)| (name.clone(), row.get(at).unwrap())).collect();
-        let part =
-            |column: &&str| cells.iter().find(|(name, _)| name == column).map(|(_, value)| value.clone()).unwrap();
+fn read_table(db: &dyn Database, table: &'static TableInfo) -> Vec<(RowName, Row)> {
+    let named = |row: Row| {
+        let part = |column: &&str| row.iter().find(|(name, _)| name == column).map(|(_, value)| value.clone()).unwrap();
         let key: Vec<Value> = table.key.iter().map(part).collect();
-        Ok(((table.name, format!("{key:?}")), cells))
+        ((table.name, format!("{key:?}")), row)
     };
-    statement.query_map([], read).unwrap().map(Result::unwrap).collect()
+    business::read_rows(db, table.name).unwrap().into_iter().map(named).collect()
 }
 
-/// Foreign keys: the column and the table that it refers to. All of the application's are of one column.
+/// Foreign keys, the same in every database of the application: the column and the table that it refers to. All of the application's are of one column.
 fn references(conn: &Connection, table: &TableInfo) -> Vec<(String, &'static str)> {
     let sql = format!("SELECT \"from\" || ' ' || \"table\" FROM pragma_foreign_key_list('{}')", table.name);
     let lines = support::strings(conn, &sql).into_iter();

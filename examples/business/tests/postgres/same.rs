@@ -9,7 +9,10 @@ use business::{
 };
 use rusqlite::Connection;
 
-use crate::{server::Server, support::empty};
+use crate::{
+    server::Server,
+    support::{count, empty, strings},
+};
 
 /// The application on both, without a row.
 fn both() -> (Connection, Server) {
@@ -85,7 +88,7 @@ fn a_server_that_sorts_as_people_do_changes_nothing() {
         check_same(&both, |db| sample_insert(db, "businesses", tag).unwrap());
     }
     check_same(&both, |db| db.run("UPDATE businesses SET is_active = true").unwrap());
-    assert_eq!(both.1.strings("SELECT id FROM businesses ORDER BY id")[0], "alpha-business");
+    assert_eq!(strings(&*both.1.app, "SELECT id FROM businesses ORDER BY id")[0], "alpha-business");
     check_same(&both, |db| {
         // Started again, so that the second run looks for the last order number of the first.
         [1, 2].map(|seed| {
@@ -104,10 +107,10 @@ fn a_failed_step_leaves_nothing_behind_and_the_next_one_works() {
     let constraint = "ALTER TABLE business_stock_movements ADD CONSTRAINT refused CHECK (type <> 'SALE') NOT VALID";
     server.app.run(constraint).unwrap();
     let failures = (0..100).filter(|_| {
-        let before = server.count("business_orders");
+        let before = count(&*server.app, "business_orders");
         let failed = workload.step(&*server.app).is_err();
         assert!(!server.app.is_in_transaction());
-        assert!(!failed || server.count("business_orders") == before, "a failed sale left its order");
+        assert!(!failed || count(&*server.app, "business_orders") == before, "a failed sale left its order");
         failed
     });
     assert!(failures.count() > 5);
@@ -204,9 +207,14 @@ fn samples_are_part_of_the_callers_transaction() {
     let transaction = Transaction::begin(&*server.app, Purpose::Writing).unwrap();
     sample_insert(&*server.app, "business_order_items", "t").unwrap();
     bulk_insert(&*server.app, "chat_messages", "t", 3).unwrap();
-    assert_eq!(server.count("chat_messages"), 3);
+    assert_eq!(count(&*server.app, "chat_messages"), 3);
     drop(transaction);
-    assert_eq!(server.count("business_order_items") + server.count("businesses") + server.count("chat_messages"), 0);
+    assert_eq!(
+        count(&*server.app, "business_order_items")
+            + count(&*server.app, "businesses")
+            + count(&*server.app, "chat_messages"),
+        0
+    );
 }
 
 #[test]

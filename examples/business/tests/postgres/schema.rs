@@ -44,9 +44,9 @@ fn the_postgres_schema_has_the_same_enumerations() {
 fn a_server_loads_the_postgres_schema_and_shows_the_same_keys_and_references() {
     let server = Server::created();
     let conn = empty();
-    assert_eq!(sorted(server.strings(PG_COLUMNS)), sorted(sqlite_columns(&conn)), "NOT NULL columns");
-    assert_eq!(sorted(server.strings(PG_FOREIGN_KEYS)), sorted(sqlite_foreign_keys(&conn)), "foreign keys");
-    assert_eq!(sorted(server.strings(PG_INDEXES)), sorted(sqlite_indexes(&conn)), "indexes, keys among them");
+    assert_eq!(sorted(strings(&*server.app, PG_COLUMNS)), sorted(sqlite_columns(&conn)), "NOT NULL columns");
+    assert_eq!(sorted(strings(&*server.app, PG_FOREIGN_KEYS)), sorted(sqlite_foreign_keys(&conn)), "foreign keys");
+    assert_eq!(sorted(strings(&*server.app, PG_INDEXES)), sorted(sqlite_indexes(&conn)), "indexes, keys among them");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // Each test binary uses its own part.
 
-use business::Seed;
+use business::{Database, Seed};
 use rusqlite::{Connection, types::Value};
 
 pub fn empty() -> Connection {
@@ -18,12 +18,12 @@ pub fn filled(seed: &Seed) -> Connection {
     conn
 }
 
-pub fn count(conn: &Connection, from: &str) -> i64 {
-    conn.query_row(&format!("SELECT count(*) FROM {from}"), [], |row| row.get(0)).unwrap()
+pub fn count(db: &dyn Database, from: &str) -> i64 {
+    db.one(&format!("SELECT count(*) FROM {from}"), &[]).unwrap()
 }
 
-pub fn strings(conn: &Connection, sql: &str) -> Vec<String> {
-    conn.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+pub fn strings(db: &dyn Database, sql: &str) -> Vec<String> {
+    db.all(sql, &[]).unwrap()
 }
 
 /// Every table, the search table included, row by row with the storage class of every value.
@@ -40,10 +40,14 @@ pub fn dump_table(conn: &Connection, name: &str) -> String {
     rows.map(|row| format!("{:?}\n", row.unwrap())).collect()
 }
 
-/// Foreign keys, the b-trees, and the full-text index against its content.
-pub fn assert_sound(conn: &Connection) {
+pub fn assert_references(conn: &Connection) {
     let broken = strings(conn, "SELECT \"table\" || ' ' || rowid || ' -> ' || parent FROM pragma_foreign_key_check");
     assert!(broken.is_empty(), "foreign keys broken: {broken:?}");
+}
+
+/// Foreign keys, the b-trees, and the full-text index against its content.
+pub fn assert_sound(conn: &Connection) {
+    assert_references(conn);
     assert_eq!(strings(conn, "PRAGMA integrity_check"), ["ok"]);
     let entries = "SELECT product_id || '|' || name || '|' || sku || '|' || description FROM product_search ORDER BY 1";
     let products =

@@ -6,7 +6,6 @@
 mod cluster;
 
 use business::Database;
-use rowmesh_postgres::connection::Location;
 
 /// A database of one test's own, and the application's connection to it.
 pub struct Server {
@@ -31,19 +30,6 @@ impl Server {
     /// As the application is given it.
     pub fn url(&self) -> String {
         url_of(&self.database)
-    }
-
-    /// As Rowmesh is given it.
-    pub fn location(&self) -> Location {
-        self.database.location()
-    }
-
-    pub fn strings(&self, sql: &str) -> Vec<String> {
-        self.app.all(sql, &[]).unwrap()
-    }
-
-    pub fn count(&self, from: &str) -> i64 {
-        self.app.one(&format!("SELECT count(*) FROM {from}"), &[]).unwrap()
     }
 }
 

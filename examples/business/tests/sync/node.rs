@@ -1,9 +1,9 @@
-//! The application beside a store on a real file, several times, and changesets carried between them by hand.
+//! The application beside a store on a real database, several times, and changesets carried between them by hand.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use business::Seed;
+use business::{Database, Dialect, Seed, Value};
 use rowmesh_core::changeset::{Changeset, Claimed};
 use rowmesh_core::clock::{VersionVector, WallTime};
 use rowmesh_core::exchange::LogRequest;
@@ -30,12 +30,27 @@ pub struct Rules {
     policies: Arc<PolicyHistory>,
 }
 
+/// Kinds of database that a node can have.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    Sqlite,
+}
+
+/// The kinds of database of a test's nodes, in the order of their names.
+#[derive(Clone, Copy)]
+pub struct Mesh([Kind; 3]);
+
 /// One server of the application.
 pub struct Node {
-    pub app: Connection,
-    pub store: SqliteStore,
+    pub app: Box<dyn Database>,
+    pub store: Box<dyn Store>,
     name: u8,
-    _folder: tempfile::TempDir,
+    place: Place,
+}
+
+/// What a node's database stands in, for as long as the node lives.
+enum Place {
+    Folder(tempfile::TempDir),
 }
 
 impl Rules {
@@ -85,20 +100,22 @@ impl Rules {
     }
 }
 
-impl Node {
+impl Mesh {
+    pub const SQLITE: Mesh = Mesh([Kind::Sqlite; 3]);
+
     /// A node without a row. Names are 1 to 9.
-    pub fn empty(name: u8, rules: &Rules) -> Node {
-        Node::made(name, rules, |_| {})
+    pub fn empty(self, name: u8, rules: &Rules) -> Node {
+        Node::made(self.kind(name), name, rules, |_| {})
     }
 
     /// A node whose rows stood there before Rowmesh came.
-    pub fn filled(name: u8, rules: &Rules, seed: &Seed) -> Node {
-        Node::made(name, rules, |app| business::generate(app, seed).unwrap())
+    pub fn filled(self, name: u8, rules: &Rules, seed: &Seed) -> Node {
+        Node::made(self.kind(name), name, rules, |app| business::generate(app, seed).unwrap())
     }
 
     /// A node that came by a snapshot of another one.
-    pub fn joined(name: u8, rules: &Rules, from: &mut Node) -> Node {
-        let mut node = Node::empty(name, rules);
+    pub fn joined(self, name: u8, rules: &Rules, from: &mut Node) -> Node {
+        let mut node = self.empty(name, rules);
         let parts = from.snapshot();
         let [start, chunks @ .., end] = parts.as_slice() else { panic!("a snapshot has a start and an end") };
         node.store.load_begin(start, from.store.position().origin.node, now()).unwrap();
@@ -109,13 +126,22 @@ impl Node {
         node
     }
 
-    fn made(name: u8, rules: &Rules, fill: impl FnOnce(&Connection)) -> Node {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("business.db");
-        let app = open_app(&path);
-        business::create(&app).unwrap();
-        fill(&app);
-        Node { app, store: open_store(path, name, rules), name, _folder: folder }
+    fn kind(self, name: u8) -> Kind {
+        self.0[usize::from(name - 1) % self.0.len()]
+    }
+}
+
+impl Node {
+    fn made(kind: Kind, name: u8, rules: &Rules, fill: impl FnOnce(&dyn Database)) -> Node {
+        let place = match kind {
+            Kind::Sqlite => Place::Folder(tempfile::tempdir().unwrap()),
+        };
+        let app = place.open_app();
+        business::create(&*app).unwrap();
+        fill(&*app);
+        let mut store = place.open_store(name);
+        store.set_standing(standing(name, rules), now()).unwrap();
+        Node { app, store, name, place }
     }
 
     /// The mesh agrees to other rules.
@@ -125,7 +151,7 @@ impl Node {
 
     /// Runs statements as the application.
     pub fn run(&self, sql: &str) {
-        self.app.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        self.app.run(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     /// Seals until nothing is dirty; returns how many events were made.
@@ -187,24 +213,75 @@ impl Node {
         parts
     }
 
+    /// A table of Rowmesh's own, as this database names it.
+    pub fn ours(&self, table: &str) -> String {
+        match self.app.dialect() {
+            Dialect::Sqlite => format!("rowmesh_{table}"),
+            Dialect::Postgres => format!("rowmesh.{table}"),
+        }
+    }
+
     /// The ledger, but for what is this node's own business: when it saw an entry, and how it numbers origins.
     pub fn ledger(&self) -> Vec<String> {
-        let columns = support::strings(
-            &self.app,
-            "SELECT name FROM pragma_table_info('rowmesh_conflict_resolutions')
-              WHERE name NOT IN ('detected_at', 'losing_origin', 'winning_origin')",
+        let sql = format!(
+            "SELECT id, table_name, record_key, key, column_name, conflict_type, strategy, state, losing_node, losing_seq, \
+             losing_lamport, losing_value, losing_data, winning_node, winning_seq, winning_lamport, winning_value, \
+             winning_data, common_value, common_data FROM {}",
+            self.ours("conflict_resolutions")
         );
-        let line = columns.iter().map(|name| format!("quote({name})")).collect::<Vec<_>>().join(" || '|' || ");
-        support::strings(&self.app, &format!("SELECT {line} FROM rowmesh_conflict_resolutions ORDER BY 1"))
+        let mut lines: Vec<String> =
+            self.app.all::<Vec<Value>>(&sql, &[]).unwrap().iter().map(|entry| format!("{entry:?}")).collect();
+        lines.sort_unstable();
+        lines
     }
 
     /// Asserts what holds on every node at any time: constraints, search, nothing parked, and that what stands is what is remembered.
     pub fn check_sound(&mut self) {
-        // A connection that has used a full-text table checks its index by what it remembers of it, so a fresh one looks.
-        support::assert_sound(&Connection::open(self.app.path().unwrap()).unwrap());
+        self.place.check_sound();
         assert_eq!(self.store.parked().unwrap(), [], "nothing is parked");
         assert_eq!(self.store.reconcile(None, now()).unwrap(), 0, "what stands is what is remembered");
     }
+
+    /// Asserts that every reference leads to a row.
+    pub fn check_references(&self) {
+        self.place.check_references();
+    }
+}
+
+impl Place {
+    fn open_app(&self) -> Box<dyn Database> {
+        match self {
+            Place::Folder(folder) => business::open_new(file_in(folder)).unwrap(),
+        }
+    }
+
+    fn open_store(&self, name: u8) -> Box<dyn Store> {
+        let (options, node) = (AttachOptions::default(), SecretKey::from_seed([name; 32]).node_id());
+        let incarnation = Incarnation { count: 1, nonce: 1 };
+        match self {
+            Place::Folder(folder) => {
+                let location = Location::File(file_in(folder));
+                Box::new(SqliteStore::open(&location, &options, node, incarnation).unwrap())
+            }
+        }
+    }
+
+    fn check_sound(&self) {
+        match self {
+            // A connection that has used a full-text table checks its index by what it remembers of it, so a fresh one looks.
+            Place::Folder(folder) => support::assert_sound(&Connection::open(file_in(folder)).unwrap()),
+        }
+    }
+
+    fn check_references(&self) {
+        match self {
+            Place::Folder(folder) => support::assert_references(&Connection::open(file_in(folder)).unwrap()),
+        }
+    }
+}
+
+fn file_in(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join("business.db")
 }
 
 /// Asserts that nodes hold the same rows and the same ledger.
@@ -228,23 +305,6 @@ fn verified(bytes: &[u8]) -> Changeset {
     let node = claimed.header().dot.origin.node;
     let key = (1..=9).map(|name| SecretKey::from_seed([name; 32]).public_key()).find(|key| key.node_id() == node);
     claimed.verify(&MESH, &key.expect("a test node sealed it")).unwrap()
-}
-
-fn open_app(path: &Path) -> Connection {
-    let app = Connection::open(path).unwrap();
-    app.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000",
-    )
-    .unwrap();
-    app
-}
-
-fn open_store(path: PathBuf, name: u8, rules: &Rules) -> SqliteStore {
-    let incarnation = Incarnation { count: 1, nonce: 1 };
-    let node = SecretKey::from_seed([name; 32]).node_id();
-    let mut store = SqliteStore::open(&Location::File(path), &AttachOptions::default(), node, incarnation).unwrap();
-    store.set_standing(standing(name, rules), now()).unwrap();
-    store
 }
 
 fn standing(name: u8, rules: &Rules) -> Standing {

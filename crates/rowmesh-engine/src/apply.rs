@@ -63,6 +63,11 @@ pub fn rows_of<A>(work: &Work<'_, A>, changesets: &[Changeset]) -> Vec<(Arc<Tabl
     events.filter_map(row).collect()
 }
 
+/// Those of these rows whose tables are here.
+pub fn tracked<A>(work: &Work<'_, A>, rows: Vec<(TableNumber, Key)>) -> Vec<(Arc<Table>, Key)> {
+    rows.into_iter().filter_map(|(number, key)| Some((work.registry.tracked(number)?.clone(), key))).collect()
+}
+
 /// Takes in one changeset, whole.
 pub fn take_changeset<A: Access>(work: &mut Work<'_, A>, changeset: &Changeset) -> Result<Applied> {
     let known = recognise(work, changeset)?;

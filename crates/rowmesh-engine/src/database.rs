@@ -21,7 +21,7 @@ use crate::ledger_rows::{EntryLine, EntryRow};
 use crate::origins::KnownOrigin;
 use crate::plan::{AttachOptions, Followed, Plan};
 use crate::registry::{Registry, Table, TableNumber};
-use crate::write::{Outcome, Placed, RowWrite};
+use crate::write::{NewRow, Outcome, Placed, RowWrite};
 
 /// A database with a session of ours: transactions, the application's schema, what is installed. One thread uses it at a time.
 pub trait Database: Send + Sized + 'static {
@@ -463,6 +463,10 @@ pub trait Rows {
     fn lock(&self, _rows: &[(Arc<Table>, Key)]) -> Result<()> {
         Ok(())
     }
+    /// Keeps the application from changing any row until the transaction ends, where it could.
+    fn lock_all(&self, _registry: &Registry) -> Result<()> {
+        Ok(())
+    }
     /// The row with that key as it stands, columns in the schema's order.
     fn read(&self, table: &Table, key: &[Value]) -> Result<Option<Vec<Value>>>;
     /// The keys of all rows.
@@ -485,8 +489,8 @@ pub trait Rows {
     fn delete(&self, table: &Table, key: &[Value]) -> Result<bool>;
     /// Brings every row to its new image so that every constraint holds, or leaves it at the old one and says why.
     fn write_rows(&self, registry: &Registry, writes: &mut [RowWrite]) -> Result<Vec<Outcome>>;
-    /// Inserts a row of a snapshot. Nearly all foreign keys are whole, so they are not checked one by one but at the load's end.
-    fn place_new(&self, table: &Table, key: &[Value], image: &[(ColumnIx, Value)]) -> Result<Placed>;
+    /// Inserts rows of a snapshot. Nearly all foreign keys are whole, so they are not checked one by one but at the load's end.
+    fn place_new(&self, table: &Table, rows: &[NewRow]) -> Result<Vec<Placed>>;
 }
 
 /// The tables that are for people and for the node.

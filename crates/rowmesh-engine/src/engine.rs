@@ -376,11 +376,12 @@ impl<D: Database> Engine<D> {
         Err(Error::SchemaMoved.into())
     }
 
-    /// Tries anew where a transaction finds only on its way that the schema has moved.
+    /// Tries anew where a transaction finds only on its way that the schema has moved, or that it cannot go the short way.
     fn following<T>(&mut self, mut attempt: impl FnMut(&mut Self) -> StoreResult<T>) -> StoreResult<T> {
         for _ in 1..SCHEMA_PATIENCE {
             match attempt(self) {
                 Err(error) if matches!(cause(&error), Some(Error::SchemaMoved)) => drop(self.follow()?),
+                Err(error) if matches!(cause(&error), Some(Error::StartOver)) => {}
                 done => return done,
             }
         }
@@ -464,6 +465,46 @@ impl<D: Database> Engine<D> {
             taken.conflicts = work.conflicts;
             let idle = taken.changesets == 0 && taken.sealed.dots.is_empty() && !part.spent;
             Ok(if idle { End::Rollback((taken, false)) } else { End::Commit((taken, false)) })
+        })
+    }
+
+    /// Shows what can be shown of what is parked, once everything that was written here meanwhile is sealed; `None` if that is not yet.
+    fn retry_some(&mut self, now: WallTime) -> StoreResult<Option<u64>> {
+        let (left, is_idle) = self.in_transaction_with_round(|work, round| {
+            work.now = now;
+            let rows = work.db.parked_rows()?;
+            let (before, tracked) = (rows.len() as u64, apply::tracked(work, rows));
+            if D::IS_SHARED {
+                work.db.lock(&tracked)?;
+            }
+            let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
+            if part.more {
+                return Ok(End::Commit((None, false)));
+            }
+            let left = apply::retry_parked(work)?;
+            let is_idle = left == before && part.changeset.is_none() && !part.spent;
+            Ok(if is_idle { End::Rollback((Some(left), true)) } else { End::Commit((Some(left), false)) })
+        })?;
+        if is_idle {
+            self.reload_origins()?;
+        }
+        Ok(left)
+    }
+
+    /// Names anew what was sealed, once everything that was written here is; `None` if that is not yet.
+    fn restamp_now(&mut self, last: Seq, next: Origin, now: WallTime) -> StoreResult<Option<u64>> {
+        self.in_transaction_with_round(|work, round| {
+            work.now = now;
+            if D::IS_SHARED {
+                // Which rows will be shown otherwise is known only at the end.
+                work.db.lock_all(work.registry)?;
+            }
+            if seal::seal_part(work, round, D::UNIT_ROWS)?.more {
+                return Ok(End::Commit(None));
+            }
+            let count = restamp::restamp(work, last, next)?;
+            remember_own(work.db, work.origins, &next)?;
+            Ok(End::Commit(Some(count)))
         })
     }
 
@@ -646,17 +687,11 @@ impl<D: Database> Store for Engine<D> {
         if !self.has_parked {
             return Ok(0);
         }
-        // A row that was written here meanwhile is sealed before anything is shown over it.
-        while self.seal(now)?.more {}
-        let before = self.database.access().parked_rows()?.len() as u64;
-        let left = self.in_transaction(|work| {
-            work.now = now;
-            let left = apply::retry_parked(work)?;
-            Ok(if left < before { End::Commit(left) } else { End::Rollback(left) })
-        })?;
-        if left == before {
-            self.reload_origins()?;
-        }
+        let left = loop {
+            if let Some(left) = self.following(|engine| engine.retry_some(now))? {
+                break left;
+            }
+        };
         self.has_parked = left > 0;
         Ok(left)
     }
@@ -699,12 +734,11 @@ impl<D: Database> Store for Engine<D> {
     fn restamp(&mut self, last: Seq, incarnation: Incarnation, now: WallTime) -> StoreResult<u64> {
         self.standing()?;
         let next = Origin { incarnation, ..self.own };
-        let count = self.in_transaction(|work| {
-            work.now = now;
-            let count = restamp::restamp(work, last, next)?;
-            remember_own(work.db, work.origins, &next)?;
-            Ok(End::Commit(count))
-        })?;
+        let count = loop {
+            if let Some(count) = self.following(|engine| engine.restamp_now(last, next, now))? {
+                break count;
+            }
+        };
         self.own = next;
         self.round.clear();
         Ok(count)
@@ -735,9 +769,11 @@ impl<D: Database> Store for Engine<D> {
 
     fn load_chunk(&mut self, chunk: &[u8], now: WallTime) -> StoreResult<u64> {
         let mut load = self.load.take().ok_or_else(|| StoreError::broken("RM9105", "a chunk came without a load"))?;
-        let rows = self.in_transaction(|work| {
-            work.now = now;
-            Ok(End::Commit(load.chunk(work, chunk)?))
+        let rows = self.following(|engine| {
+            engine.in_transaction(|work| {
+                work.now = now;
+                Ok(End::Commit(load.chunk(work, chunk)?))
+            })
         })?;
         self.load = Some(load);
         Ok(rows)

@@ -35,6 +35,9 @@ pub enum Error {
     /// The application's schema is not the one that was followed last.
     #[error("the schema keeps changing: waiting until a migration is over")]
     SchemaMoved,
+    /// Nothing is wrong but that the transaction took a short way which turned out to be none: it is to be begun anew.
+    #[error("a transaction has to be begun anew")]
+    StartOver,
     /// Already as the outside sees it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -60,6 +63,7 @@ impl From<Error> for StoreError {
                 StoreError::broken("RM9101", error.to_string()).because(error)
             }
             Error::Unnoticed { .. } => StoreError::transient("RM5104", error.to_string()).because(error),
+            Error::StartOver => StoreError::transient("RM5101", error.to_string()).because(error),
             Error::SchemaMoved => StoreError::transient("RM2115", error.to_string()).because(error),
         }
     }

@@ -22,7 +22,7 @@ use crate::row_states;
 use crate::seal;
 use crate::snapshot::{Chunk, Start, decode_end};
 use crate::work::{Work, remember_shown};
-use crate::write::Placed;
+use crate::write::{NewRow, Placed};
 
 /// A load under way, as kept in memory between chunks.
 pub struct Load {
@@ -106,76 +106,26 @@ impl Load {
             Some(here) => work.db.noted_keys(here)?,
             None => HashSet::new(),
         };
-        let mut has_gaps = false;
+        let mut loading = Vec::with_capacity(rows.len());
         for (key, state) in rows {
             let there = From1(&origins);
             let state = row_state::decode(&mut Reader::new(state), &there)
                 .map_err(|source| Error::damaged("a row state from a peer", source))?;
             let (stood_there, is_wanted) = (state.is_shown(), !state.live.is_empty() || state.has_left());
-            let state = renumber(state, &table.columns)?;
-            let key = Key(key.clone());
-            let is_noted = noted.contains(&key);
-            let stands = self.row(work, table, key, state, is_noted)?;
-            has_gaps |= is_wanted && !(stands && stood_there);
+            let state = RowState { shown: Shown::Absent, ..renumber(state, &table.columns)? };
+            loading.push(Loading { key: Key(key.clone()), state, stood_there, is_wanted });
+        }
+        let mut placed = place(work, table, &loading)?.into_iter();
+        let mut has_gaps = false;
+        for mut row in loading {
+            if let Some(placed) = placed.next().flatten() {
+                settle(work, table, &mut row, placed, &noted)?;
+            }
+            row_states::save(work, table.number, &row.key, &row.state, false)?;
+            has_gaps |= row.is_wanted && !(row.state.is_shown() && row.stood_there);
         }
         self.has_gaps |= has_gaps;
         Ok(rows.len() as u64)
-    }
-
-    /// Takes in one row. Says whether it stands now.
-    fn row<A: Access>(
-        &self,
-        work: &mut Work<'_, A>,
-        table: &LoadTable,
-        key: Key,
-        mut state: RowState,
-        is_noted: bool,
-    ) -> Result<bool> {
-        let names = work.registry.column_names(table.number);
-        let choice = show::show(&state, work.standing()?.policies.current().table(&table.name), names);
-        state.shown = Shown::Absent;
-        match (choice, &table.table) {
-            (Choice::Absent, _) => {}
-            (Choice::Present(_), None) => {
-                let reason = format!("there is no table \"{}\" here yet", table.name);
-                work.park_all(table.number, &key, &state, &reason)?;
-            }
-            (Choice::Present(image), Some(here)) => {
-                self.place(work, table, here, &key, &mut state, image, is_noted)?;
-            }
-        }
-        row_states::save(work, table.number, &key, &state, false)?;
-        Ok(state.is_shown())
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn place<A: Access>(
-        &self,
-        work: &mut Work<'_, A>,
-        table: &LoadTable,
-        here: &Arc<Table>,
-        key: &Key,
-        state: &mut RowState,
-        image: Vec<(ColumnIx, Value)>,
-        is_noted: bool,
-    ) -> Result<()> {
-        let values = key_values(key)?;
-        match work.db.place_new(here, &values, &image)? {
-            Placed::Stands(row) => {
-                if is_noted && seal::was_deleted_here(work.db, here, &values)? {
-                    // It was here before, by a load that was cut short, and the application deleted it: the next seal tells the others.
-                    work.db.delete(here, &values)?;
-                }
-                remember_shown(here, state, &row);
-                work.db.replace_claims(here, key, None, Some(&row))
-            }
-            Placed::KeyTaken(row) => {
-                // The application wrote this row here while the load ran: its row stays and will be sealed as an edit of this one.
-                remember_shown(here, state, &row);
-                work.db.note(here, &values, work.now)
-            }
-            Placed::Refused(reason) => work.park_all(table.number, key, state, &reason).map(drop),
-        }
     }
 
     fn log<A: Access>(&self, work: &mut Work<'_, A>, changesets: &[Vec<u8>]) -> Result<u64> {
@@ -205,6 +155,68 @@ impl Load {
         found
             .map(|(_, table)| table)
             .ok_or_else(|| Error::inconsistent("a chunk of a table that the snapshot does not name"))
+    }
+}
+
+/// A row on its way in.
+struct Loading {
+    key: Key,
+    state: RowState,
+    /// Whether it is shown where the snapshot was taken.
+    stood_there: bool,
+    /// Whether somebody may refer to it.
+    is_wanted: bool,
+}
+
+/// Inserts the rows that are to be shown, all at once; what became of each, if it was to be shown and its table is here.
+fn place<A: Access>(work: &mut Work<'_, A>, table: &LoadTable, loading: &[Loading]) -> Result<Vec<Option<Placed>>> {
+    let (mut new, mut positions) = (Vec::new(), Vec::new());
+    for (position, row) in loading.iter().enumerate() {
+        let names = work.registry.column_names(table.number);
+        let policy = work.standing()?.policies.current().table(&table.name);
+        let Choice::Present(image) = show::show(&row.state, policy, names) else { continue };
+        if table.table.is_none() {
+            let reason = format!("there is no table \"{}\" here yet", table.name);
+            work.park_all(table.number, &row.key, &row.state, &reason)?;
+            continue;
+        }
+        new.push(NewRow { key: key_values(&row.key)?, image });
+        positions.push(position);
+    }
+    let mut placed: Vec<Option<Placed>> = loading.iter().map(|_| None).collect();
+    if let Some(here) = &table.table {
+        for (position, became) in positions.into_iter().zip(work.db.place_new(here, &new)?) {
+            placed[position] = Some(became);
+        }
+    }
+    Ok(placed)
+}
+
+/// Remembers what became of a row.
+fn settle<A: Access>(
+    work: &mut Work<'_, A>,
+    table: &LoadTable,
+    row: &mut Loading,
+    placed: Placed,
+    noted: &HashSet<Key>,
+) -> Result<()> {
+    let Some(here) = &table.table else { return Ok(()) };
+    match placed {
+        Placed::Stands(shown) => {
+            let values = key_values(&row.key)?;
+            if noted.contains(&row.key) && seal::was_deleted_here(work.db, here, &values)? {
+                // It was here before, by a load that was cut short, and the application deleted it: the next seal tells the others.
+                work.db.delete(here, &values)?;
+            }
+            remember_shown(here, &mut row.state, &shown);
+            work.db.replace_claims(here, &row.key, None, Some(&shown))
+        }
+        Placed::KeyTaken(shown) => {
+            // The application wrote this row here while the load ran: its row stays and will be sealed as an edit of this one.
+            remember_shown(here, &mut row.state, &shown);
+            work.db.note(here, &key_values(&row.key)?, work.now)
+        }
+        Placed::Refused(reason) => work.park_all(table.number, &row.key, &row.state, &reason).map(drop),
     }
 }
 

@@ -120,6 +120,14 @@ fn changed(before: Option<&[Value]>, after: Option<&[(usize, Value)]>) -> Vec<us
     (0..after.len()).filter(differs).collect()
 }
 
+/// A row of a snapshot that is to be placed into a table that does not show it.
+pub struct NewRow {
+    /// Its key's values.
+    pub key: Vec<Value>,
+    /// What it shall show, by the numbers of the columns.
+    pub image: Vec<(ColumnIx, Value)>,
+}
+
 /// What became of a row that was placed into a table that did not show it.
 pub enum Placed {
     /// It stands so.

@@ -1,9 +1,10 @@
 //! What a transaction works with: the session, what was fetched for it before it was asked for, and what is kept back to be written together.
 //! Begins and ends no transaction.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use rowmesh_core::clock::WallTime;
 use rowmesh_core::value::{Key, Value};
 use rowmesh_engine::database::Access;
 use rowmesh_engine::fault::Result;
@@ -25,6 +26,10 @@ pub struct PostgresAccess<'a> {
     pub tables: &'a Tables,
     /// What tells that the schema has moved.
     pub(crate) watch: &'a Watch,
+    /// Object ids of tables in which what stands may be other than what was written: triggers of the application fire for us there.
+    pub(crate) noisy: &'a HashSet<u32>,
+    /// Whether each statement that a constraint may refuse is kept apart: the short way, without, has failed.
+    pub(crate) is_careful: &'a Cell<bool>,
     /// Rows and row states that were fetched, and those that wait to be written.
     pub(crate) held: RefCell<Held>,
 }
@@ -44,6 +49,10 @@ pub(crate) struct Held {
     pub last_changeset: Option<i64>,
     /// Notes that are spent.
     pub spent: Vec<i64>,
+    /// Notes of the engine's own, to be made: table, key, time.
+    pub notes: Vec<(TableNumber, Vec<Option<String>>, WallTime)>,
+    /// Tables that were written to, with their object ids.
+    pub written: HashSet<(TableNumber, u32)>,
     /// Origins that have moved.
     pub origins: BTreeMap<u32, KnownOrigin>,
     /// Rows more or fewer that are shown.
@@ -71,11 +80,6 @@ impl Access for PostgresAccess<'_> {
 }
 
 impl<'a> PostgresAccess<'a> {
-    /// Works in a session.
-    pub fn new(session: &'a Session, tables: &'a Tables, watch: &'a Watch) -> PostgresAccess<'a> {
-        PostgresAccess { session, tables, watch, held: RefCell::default() }
-    }
-
     /// Runs a statement; returns how many rows it changed.
     pub fn run(&self, sql: &str, params: &[Param<'_>]) -> Result<u64> {
         self.session.execute(sql, params).told()

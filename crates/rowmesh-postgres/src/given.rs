@@ -5,7 +5,7 @@ use rowmesh_core::value::Value;
 use crate::catalog::Tracked;
 use crate::connection::Param;
 use crate::sql::quote;
-use crate::values::{Kind, PgColumn, fit, value_expression};
+use crate::values::{PgColumn, fit, value_expression};
 
 /// Rows of some columns of a table.
 pub struct Given<'t> {
@@ -57,22 +57,5 @@ impl<'t> Given<'t> {
     /// What goes with the statement.
     pub fn params(&self) -> Vec<Param<'_>> {
         self.arrays.iter().map(|array| array as Param<'_>).collect()
-    }
-}
-
-/// Whether a value that fits a column stands exactly as it is given, so that nobody has to look how it stands.
-pub fn stands_as_given(column: &PgColumn, value: &Value) -> bool {
-    match (column.kind, value) {
-        (_, Value::Null)
-        | (Kind::Boolean, Value::Boolean(_))
-        | (Kind::Integer(_), Value::Integer(_))
-        | (Kind::Single | Kind::Double, Value::Real(_))
-        | (Kind::Bytes, Value::Blob(_))
-        | (Kind::Uuid, Value::Text(_)) => true,
-        // Without a scale of its own a numeric keeps the digits that it is given; with one it may add zeros.
-        (Kind::Decimal, Value::Decimal(_)) => column.typmod < 0,
-        (Kind::Text, Value::Text(bytes)) => !bytes.ends_with(b" "),
-        (_, Value::Typed(name, _)) => **name == *column.travels_as && column.typmod < 0,
-        _ => false,
     }
 }

@@ -52,10 +52,8 @@ impl Notes for PostgresAccess<'_> {
         let columns = some(self.details(table)?, &table.schema.key);
         let texts: Vec<Option<String>> =
             key.iter().zip(columns).map(|(value, column)| Some(fit(column, value).ok()??.into_owned())).collect();
-        let at = UNIX_EPOCH + Duration::from_millis(now.0);
-        let operation = NotedOperation::Delete.number() as i16;
-        let sql = "INSERT INTO rowmesh.dirty (t, op, at, k) VALUES ($1, $2, $3, $4)";
-        self.run(sql, &[&(table.number.0 as i32), &operation, &at, &texts]).map(drop)
+        self.held.borrow_mut().notes.push((table.number, texts, now));
+        Ok(())
     }
 
     fn noted(&self, table: &Table, key: &[Value]) -> Result<Vec<NotedOperation>> {
@@ -69,8 +67,9 @@ impl Notes for PostgresAccess<'_> {
     }
 
     fn any_noted(&self) -> Result<bool> {
-        self.flush_notes()?;
-        Ok(self.find("SELECT 1 FROM rowmesh.dirty LIMIT 1", &[], |_| ())?.is_some())
+        self.delete_spent()?;
+        Ok(!self.held.borrow().notes.is_empty()
+            || self.find("SELECT 1 FROM rowmesh.dirty LIMIT 1", &[], |_| ())?.is_some())
     }
 }
 
@@ -86,8 +85,33 @@ const NOTED: &str = "noted AS MATERIALIZED (
      WHERE keys_before IS NULL OR keys_before < $3)";
 
 impl PostgresAccess<'_> {
-    /// Deletes the notes that are spent.
+    /// Deletes the notes that are spent and those of what we wrote ourselves, and makes those that the engine wants.
     pub(crate) fn flush_notes(&self) -> Result<()> {
+        self.delete_spent()?;
+        self.delete_own()?;
+        let notes = std::mem::take(&mut self.held.borrow_mut().notes);
+        for (table, key, now) in notes {
+            let at = UNIX_EPOCH + Duration::from_millis(now.0);
+            let operation = NotedOperation::Delete.number() as i16;
+            let sql = "INSERT INTO rowmesh.dirty (t, op, at, k) VALUES ($1, $2, $3, $4)";
+            self.run(sql, &[&(table.0 as i32), &operation, &at, &key])?;
+        }
+        Ok(())
+    }
+
+    /// What we wrote stands as it was written, unless a trigger of the application's had its say: nobody has to look.
+    fn delete_own(&self) -> Result<()> {
+        let written = std::mem::take(&mut self.held.borrow_mut().written);
+        let quiet = written.iter().filter(|(_, oid)| !self.noisy.contains(oid));
+        let quiet: Vec<i32> = quiet.map(|(number, _)| number.0 as i32).collect();
+        if quiet.is_empty() {
+            return Ok(());
+        }
+        let own = "DELETE FROM rowmesh.dirty WHERE xmin = pg_current_xact_id()::xid AND t = ANY($1)";
+        self.run(own, &[&quiet]).map(drop)
+    }
+
+    fn delete_spent(&self) -> Result<()> {
         let mut spent = std::mem::take(&mut self.held.borrow_mut().spent);
         if spent.is_empty() {
             return Ok(());
@@ -175,7 +199,7 @@ impl PostgresAccess<'_> {
     }
 
     fn notes_of(&self, table: &Table) -> Result<Vec<Note>> {
-        self.flush_notes()?;
+        self.delete_spent()?;
         let key = some(self.details(table)?, &table.schema.key);
         let columns: Vec<String> = (1..=key.len()).map(|n| format!("k{n}")).collect();
         let sql = format!(
@@ -193,6 +217,11 @@ impl PostgresAccess<'_> {
                 let key = read_texts(&texts, key.iter().copied())?;
                 notes.push(Note { id: 0, table: table.number, operation, at: WallTime::default(), key });
             }
+        }
+        for (_, texts, at) in self.held.borrow().notes.iter().filter(|(number, ..)| *number == table.number) {
+            let texts: Vec<Option<&str>> = texts.iter().map(Option::as_deref).collect();
+            let key = read_texts(&texts, key.iter().copied())?;
+            notes.push(Note { id: 0, table: table.number, operation: NotedOperation::Delete, at: *at, key });
         }
         Ok(notes)
     }

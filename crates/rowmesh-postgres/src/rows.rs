@@ -5,22 +5,21 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use rowmesh_core::row_state::ColumnIx;
 use rowmesh_core::schema::TableSchema;
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 use rowmesh_engine::database::{Rows, States};
 use rowmesh_engine::fault::{Error, Result};
 use rowmesh_engine::registry::{Registry, Table};
-use rowmesh_engine::write::{Outcome, Placed, RowWrite, placed};
+use rowmesh_engine::write::{NewRow, Outcome, Placed, RowWrite, placed};
 use tokio_postgres::Row;
 
 use crate::access::PostgresAccess;
 use crate::catalog::Tracked;
 use crate::error;
 use crate::fault::{Constraint, Told};
-use crate::given::{Given, stands_as_given};
+use crate::given::Given;
 use crate::sql::quote;
-use crate::values::{self, PgColumn, row_expression};
+use crate::values::{self, PgColumn, row_expression, stands_as_given};
 use crate::write::{self, fit_in};
 
 /// What PostgreSQL's catalog says of the tables, by the names under which they travel.
@@ -131,25 +130,101 @@ impl Rows for PostgresAccess<'_> {
         write::write_rows(self, registry, writes)
     }
 
-    fn place_new(&self, table: &Table, key: &[Value], image: &[(ColumnIx, Value)]) -> Result<Placed> {
-        let (here, row) = placed(table, image);
-        for (column, value) in &here {
-            if let Err(reason) = fit_in(self.details(table)?, table, *column, value) {
-                return Ok(Placed::Refused(reason));
+    fn place_new(&self, table: &Table, rows: &[NewRow]) -> Result<Vec<Placed>> {
+        Placing::new(self, table, rows)?.run()
+    }
+
+    fn lock_all(&self, registry: &Registry) -> Result<()> {
+        let names = registry.all().iter().map(|table| Ok(name_of(self.details(table)?))).collect::<Result<Vec<_>>>()?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.session.batch(&format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", names.join(", "))).told()
+    }
+}
+
+/// What is given of a row, by position in the table, and the whole row that it makes.
+type GivenRow = (Vec<(usize, Value)>, Vec<Value>);
+
+/// Rows of a snapshot on their way into their table.
+struct Placing<'p, 'a> {
+    db: &'p PostgresAccess<'a>,
+    table: &'p Table,
+    rows: &'p [NewRow],
+    given: Vec<GivenRow>,
+    placed: Vec<Option<Placed>>,
+}
+
+impl<'p, 'a> Placing<'p, 'a> {
+    fn new(db: &'p PostgresAccess<'a>, table: &'p Table, rows: &'p [NewRow]) -> Result<Placing<'p, 'a>> {
+        let given: Vec<_> = rows.iter().map(|row| placed(table, &row.image)).collect();
+        let details = db.details(table)?;
+        let refused = |(here, _): &GivenRow| {
+            let reason = here.iter().find_map(|(column, value)| fit_in(details, table, *column, value).err());
+            reason.map(Placed::Refused)
+        };
+        let placed = given.iter().map(refused).collect();
+        Ok(Placing { db, table, rows, given, placed })
+    }
+
+    fn run(mut self) -> Result<Vec<Placed>> {
+        let mut groups: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
+        for (position, (here, _)) in self.given.iter().enumerate() {
+            if self.placed[position].is_none() {
+                groups.entry(here.iter().map(|(column, _)| *column).collect()).or_default().push(position);
             }
         }
-        let (columns, values): (Vec<usize>, Vec<&Value>) = here.iter().map(|(column, value)| (*column, value)).unzip();
-        match self.guarded(|db| db.insert_set(table, &columns, std::slice::from_ref(&values)))? {
-            Ok(left) if left.is_empty() => {
-                let details = self.details(table)?;
-                let as_given = |(column, value): &(usize, Value)| stands_as_given(&details.columns[*column], value);
-                let is_sure = here.len() == row.len() && here.iter().all(as_given);
-                let stands = if is_sure { None } else { self.read(table, key)? };
-                Ok(Placed::Stands(stands.unwrap_or(row)))
-            }
-            Ok(_) => Ok(Placed::KeyTaken(row)),
-            Err(Constraint::Unique(reason) | Constraint::Other(reason)) => Ok(Placed::Refused(reason)),
+        for (columns, positions) in groups {
+            self.insert(&columns, &positions)?;
         }
+        let unsure: Vec<Vec<Value>> = (0..self.rows.len())
+            .filter(|n| self.placed[*n].is_none())
+            .filter(|n| !self.is_sure(*n))
+            .map(|n| self.rows[n].key.clone())
+            .collect();
+        for row in self.db.rows_by_key(self.table, &unsure)? {
+            self.db.hold_row(self.table, row);
+        }
+        (0..self.rows.len()).map(|position| self.outcome(position)).collect()
+    }
+
+    /// Inserts rows with one statement; where that is refused, halves of them, down to the rows that are the cause.
+    fn insert(&mut self, columns: &[usize], positions: &[usize]) -> Result<()> {
+        let values: Vec<Vec<&Value>> = (positions.iter())
+            .map(|position| self.given[*position].0.iter().map(|(_, value)| value).collect())
+            .collect();
+        match (self.db.guarded(|db| db.insert_set(self.table, columns, &values))?, positions) {
+            (Ok(taken), _) => {
+                for position in taken.into_iter().map(|taken| positions[taken]) {
+                    self.placed[position] = Some(Placed::KeyTaken(self.given[position].1.clone()));
+                }
+                Ok(())
+            }
+            (Err(Constraint::Unique(reason) | Constraint::Other(reason)), [one]) => {
+                self.placed[*one] = Some(Placed::Refused(reason));
+                Ok(())
+            }
+            (Err(_), _) => {
+                let (first, second) = positions.split_at(positions.len() / 2);
+                self.insert(columns, first)?;
+                self.insert(columns, second)
+            }
+        }
+    }
+
+    /// Whether a row that was inserted stands as it was given, for sure.
+    fn is_sure(&self, position: usize) -> bool {
+        let (here, row) = &self.given[position];
+        let Some(details) = self.db.tables.get(&self.table.schema.name) else { return false };
+        here.len() == row.len() && here.iter().all(|(column, value)| stands_as_given(&details.columns[*column], value))
+    }
+
+    fn outcome(&mut self, position: usize) -> Result<Placed> {
+        if let Some(placed) = self.placed[position].take() {
+            return Ok(placed);
+        }
+        let stands = if self.is_sure(position) { None } else { self.db.read(self.table, &self.rows[position].key)? };
+        Ok(Placed::Stands(stands.unwrap_or_else(|| self.given[position].1.clone())))
     }
 }
 
@@ -192,6 +267,7 @@ impl PostgresAccess<'_> {
         let mut deleted = 0;
         for some in keys.chunks(ROWS_PER_STATEMENT) {
             self.forget_rows(table, some);
+            self.held.borrow_mut().written.insert((table.number, details.oid));
             let given = Given::new(details, &table.schema.key, some.iter().copied());
             let (rows, equal) = (given.rows("k"), given.equal("k", "t", &given.names()));
             let sql = format!("DELETE FROM {} AS t USING {rows} WHERE {equal}", name_of(details));
@@ -214,6 +290,7 @@ impl PostgresAccess<'_> {
         let mut left = Vec::new();
         for (number, some) in keys.chunks(ROWS_PER_STATEMENT).enumerate() {
             self.forget_rows(table, some);
+            self.held.borrow_mut().written.insert((table.number, details.oid));
             let first = number * ROWS_PER_STATEMENT;
             let rows = some.iter().zip(&values[first..]);
             let given = Given::new(details, &both, rows.map(|(key, values)| key.iter().chain(values.iter().copied())));
@@ -255,6 +332,7 @@ impl PostgresAccess<'_> {
         let mut left = Vec::new();
         for (number, some) in values.chunks(ROWS_PER_STATEMENT).enumerate() {
             let keys: Vec<Key> = some.iter().map(key_of).collect();
+            self.held.borrow_mut().written.insert((table.number, details.oid));
             keys.iter().for_each(|key| drop(self.held.borrow_mut().rows.remove(&(table.number, key.clone()))));
             let given = Given::new(details, columns, some.iter().map(|row| row.iter().copied()));
             let sql = format!(
@@ -334,11 +412,21 @@ impl PostgresAccess<'_> {
         Ok(found)
     }
 
-    /// Runs statements that a constraint may refuse: then none of them has happened, and the transaction goes on.
+    /// Runs statements that a constraint may refuse: then none of them has happened, and the transaction goes on. Constraints nearly never
+    /// refuse, so at first nothing is prepared for it; if one does, the transaction is begun anew with a savepoint before each.
     pub(crate) fn guarded<T>(
         &self,
         run: impl FnOnce(&Self) -> error::Result<T>,
     ) -> Result<std::result::Result<T, Constraint>> {
+        if !self.is_careful.get() {
+            return match run(self) {
+                Err(error) if Constraint::of(&error).is_some() => {
+                    self.is_careful.set(true);
+                    Err(Error::StartOver)
+                }
+                done => Ok(Ok(done.told()?)),
+            };
+        }
         self.session.batch("SAVEPOINT rowmesh_guard").told()?;
         match run(self) {
             Ok(value) => {

@@ -1,6 +1,8 @@
 //! The `Store` over one PostgreSQL database: the engine on a session of ours. Begins and ends transactions for it, opens a new session when one
 //! has ended, and follows what happens to the schema.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +18,10 @@ use rowmesh_engine::registry::Registry;
 
 use crate::access::PostgresAccess;
 use crate::attach;
+use crate::capture;
 use crate::catalog::{Catalog, home_schema};
 use crate::connection::{self, Location, Session};
+use crate::error;
 use crate::fault::Told;
 use crate::rows::Tables;
 use crate::watch::Watch;
@@ -37,6 +41,9 @@ pub struct PostgresDatabase {
     /// The schema whose tables travel under their bare names.
     home: String,
     tables: Tables,
+    /// Tables on which triggers of the application fire for our writes.
+    noisy: HashSet<u32>,
+    is_careful: Cell<bool>,
 }
 
 impl PostgresDatabase {
@@ -53,6 +60,8 @@ impl PostgresDatabase {
             home: home_schema(&session, location.schema.as_deref()).told()?,
             watch: Watch::default(),
             tables: Tables::default(),
+            noisy: HashSet::new(),
+            is_careful: Cell::new(false),
             session,
         })
     }
@@ -71,6 +80,7 @@ impl PostgresDatabase {
         let catalog = Catalog::read(&self.session, &self.home, &self.options.keys).told()?;
         let named = |table: crate::catalog::Tracked| (table.schema.name.clone(), Arc::new(table));
         self.tables = catalog.tables.into_iter().map(named).collect();
+        self.noisy = noisy_tables(&self.session).told()?;
         Ok(followed)
     }
 }
@@ -88,6 +98,21 @@ fn stand_alone(session: &Session) -> Result<()> {
         "end the other daemon first; SELECT * FROM pg_stat_activity WHERE application_name = 'rowmesh' tells where it comes from",
     )
     .into())
+}
+
+/// Tables on which triggers of the application fire for what we write, so that rows may stand otherwise than we wrote them. Where our session
+/// cannot keep them quiet those are all that have any, or a foreign key that acts.
+fn noisy_tables(session: &Session) -> error::Result<HashSet<u32>> {
+    let (fires, acts) = match session.is_replica() {
+        true => ("'A', 'R'", "false"),
+        false => ("'A', 'O'", "true"),
+    };
+    let sql = format!(
+        "SELECT tgrelid FROM pg_trigger WHERE NOT tgisinternal AND tgenabled IN ({fires}) AND NOT starts_with(tgname, '{}')
+         UNION SELECT unnest(ARRAY[conrelid, confrelid]) FROM pg_constraint WHERE {acts} AND contype = 'f'",
+        capture::TRIGGER_PREFIX
+    );
+    Ok(session.query(&sql, &[])?.iter().map(|row| row.get(0)).collect())
 }
 
 /// The number of our advisory lock: "rowmesh" in ASCII.
@@ -132,7 +157,14 @@ impl Database for PostgresDatabase {
     }
 
     fn access(&self) -> PostgresAccess<'_> {
-        PostgresAccess::new(&self.session, &self.tables, &self.watch)
+        PostgresAccess {
+            session: &self.session,
+            tables: &self.tables,
+            watch: &self.watch,
+            noisy: &self.noisy,
+            is_careful: &self.is_careful,
+            held: RefCell::default(),
+        }
     }
 
     fn begin(&mut self) -> Result<()> {
@@ -146,7 +178,9 @@ impl Database for PostgresDatabase {
     }
 
     fn commit(&mut self) -> Result<()> {
-        self.session.commit().told()
+        self.session.commit().told()?;
+        self.is_careful.set(false);
+        Ok(())
     }
 
     /// What a session that has ended had begun, the server has undone.

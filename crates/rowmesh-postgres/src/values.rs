@@ -139,11 +139,10 @@ pub fn read(column: &PgColumn, text: &str) -> Result<Value, Misfit> {
         Kind::Decimal if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) && !text.ends_with('y') => {
             Value::Decimal(text.to_owned())
         }
-        Kind::Text | Kind::Uuid => Value::text(text),
+        Kind::Text | Kind::Uuid | Kind::Date | Kind::Jsonb => Value::text(text),
+        Kind::Timestamp { .. } => Value::text(&iso(text)),
         Kind::Bytes => Value::Blob(unhex(text).ok_or_else(broken)?.into()),
-        Kind::Decimal | Kind::Timestamp { .. } | Kind::Date | Kind::Jsonb | Kind::Other => {
-            Value::Typed(column.travels_as.as_str().into(), text.to_owned())
-        }
+        Kind::Decimal | Kind::Other => Value::Typed(column.travels_as.as_str().into(), text.to_owned()),
     })
 }
 
@@ -332,6 +331,56 @@ fn fit_timestamp<'v>(column: &PgColumn, with_zone: bool, text: Cow<'v, str>) -> 
         return Ok(format!("{text}+00").into());
     }
     Ok(text)
+}
+
+/// A time as PostgreSQL writes it in UTC, in the form in which it travels, which is that of applications on databases without such a type:
+/// `2026-01-31T12:00:00.000Z`, with more digits where there are more. What has no such form, as `infinity` or a year before Christ, travels as
+/// it is.
+fn iso(text: &str) -> Cow<'_, str> {
+    let time = text.strip_suffix("+00").unwrap_or(text);
+    let Some((date, clock)) = time.split_once(' ') else { return text.into() };
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let is_plain = is_shaped(date, "0000-00-00") && is_shaped(clock, "00:00:00");
+    if is_plain && fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("{date}T{clock}.{fraction:0<3}Z").into()
+    } else {
+        text.into()
+    }
+}
+
+/// Whether a time has the form that [`iso`] gives.
+fn is_iso(text: &str) -> bool {
+    let Some((seconds, fraction)) = text.strip_suffix('Z').and_then(|text| text.split_once('.')) else { return false };
+    let digits = fraction.len();
+    let is_shortest = digits == 3 || ((4..=6).contains(&digits) && !fraction.ends_with('0'));
+    is_shaped(seconds, "0000-00-00T00:00:00") && is_shortest && fraction.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a text is the pattern with any digits for its zeros.
+fn is_shaped(text: &str, pattern: &str) -> bool {
+    let fits = |(byte, wanted): (u8, u8)| if wanted == b'0' { byte.is_ascii_digit() } else { byte == wanted };
+    text.len() == pattern.len() && text.bytes().zip(pattern.bytes()).all(fits)
+}
+
+/// Whether a value that fits a column stands exactly as it is given, so that nobody has to look how it stands.
+pub fn stands_as_given(column: &PgColumn, value: &Value) -> bool {
+    match (column.kind, value) {
+        (_, Value::Null)
+        | (Kind::Boolean, Value::Boolean(_))
+        | (Kind::Integer(_), Value::Integer(_))
+        | (Kind::Single | Kind::Double, Value::Real(_))
+        | (Kind::Bytes, Value::Blob(_))
+        | (Kind::Uuid, Value::Text(_)) => true,
+        (Kind::Decimal, Value::Decimal(text)) => {
+            let digits = text.split_once('.').map_or(0, |(_, fraction)| fraction.len() as i32);
+            is_decimal(text) && numeric_scale(column.typmod).is_none_or(|scale| scale == digits)
+        }
+        (Kind::Text, Value::Text(bytes)) => !bytes.ends_with(b" "),
+        (Kind::Date, Value::Text(_)) => value.as_str().is_some_and(|text| is_shaped(text, "0000-00-00")),
+        (Kind::Timestamp { .. }, Value::Text(_)) => column.typmod < 0 && value.as_str().is_some_and(is_iso),
+        (Kind::Other, Value::Typed(name, _)) => **name == *column.travels_as && column.typmod < 0,
+        _ => false,
+    }
 }
 
 /// Milliseconds since 1970 as a moment in text.

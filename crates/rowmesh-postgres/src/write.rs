@@ -14,8 +14,7 @@ use rowmesh_engine::write::{Outcome, Phase, RowWrite};
 use crate::access::PostgresAccess;
 use crate::catalog::Tracked;
 use crate::fault::Constraint;
-use crate::given::stands_as_given;
-use crate::values::fit;
+use crate::values::{fit, stands_as_given};
 
 /// Brings every row to its new image, or leaves it at the old one and says why.
 pub fn write_rows(db: &PostgresAccess<'_>, registry: &Registry, writes: &mut [RowWrite]) -> Result<Vec<Outcome>> {

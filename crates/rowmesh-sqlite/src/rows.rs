@@ -11,7 +11,7 @@ use rowmesh_core::value::{ColumnName, Value};
 use rowmesh_engine::database::Rows;
 use rowmesh_engine::fault::Result;
 use rowmesh_engine::registry::{Registry, Table, TableNumber};
-use rowmesh_engine::write::{Outcome, Placed, RowWrite, placed};
+use rowmesh_engine::write::{NewRow, Outcome, Placed, RowWrite, placed};
 use rusqlite::Connection;
 
 use crate::access::SqliteAccess;
@@ -148,7 +148,13 @@ impl Rows for SqliteAccess<'_> {
         write::write_rows(self, registry, writes)
     }
 
-    fn place_new(&self, table: &Table, key: &[Value], image: &[(ColumnIx, Value)]) -> Result<Placed> {
+    fn place_new(&self, table: &Table, rows: &[NewRow]) -> Result<Vec<Placed>> {
+        rows.iter().map(|row| self.place_one(table, &row.key, &row.image)).collect()
+    }
+}
+
+impl SqliteAccess<'_> {
+    fn place_one(&self, table: &Table, key: &[Value], image: &[(ColumnIx, Value)]) -> Result<Placed> {
         let (mut here, mut row) = placed(table, image);
         for (column, value) in &mut here {
             match fit_in(table, *column, value) {
@@ -170,9 +176,7 @@ impl Rows for SqliteAccess<'_> {
             Err(error) => Err(error).told(),
         }
     }
-}
 
-impl SqliteAccess<'_> {
     fn of(&self, table: &Table) -> &TableStatements {
         &self.statements[&table.number]
     }

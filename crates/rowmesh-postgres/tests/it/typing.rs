@@ -260,7 +260,7 @@ fn defaults_that_are_constants_are_known_and_no_function_is_run() {
         ("d", None),
         ("e", Some(Value::Null)),
         ("f", None),
-        ("h", Some(Value::Typed("jsonb".into(), "{\"a\": 1}".into()))),
+        ("h", Some(Value::text("{\"a\": 1}"))),
     ];
     assert_eq!(defaults, expected);
     let has_counted: bool = session.query_one("SELECT is_called FROM public.t_id_seq", &[]).unwrap().get(0);

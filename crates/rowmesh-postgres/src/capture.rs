@@ -140,11 +140,16 @@ impl Writing<'_> {
 
     fn update(&self) -> Trigger {
         let (number, op, key, missing) = (self.number.0, NotedOperation::Update.number(), self.key(), self.missing());
-        let first = if self.table.by_row { "" } else { " LIMIT 1" };
-        let (new, old) = (self.rows("NEW") + first, self.rows("OLD") + first);
+        // Most updates write one row. Of more, the first two tell so, and all are noted again in bundles; which key the second had before
+        // is not known here.
+        let (new_limit, old_limit, alone) = match self.table.by_row {
+            true => ("", "", ""),
+            false => (" LIMIT 2", " LIMIT 1", " AND (SELECT true FROM rowmesh_new LIMIT 1 OFFSET 1) IS NULL"),
+        };
+        let (new, old) = (self.rows("NEW") + new_limit, self.rows("OLD") + old_limit);
         let note = format!(
             "INSERT INTO rowmesh.dirty (t, op, at, k, was)\n  SELECT {number}, {op}, pg_catalog.clock_timestamp(), rowmesh_one.k,\n    \
-             CASE WHEN rowmesh_one.k OPERATOR(pg_catalog.<>) rowmesh_was.k THEN rowmesh_was.k END\n  FROM {missing},\n    \
+             CASE WHEN rowmesh_one.k OPERATOR(pg_catalog.<>) rowmesh_was.k{alone} THEN rowmesh_was.k END\n  FROM {missing},\n    \
              LATERAL (SELECT ARRAY[{key}] AS k FROM {new}) rowmesh_one,\n    LATERAL (SELECT ARRAY[{key}] AS k FROM {old}) rowmesh_was"
         );
         let body = if self.table.by_row {
@@ -152,10 +157,9 @@ impl Writing<'_> {
         } else {
             let (new, old) = (self.bundles("NEW", 0), self.bundles("OLD", 0));
             format!(
-                "DECLARE\n  rowmesh_noted bigint;\nBEGIN\n  {note}\n  \
-                 WHERE (SELECT true FROM rowmesh_new LIMIT 1 OFFSET 1) IS NULL;\n  \
+                "DECLARE\n  rowmesh_noted bigint;\nBEGIN\n  {note};\n  \
                  GET DIAGNOSTICS rowmesh_noted = ROW_COUNT;\n  \
-                 IF rowmesh_noted OPERATOR(pg_catalog.=) 0 AND EXISTS (SELECT FROM rowmesh_new) THEN\n  \
+                 IF rowmesh_noted OPERATOR(pg_catalog.>) 1 THEN\n  \
                  INSERT INTO rowmesh.dirty (t, op, at, k, was)\n  SELECT {number}, {op}, pg_catalog.clock_timestamp(), rowmesh_all.k,\n    \
                  CASE WHEN rowmesh_all.k IS NULL OR rowmesh_all.k OPERATOR(pg_catalog.<>) rowmesh_before.k THEN rowmesh_before.k END\n  \
                  FROM {new} rowmesh_all\n  FULL JOIN {old} rowmesh_before ON rowmesh_all.b OPERATOR(pg_catalog.=) rowmesh_before.b;\n  \

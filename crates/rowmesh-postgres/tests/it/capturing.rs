@@ -212,7 +212,7 @@ fn a_key_column_that_was_renamed_dropped_or_retyped_fails_no_statement() {
 }
 
 #[test]
-fn a11_a_row_that_moves_between_partitions_keeps_its_key_and_writes_to_a_partition_are_noted() {
+fn a11_a12_a_row_that_moves_between_partitions_keeps_its_key_and_writes_to_a_partition_are_noted() {
     let schema =
         "CREATE TABLE public.t (id int, region text, n int, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
         CREATE TABLE public.t_a PARTITION OF public.t FOR VALUES IN ('a');

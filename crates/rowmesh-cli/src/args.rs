@@ -212,7 +212,7 @@ pub struct Setup {
 /// `rowmesh up`.
 #[derive(Debug, Args)]
 pub struct Up {
-    /// The database: a SQLite file; otherwise from the configuration, DATABASE_URL or ./.env
+    /// The database: a SQLite file or a postgres:// url; otherwise from the configuration, DATABASE_URL or ./.env
     pub db: Option<String>,
     /// Join the mesh that this line invites to
     #[arg(long, value_name = "INVITE")]
@@ -228,11 +228,14 @@ pub struct Up {
 /// `rowmesh init`.
 #[derive(Debug, Args)]
 pub struct Init {
-    /// The database: a SQLite file; otherwise from the configuration, DATABASE_URL or ./.env
+    /// The database: a SQLite file or a postgres:// url; otherwise from the configuration, DATABASE_URL or ./.env
     pub db: Option<String>,
     /// Name of the new mesh
     #[arg(long, value_name = "NAME")]
     pub mesh: Option<String>,
+    /// PostgreSQL: print the rights that the role of the url lacks, as statements for the owner, and do nothing else
+    #[arg(long)]
+    pub print_grants: bool,
     /// What to tell the new node.
     #[command(flatten)]
     pub setup: Setup,
@@ -243,7 +246,7 @@ pub struct Init {
 pub struct Join {
     /// The line that `rowmesh invite` printed
     pub invite: String,
-    /// The database: a SQLite file; otherwise from the configuration, DATABASE_URL or ./.env
+    /// The database: a SQLite file or a postgres:// url; otherwise from the configuration, DATABASE_URL or ./.env
     pub db: Option<String>,
     /// What to tell the new node.
     #[command(flatten)]
@@ -369,7 +372,7 @@ pub enum TablesCommand {
     },
     /// What setting up would do, without doing it
     Plan {
-        /// The database: a SQLite file; otherwise from the configuration, DATABASE_URL or ./.env
+        /// The database: a SQLite file or a postgres:// url; otherwise from the configuration, DATABASE_URL or ./.env
         db: Option<String>,
     },
 }
@@ -486,7 +489,7 @@ pub enum ConfigCommand {
 /// `rowmesh uninstall`.
 #[derive(Debug, Args)]
 pub struct Uninstall {
-    /// The database: a SQLite file; otherwise from the configuration, DATABASE_URL or ./.env
+    /// The database: a SQLite file or a postgres:// url; otherwise from the configuration, DATABASE_URL or ./.env
     pub db: Option<String>,
     /// Show what would be removed and change nothing
     #[arg(long)]

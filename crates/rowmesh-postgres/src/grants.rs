@@ -8,7 +8,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::connection::Session;
+use rowmesh_engine::plan::AttachOptions;
+
+use crate::attach;
+use crate::catalog::{Catalog, home_schema};
+use crate::connection::{Location, Session};
 use crate::error::Result;
 
 /// One right that is missing, or several of one kind on one thing.
@@ -49,6 +53,20 @@ impl fmt::Display for Grant {
             Right::AllRows => write!(f, "ALTER ROLE {role} BYPASSRLS;"),
         }
     }
+}
+
+/// What the role of a location lacks to keep in sync the tables that the options name.
+///
+/// # Errors
+/// If the database cannot be opened or read.
+pub fn missing_at(location: &Location, options: &AttachOptions) -> Result<Vec<Grant>> {
+    let session = Session::open(location)?;
+    let home = home_schema(&session, location.schema.as_deref())?;
+    let catalog = Catalog::read(&session, &home, &options.keys)?;
+    let wanted = attach::plan(&session, &home, options)?.names();
+    let places =
+        catalog.tables.into_iter().filter(|table| wanted.contains(&table.schema.name)).map(|table| table.place);
+    missing(&session, &location.user, &places.collect::<Vec<_>>())
 }
 
 /// What `role` lacks to keep these tables, each a schema and a name, in sync. Empty for a superuser. Any role may ask.

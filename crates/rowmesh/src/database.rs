@@ -8,6 +8,7 @@ use rowmesh_core::ident::{Incarnation, NodeId};
 use rowmesh_core::store::{Store, StoreError, StoreResult};
 use rowmesh_engine::database::Database as _;
 use rowmesh_engine::plan::{AttachOptions, Plan};
+use rowmesh_postgres::grants;
 use rowmesh_postgres::store::{PostgresDatabase, PostgresStore};
 use rowmesh_postgres::url;
 use rowmesh_sqlite::store::{SqliteDatabase, SqliteStore};
@@ -75,6 +76,17 @@ impl Place {
         match self {
             Place::Sqlite(location) => SqliteDatabase::installed(location),
             Place::Postgres(location) => apart(|| PostgresDatabase::installed(location)),
+        }
+    }
+
+    /// Rights that the login lacks, each as a statement with what it is for. A file has no rights of this kind.
+    pub(crate) fn grants(&self, options: &AttachOptions) -> StoreResult<Vec<(String, String)>> {
+        match self {
+            Place::Sqlite(_) => Ok(Vec::new()),
+            Place::Postgres(location) => {
+                let missing = apart(|| grants::missing_at(location, options))?;
+                Ok(missing.iter().map(|grant| (grant.to_string(), grant.what_for.to_owned())).collect())
+            }
         }
     }
 

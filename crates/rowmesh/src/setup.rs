@@ -99,6 +99,24 @@ pub fn plan(options: &NodeOptions) -> Result<Plan, Failure> {
     })
 }
 
+/// A right that the login of the database lacks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct MissingRight {
+    /// The statement that gives it, for whoever owns the tables.
+    pub statement: String,
+    /// What it is for.
+    pub what_for: String,
+}
+
+/// What the login that the options name lacks to attach and to keep the tables in sync; nothing for a file. Changes nothing.
+///
+/// # Errors
+/// If the database cannot be opened or read.
+pub fn missing_rights(options: &NodeOptions) -> Result<Vec<MissingRight>, Failure> {
+    let grants = Place::of(&options.database)?.grants(&attach_options(options))?;
+    Ok(grants.into_iter().map(|(statement, what_for)| MissingRight { statement, what_for }).collect())
+}
+
 /// Whether a database can be opened and has capture in place. Changes nothing.
 pub fn is_attached(database: &str) -> bool {
     Place::of(database).and_then(|place| installed_at(&place)).is_ok_and(|found| !found.triggers.is_empty())

@@ -71,7 +71,7 @@ pub fn version(talk: Talk, arguments: &Version) -> Outcome<Exit> {
         talk.result(&json!({ "parts": parts }), text)?;
         return Ok(Exit::Done);
     }
-    let document = json!({ "version": version, "databases": ["SQLite"] });
+    let document = json!({ "version": version, "databases": ["SQLite", "PostgreSQL"] });
     talk.result(&document, || format!("rowmesh {version}\n"))?;
     Ok(Exit::Done)
 }

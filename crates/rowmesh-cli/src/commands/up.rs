@@ -41,12 +41,25 @@ pub fn up(context: &Context, arguments: &Up) -> Outcome<Exit> {
 /// `rowmesh init`.
 pub fn init(context: &Context, arguments: &Init) -> Outcome<Exit> {
     let job = Job::new(context, arguments.db.as_deref(), &arguments.setup)?;
+    if arguments.print_grants {
+        return print_grants(context, &job);
+    }
     let Some(ready) = set_up(context, &job, &arguments.setup, &Way::Found(arguments.mesh.clone()))? else {
         return Ok(Exit::Done);
     };
     drop(ready);
     write_config(context, &job)?;
     ready_to_run(context, &job)
+}
+
+/// Statements on stdout, ready for psql; why each is needed stands behind it.
+fn print_grants(context: &Context, job: &Job) -> Outcome<Exit> {
+    let missing = setup::missing_rights(&job.options)?;
+    context.talk.result(&missing, || match missing.is_empty() {
+        true => "-- nothing is missing\n".to_owned(),
+        false => missing.iter().map(|right| format!("{}  -- {}\n", right.statement, right.what_for)).collect(),
+    })?;
+    Ok(Exit::Done)
 }
 
 /// `rowmesh join`.

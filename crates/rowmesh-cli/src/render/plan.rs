@@ -36,7 +36,7 @@ pub fn plan(plan: &Plan, full: bool, paint: Paint) -> String {
         }
         false => writeln!(
             text,
-            "  add to the database: {}, {} named rowmesh_*     Undo any time: rowmesh uninstall",
+            "  add to the database: {}, {} of its own     Undo any time: rowmesh uninstall",
             plural(plan.triggers_added, "trigger"),
             plural(plan.tables_added, "table"),
         ),

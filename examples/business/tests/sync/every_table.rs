@@ -68,6 +68,7 @@ fn key_of(key: &value::Key) -> Key {
         .map(|value| match value {
             value::Value::Integer(number) => Value::Integer(number),
             value::Value::Text(text) => Value::Text(String::from_utf8(text.to_vec()).unwrap()),
+            value::Value::Typed(_, text) => Value::Text(text),
             other => panic!("the application has no key with {other:?}"),
         })
         .collect()

@@ -4,15 +4,19 @@
 
 /// Runs each of these tests on a mesh of each make.
 macro_rules! on_each_mesh {
-    ($($test:ident)*) => {
-        mod on_sqlite {
+    (@$place:ident $mesh:ident $($test:ident)*) => {
+        mod $place {
             $(
                 #[test]
                 fn $test() {
-                    super::$test(crate::node::Mesh::SQLITE);
+                    super::$test(crate::node::Mesh::$mesh);
                 }
             )*
         }
+    };
+    ($($test:ident)*) => {
+        on_each_mesh!(@on_sqlite SQLITE $($test)*);
+        on_each_mesh!(@on_postgres POSTGRES $($test)*);
     };
 }
 
@@ -20,6 +24,8 @@ mod demo;
 mod every_table;
 mod node;
 mod rows;
+#[path = "../support/server.rs"]
+mod server;
 #[path = "../support/mod.rs"]
 mod support;
 mod work;

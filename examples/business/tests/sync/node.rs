@@ -13,11 +13,12 @@ use rowmesh_core::scope::{Accepted, Filter, Scope, SeveralOwners};
 use rowmesh_core::sign::{SecretKey, Signer};
 use rowmesh_core::store::{Standing, Store, Taken};
 use rowmesh_engine::plan::AttachOptions;
+use rowmesh_postgres::store::PostgresStore;
 use rowmesh_sqlite::connection::Location;
 use rowmesh_sqlite::store::SqliteStore;
 use rusqlite::Connection;
 
-use crate::support;
+use crate::{server, server::Server, support};
 
 const MESH: MeshId = MeshId([7; 32]);
 /// No page of a test's log is larger, so that paging is part of every exchange.
@@ -34,6 +35,7 @@ pub struct Rules {
 #[derive(Clone, Copy)]
 pub enum Kind {
     Sqlite,
+    Postgres,
 }
 
 /// The kinds of database of a test's nodes, in the order of their names.
@@ -51,6 +53,7 @@ pub struct Node {
 /// What a node's database stands in, for as long as the node lives.
 enum Place {
     Folder(tempfile::TempDir),
+    Server(Server),
 }
 
 impl Rules {
@@ -102,6 +105,7 @@ impl Rules {
 
 impl Mesh {
     pub const SQLITE: Mesh = Mesh([Kind::Sqlite; 3]);
+    pub const POSTGRES: Mesh = Mesh([Kind::Postgres; 3]);
 
     /// A node without a row. Names are 1 to 9.
     pub fn empty(self, name: u8, rules: &Rules) -> Node {
@@ -135,6 +139,7 @@ impl Node {
     fn made(kind: Kind, name: u8, rules: &Rules, fill: impl FnOnce(&dyn Database)) -> Node {
         let place = match kind {
             Kind::Sqlite => Place::Folder(tempfile::tempdir().unwrap()),
+            Kind::Postgres => Place::Server(Server::empty()),
         };
         let app = place.open_app();
         business::create(&*app).unwrap();
@@ -252,6 +257,7 @@ impl Place {
     fn open_app(&self) -> Box<dyn Database> {
         match self {
             Place::Folder(folder) => business::open_new(file_in(folder)).unwrap(),
+            Place::Server(server) => business::open(server.url()).unwrap(),
         }
     }
 
@@ -263,6 +269,9 @@ impl Place {
                 let location = Location::File(file_in(folder));
                 Box::new(SqliteStore::open(&location, &options, node, incarnation).unwrap())
             }
+            Place::Server(server) => {
+                Box::new(PostgresStore::open(&server.location(), &options, node, incarnation).unwrap())
+            }
         }
     }
 
@@ -270,12 +279,14 @@ impl Place {
         match self {
             // A connection that has used a full-text table checks its index by what it remembers of it, so a fresh one looks.
             Place::Folder(folder) => support::assert_sound(&Connection::open(file_in(folder)).unwrap()),
+            Place::Server(server) => server::assert_references(&*server.app),
         }
     }
 
     fn check_references(&self) {
         match self {
             Place::Folder(folder) => support::assert_references(&Connection::open(file_in(folder)).unwrap()),
+            Place::Server(server) => server::assert_references(&*server.app),
         }
     }
 }

@@ -17,6 +17,8 @@ macro_rules! on_each_mesh {
     ($($test:ident)*) => {
         on_each_mesh!(@on_sqlite SQLITE $($test)*);
         on_each_mesh!(@on_postgres POSTGRES $($test)*);
+        on_each_mesh!(@from_postgres_to_sqlite FROM_POSTGRES $($test)*);
+        on_each_mesh!(@from_sqlite_to_postgres FROM_SQLITE $($test)*);
     };
 }
 

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rowmesh_core::clock::WallTime;
-use rowmesh_core::value::{Key, Value};
+use rowmesh_core::value::{Key, TableName, Value};
 use rowmesh_engine::database::Access;
 use rowmesh_engine::fault::Result;
 use rowmesh_engine::origins::KnownOrigin;
@@ -51,6 +51,8 @@ pub(crate) struct Held {
     pub spent: Vec<i64>,
     /// Notes of the engine's own, to be made: table, key, time.
     pub notes: Vec<(TableNumber, Vec<Option<String>>, WallTime)>,
+    /// The highest numbers written to columns whose values the database hands out: by table and position.
+    pub numbers: BTreeMap<(TableName, usize), i64>,
     /// Tables that were written to, with their object ids.
     pub written: HashSet<(TableNumber, u32)>,
     /// Origins that have moved.
@@ -75,6 +77,7 @@ impl Access for PostgresAccess<'_> {
         self.flush_states()?;
         self.flush_log()?;
         self.flush_notes()?;
+        self.advance_sequences()?;
         self.flush_names()
     }
 }

@@ -467,18 +467,8 @@ fn fill_defaults(session: &Session, tables: &mut [Tracked], defaults: &[(u32, us
         let expressions: Vec<String> = some
             .iter()
             .map(|(oid, position, expression)| {
-                let column = tables.iter().find(|table| table.oid == *oid).map(|table| &table.columns[*position]);
-                column.map_or_else(
-                    || "NULL".to_owned(),
-                    |column| {
-                        let text = text_expression(column, "d");
-                        format!(
-                            "(SELECT {text} FROM (SELECT ({expression})::{} AS {}) d)",
-                            column.cast,
-                            quote(&column.name)
-                        )
-                    },
-                )
+                let table = tables.iter().find(|table| table.oid == *oid);
+                table.map_or_else(|| "NULL".to_owned(), |table| default_expression(table, *position, expression))
             })
             .collect();
         let row = session.query_one(&format!("SELECT ARRAY[{}]::pg_catalog.text[]", expressions.join(", ")), &[])?;
@@ -491,6 +481,14 @@ fn fill_defaults(session: &Session, tables: &mut [Tracked], defaults: &[(u32, us
         }
     }
     Ok(())
+}
+
+/// The text of what a column holds of its default: turned into its type, and rounded to its digits as a row's value would be.
+fn default_expression(table: &Tracked, position: usize, expression: &str) -> String {
+    let column = &table.columns[position];
+    let (text, name) = (text_expression(column, "d"), quote(&column.name));
+    let declared = &table.schema.columns[position].declared_type;
+    format!("(SELECT {text} FROM (SELECT ({expression})::{}::{declared} AS {name}) d)", column.cast)
 }
 
 /// Whether a unique index makes these columns, in any order, tell rows apart.

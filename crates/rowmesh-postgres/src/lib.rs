@@ -23,6 +23,7 @@ pub mod reach;
 pub mod records;
 pub mod row_states;
 pub mod rows;
+pub mod sequences;
 pub mod sql;
 pub mod store;
 pub mod tls;

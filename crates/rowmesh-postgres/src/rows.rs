@@ -329,6 +329,7 @@ impl PostgresAccess<'_> {
         let key_names: Vec<String> = key_columns.iter().map(|column| quote(&column.name)).collect();
         let places: Vec<usize> = key.iter().filter_map(|key| columns.iter().position(|column| column == key)).collect();
         let key_of = |row: &Vec<&Value>| Key::of(places.iter().map(|place| row[*place]));
+        self.note_numbers(table, details, columns, values);
         let mut left = Vec::new();
         for (number, some) in values.chunks(ROWS_PER_STATEMENT).enumerate() {
             let keys: Vec<Key> = some.iter().map(key_of).collect();

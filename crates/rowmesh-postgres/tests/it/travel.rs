@@ -157,3 +157,18 @@ fn an_idle_store_writes_nothing() {
     }
     assert_eq!(before, written(&nodes[0]));
 }
+
+#[test]
+fn numbers_that_the_application_draws_are_never_taken_already() {
+    let schema = "CREATE TABLE tickets (id serial PRIMARY KEY, what text); CREATE TABLE notes (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, what text)";
+    let mut nodes = pair(schema);
+    for round in 0..5 {
+        nodes[round % 2].run("INSERT INTO tickets (what) SELECT 'x' FROM generate_series(1, 100); INSERT INTO notes (what) VALUES ('a'), ('b')");
+        converge(&mut nodes);
+        check_equal(&mut nodes);
+    }
+    assert_eq!(
+        (nodes[0].text("SELECT count(*) FROM tickets"), nodes[0].text("SELECT count(*) FROM notes")),
+        ("500".into(), "10".into())
+    );
+}

@@ -255,7 +255,7 @@ fn defaults_that_are_constants_are_known_and_no_function_is_run() {
     let expected = [
         ("id", None),
         ("a", Some(Value::text("it's"))),
-        ("b", Some(Value::Decimal("1.5".into()))),
+        ("b", Some(Value::Decimal("1.50".into()))),
         ("c", Some(Value::Boolean(false))),
         ("d", None),
         ("e", Some(Value::Null)),

@@ -2,6 +2,7 @@
 //! not fail a build. What the numbers were when they were last looked at stands in docs/performance.md.
 
 mod capture;
+mod daemons;
 mod measure;
 mod nodes;
 mod pipeline;

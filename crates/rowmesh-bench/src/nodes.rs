@@ -1,14 +1,13 @@
 //! Real daemons on loopback: catching up, latency of a single change, memory, what an idle pair costs. What the stores do without a network
 //! between them is in pipeline.rs.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::daemons::{Daemon, Place};
 use crate::measure::{cpu_time, median, memory_mib, time};
 
 const QUEUED: usize = 100_000;
@@ -23,17 +22,16 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Measures and prints.
 pub fn run() {
     println!("nodes: two daemons of the release build on loopback");
-    let Some(program) = program() else {
+    let Some(place) = Place::new() else {
         println!("  there is no release build of rowmesh, and none could be made");
         return;
     };
-    let folder = tempfile::Builder::new().prefix("rm").tempdir().expect("a folder for the measurement");
-    let place = Place { program, folder: folder.path().to_owned() };
-    let a_app = application(&place.database("a"));
+    let a_app = application(&place.folder().join("a.db"));
     a_app.execute_batch(SCHEMA).expect("the schema is valid");
-    let a = place.start(&["up", "a.db", "--name", "a", "--yes"]);
-    let b = place.start(&["up", "b.db", "--name", "b", "--yes", "--join", &a.invite]);
-    let b_app = application(&place.database("b"));
+    let start = |arguments: &[&str]| place.start(arguments).expect("it becomes live");
+    let a = start(&["up", "a.db", "--name", "a", "--yes"]);
+    let b = start(&["up", "b.db", "--name", "b", "--yes", "--join", a.invite()]);
+    let b_app = application(&place.folder().join("b.db"));
 
     let (b, highest) = catching_up(&place, &a_app, &b_app, b);
     latency(&a_app, &b_app);
@@ -54,7 +52,7 @@ fn catching_up(place: &Place, a_app: &Connection, b_app: &Connection, b: Daemon)
     let (sealed, sealing) = time(|| wait_until(Duration::from_millis(20), || count(a_app, "rowmesh_dirty") == 0));
     report_rows("queued while the peer is away: sealed after", sealed, sealing);
     let ((b, complete), took) = time(|| {
-        let b = place.start(&["run", "--name", "b"]);
+        let b = place.start(&["run", "--name", "b"]).expect("it becomes live");
         (b, wait_until(Duration::from_millis(20), || count(b_app, "products") >= QUEUED))
     });
     report_rows("the peer has them, its start included", complete, took);
@@ -141,71 +139,6 @@ fn idle(nodes: &[(&str, &Daemon, &Connection); 2]) {
         let wrote = if before.1 == after.1 { "nothing written" } else { "WROTE to its database" };
         println!("  {:<52} {percent:>6.2} % of a core   {wrote}", format!("{name} idle for {} s", IDLE.as_secs()));
     }
-}
-
-/// The program and the folder that the nodes live in.
-struct Place {
-    program: PathBuf,
-    folder: PathBuf,
-}
-
-impl Place {
-    fn database(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.db"))
-    }
-
-    /// Starts a daemon on a free port and waits until it is live.
-    fn start(&self, arguments: &[&str]) -> Daemon {
-        let mut command = Command::new(&self.program);
-        command.args(arguments).args(["--json", "--listen", "127.0.0.1:0"]).current_dir(&self.folder).env_clear();
-        command.env("HOME", self.folder.join("home")).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the program can be started");
-        let mut greeting = String::new();
-        let mut out = BufReader::new(child.stdout.take().expect("piped"));
-        out.read_line(&mut greeting).expect("the daemon greets");
-        assert!(greeting.contains("\"live\""), "{arguments:?} did not become live: {greeting}");
-        Daemon { child, invite: invite_in(&greeting), _out: out }
-    }
-}
-
-/// A running node. Killed when it goes.
-struct Daemon {
-    child: Child,
-    invite: String,
-    _out: BufReader<std::process::ChildStdout>,
-}
-
-impl Daemon {
-    fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The release build beside this program's own, made if it is not there.
-fn program() -> Option<PathBuf> {
-    let own = std::env::current_exe().ok()?;
-    let target = own.parent()?.parent()?;
-    let program = target.join("release").join(format!("rowmesh{}", std::env::consts::EXE_SUFFIX));
-    if !program.is_file() {
-        println!("  building the release of rowmesh first");
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let build = ["build", "--release", "--quiet", "-p", "rowmesh-cli", "--target-dir"];
-        Command::new(cargo).args(build).arg(target).status().ok()?;
-    }
-    program.is_file().then_some(program)
-}
-
-/// The line for the next node; empty from a daemon that has none.
-fn invite_in(greeting: &str) -> String {
-    let part = greeting.split("\"invite\":").nth(1).and_then(|rest| rest.trim_start().strip_prefix('"'));
-    part.and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
 }
 
 /// The application's side, set up as applications with SQLite are.

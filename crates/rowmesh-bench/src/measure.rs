@@ -1,5 +1,6 @@
 //! Stop-watches and what the kernel says of a process. Judges nothing.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Runs something once and says how long it took.
@@ -33,8 +34,17 @@ pub fn thread_cpu_time() -> Option<Duration> {
 
 /// Processor time that a process has used.
 pub fn cpu_time(pid: u32) -> Option<Duration> {
+    ticks(pid, 11..13)
+}
+
+/// The same with that of the processes it has started, once they have ended.
+pub fn cpu_time_with_the_dead(pid: u32) -> Option<Duration> {
+    ticks(pid, 11..15)
+}
+
+fn ticks(pid: u32, fields: Range<usize>) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    let all: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: u64 = all.get(fields)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
     Some(Duration::from_millis(ticks * 10))
 }

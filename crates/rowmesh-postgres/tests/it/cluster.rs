@@ -310,10 +310,15 @@ fn start_keeper(folder: &Path) {
 }
 
 /// The programs of the newest server that is installed, or those in the folder that `ROWMESH_TEST_POSTGRES` names.
-fn binaries() -> &'static Path {
-    static BINARIES: LazyLock<PathBuf> = LazyLock::new(|| {
+pub fn binaries() -> &'static Path {
+    installed().expect("a PostgreSQL server is installed (cargo xtask test installs it where it may)")
+}
+
+/// The same, where there is one.
+pub fn installed() -> Option<&'static Path> {
+    static BINARIES: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
         if let Some(folder) = std::env::var_os("ROWMESH_TEST_POSTGRES") {
-            return PathBuf::from(folder);
+            return Some(PathBuf::from(folder));
         }
         let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
         let newest = debian.filter_map(|entry| {
@@ -324,10 +329,9 @@ fn binaries() -> &'static Path {
             let said = Command::new("pg_config").arg("--bindir").output().ok()?;
             Some(PathBuf::from(String::from_utf8(said.stdout).ok()?.trim())).filter(|path| path.join("initdb").exists())
         };
-        let found = newest.max().map(|(_, path)| path).or_else(elsewhere);
-        found.expect("a PostgreSQL server is installed (cargo xtask test installs it where it may)")
+        newest.max().map(|(_, path)| path).or_else(elsewhere)
     });
-    &BINARIES
+    BINARIES.as_deref()
 }
 
 /// Debian keeps it out of an ordinary user's search path.

@@ -1,6 +1,8 @@
 //! Compares a table with what is remembered of its rows and notes every key that differs: so what was written while a trigger was missing
 //! is recovered. Seals nothing itself.
 
+use std::sync::Arc;
+
 use rowmesh_core::row_state::RowState;
 use rowmesh_core::value::{Key, Value};
 
@@ -11,20 +13,18 @@ use crate::row_states;
 use crate::scope::Judgement;
 use crate::work::{Work, is_default};
 
+/// Rows that are compared at once.
+const ROWS_AT_ONCE: usize = 2_000;
+
 /// Notes the keys of a table's rows that differ from what was shown; returns how many.
-pub fn table<A: Access>(work: &mut Work<'_, A>, table: &Table) -> Result<u64> {
+pub fn table<A: Access>(work: &mut Work<'_, A>, table: &Arc<Table>) -> Result<u64> {
     let mut differing: Vec<Key> = Vec::new();
+    let mut some: Vec<Vec<Value>> = Vec::new();
     work.db.scan(table, &mut |row| {
-        let key = table.key_of(&row);
-        let state = row_states::load(work.db, work.origins, table.number, &key)?;
-        let judgement = work.membership.verdict(work.db, table, &row)?;
-        if judgement.held_back != work.db.held_back(table.number, &key)?.is_some()
-            || !shows(table, &state, &row, &judgement)
-        {
-            differing.push(key);
-        }
-        Ok(())
+        some.push(row);
+        if some.len() < ROWS_AT_ONCE { Ok(()) } else { compare(work, table, std::mem::take(&mut some), &mut differing) }
     })?;
+    compare(work, table, some, &mut differing)?;
     for key in row_states::keys_shown(work.db, work.origins, table.number)? {
         let values = key.values().map_err(|source| Error::damaged("a key of a row state", source))?;
         if work.db.read(table, &values)?.is_none() {
@@ -36,6 +36,30 @@ pub fn table<A: Access>(work: &mut Work<'_, A>, table: &Table) -> Result<u64> {
         work.db.note(table, &values, work.now)?;
     }
     Ok(differing.len() as u64)
+}
+
+/// Finds the rows that are not what is remembered of them.
+fn compare<A: Access>(
+    work: &mut Work<'_, A>,
+    table: &Arc<Table>,
+    rows: Vec<Vec<Value>>,
+    differing: &mut Vec<Key>,
+) -> Result<()> {
+    if A::IS_REMOTE {
+        let keys: Vec<_> = rows.iter().map(|row| (table.clone(), table.key_of(row))).collect();
+        work.db.expect_states(&keys)?;
+    }
+    for row in rows {
+        let key = table.key_of(&row);
+        let state = row_states::load(work.db, work.origins, table.number, &key)?;
+        let judgement = work.membership.verdict(work.db, table, &row)?;
+        let was_held_back =
+            work.membership.concerns(&table.schema.name) && work.db.held_back(table.number, &key)?.is_some();
+        if judgement.held_back != was_held_back || !shows(table, &state, &row, &judgement) {
+            differing.push(key);
+        }
+    }
+    Ok(())
 }
 
 /// Whether what is remembered as shown is this row as it travels.

@@ -83,7 +83,9 @@ impl Round {
 /// Seals one part of a round; begins a new round if none is under way.
 pub fn seal_part<A: Access>(work: &mut Work<'_, A>, round: &mut Round, unit_rows: usize) -> Result<SealedPart> {
     if round.is_empty() {
-        plan(work.db, work.registry, round)?;
+        // What is far away is fetched with its rows, so no more of it than one changeset holds.
+        let limit = if A::IS_REMOTE { unit_rows } else { limits::ROUND_KEYS_MAX };
+        plan(work.db, work.registry, round, limit)?;
     }
     let mut draft = Draft::new(work, unit_rows)?;
     if A::IS_REMOTE {
@@ -123,12 +125,12 @@ fn expect<'p, A: Access>(work: &Work<'_, A>, waiting: impl Iterator<Item = &'p P
 }
 
 /// Reads the notes and orders the keys: what may stand parents first, then what may be gone children first.
-fn plan(db: &impl Access, registry: &Registry, round: &mut Round) -> Result<()> {
+fn plan(db: &impl Access, registry: &Registry, round: &mut Round, limit: usize) -> Result<()> {
     let mut found: Vec<Pending> = Vec::new();
     let mut positions: HashMap<(TableNumber, Key), usize> = HashMap::new();
     let mut unknown = Vec::new();
-    let notes = db.notes(registry, limits::ROUND_KEYS_MAX)?;
-    round.is_behind = notes.len() >= limits::ROUND_KEYS_MAX;
+    let notes = db.notes(registry, limit)?;
+    round.is_behind = notes.len() >= limit;
     round.shared = shared(&notes);
     for note in notes {
         if registry.tracked(note.table).is_none() {

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rowmesh_core::limits;
 use rowmesh_core::schema::TableSchema;
@@ -32,6 +32,9 @@ pub type PostgresStore = Engine<PostgresDatabase>;
 /// How long a transaction goes on taking in further changesets: whoever wants a row that it has locked waits that long.
 const LOCK_BUDGET: Duration = Duration::from_millis(200);
 
+/// How long a look at the catalog is good for.
+const CATALOG_INTERVAL: Duration = Duration::from_millis(200);
+
 /// A PostgreSQL database with a session of ours.
 pub struct PostgresDatabase {
     location: Location,
@@ -44,6 +47,8 @@ pub struct PostgresDatabase {
     /// Tables on which triggers of the application fire for our writes.
     noisy: HashSet<u32>,
     is_careful: Cell<bool>,
+    /// When the catalog was last found unchanged.
+    looked: Option<Instant>,
 }
 
 impl PostgresDatabase {
@@ -62,6 +67,7 @@ impl PostgresDatabase {
             tables: Tables::default(),
             noisy: HashSet::new(),
             is_careful: Cell::new(false),
+            looked: None,
             session,
         })
     }
@@ -210,16 +216,25 @@ impl Database for PostgresDatabase {
         Ok(catalog.tables.into_iter().map(|table| table.schema).collect())
     }
 
+    /// Notes are asked for by the engine each time; the catalog, which takes longer, now and then, and at the start of each transaction.
     fn look(&mut self) -> Result<Seen> {
         self.reopen()?;
-        self.watch.look(&self.session).told()
+        if self.looked.is_some_and(|looked| looked.elapsed() < CATALOG_INTERVAL) {
+            return Ok(Seen::default());
+        }
+        let seen = self.watch.look(&self.session).told()?;
+        // What is to be followed is told until it is.
+        self.looked = (!seen.schema_changed).then(Instant::now);
+        Ok(seen)
     }
 
     fn reader(&self) -> Result<PostgresDatabase> {
         let database =
             PostgresDatabase { tables: self.tables.clone(), ..PostgresDatabase::on(&self.location, &self.options)? };
         database.session.begin().told()?;
-        database.session.batch("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").told()?;
+        // Whoever takes a snapshot may be slow; what it reads locks nobody out.
+        let settings = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0";
+        database.session.batch(settings).told()?;
         Ok(database)
     }
 

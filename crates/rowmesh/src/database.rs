@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rowmesh_core::ident::{Incarnation, NodeId};
 use rowmesh_core::store::{Store, StoreError, StoreResult};
@@ -52,6 +53,14 @@ impl Place {
         match self {
             Place::Sqlite(location) => location.path(),
             Place::Postgres(_) => None,
+        }
+    }
+
+    /// How often it is worth looking for changes: a look at a server is one short question, a look at a file reads pages.
+    pub(crate) fn look_interval(&self) -> Duration {
+        match self {
+            Place::Sqlite(_) => Duration::MAX,
+            Place::Postgres(_) => Duration::from_millis(10),
         }
     }
 

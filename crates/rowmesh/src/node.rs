@@ -91,6 +91,7 @@ impl Node {
     /// If the settings, the key, the locks or the database do not allow it.
     pub fn open(options: NodeOptions) -> Result<Node, Failure> {
         let place = Place::of(&options.database)?;
+        let options = NodeOptions { look: options.look.min(place.look_interval()), ..options };
         let attach = database::attach_options(&options);
         let opener =
             |node: NodeId, incarnation: Incarnation, _: WallTime| patiently(|| place.open(&attach, node, incarnation));

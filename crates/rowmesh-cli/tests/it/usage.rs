@@ -138,7 +138,8 @@ fn what_is_no_database_to_keep_in_sync_is_told_apart() {
         assert_eq!((said.error_code().as_str(), said.code), (code, exit), "{database}: {said:?}");
         assert!(said.err.contains(&format!("rowmesh explain {code}")), "{said:?}");
     };
-    check("postgres://app:hunter2@db.example.org/shop", "RM1301", 2);
+    check("postgres://app:hunter2@db.invalid/shop", "RM1207", 2);
+    check("mysql://app@db.invalid/shop", "RM1301", 2);
     check("oracle://db", "RM1302", 2);
     check(":memory:", "RM1302", 2);
     check("absent.db", "RM1202", 2);
@@ -146,5 +147,5 @@ fn what_is_no_database_to_keep_in_sync_is_told_apart() {
     check("no/such/folder/shop.db", "RM1204", 2);
     let said = machine.run(&["up", "--yes"]);
     assert_eq!((said.code, said.error_code().as_str()), (2, "RM1201"));
-    assert!(!machine.run(&["up", "postgres://app:hunter2@db/shop"]).err.contains("hunter2"));
+    assert!(!machine.run(&["up", "postgres://app:hunter2@db.invalid/shop"]).err.contains("hunter2"));
 }

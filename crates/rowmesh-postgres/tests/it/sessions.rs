@@ -78,7 +78,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("transaction_isolation", "read committed", "serializable"),
     ("statement_timeout", "0", "20"),
     ("lock_timeout", "250ms", "1"),
-    ("idle_in_transaction_session_timeout", "10s", "1"),
+    ("idle_in_transaction_session_timeout", "1min", "1"),
     ("idle_session_timeout", "0", "1h"),
     ("jit", "off", "on"),
     ("client_min_messages", "error", "debug5"),

@@ -163,7 +163,7 @@ pub struct Note {
     pub operation: NotedOperation,
     /// When.
     pub at: WallTime,
-    /// The key's values; none where the table is tracked no more.
+    /// The key's values; none where the table is tracked no more, or was emptied and never had a row.
     pub key: Vec<Value>,
 }
 
@@ -459,9 +459,10 @@ pub trait Rows {
     fn expect(&self, _rows: &[(Arc<Table>, Key)]) -> Result<()> {
         Ok(())
     }
-    /// Keeps the application from changing these rows until the transaction ends, where it could.
-    fn lock(&self, _rows: &[(Arc<Table>, Key)]) -> Result<()> {
-        Ok(())
+    /// Keeps the application from changing these rows until the transaction ends, where it could. Returns how many of them stand: those that
+    /// come later are not kept.
+    fn lock(&self, _rows: &[(Arc<Table>, Key)]) -> Result<u64> {
+        Ok(0)
     }
     /// Keeps the application from changing any row until the transaction ends, where it could.
     fn lock_all(&self, _registry: &Registry) -> Result<()> {

@@ -428,22 +428,23 @@ impl<D: Database> Engine<D> {
             .ok_or_else(|| StoreError::broken("RM9103", "the store was used before the roster was known"))
     }
 
-    /// Seals one part, then takes in what the lock budget allows, in one transaction.
+    /// Seals one part, then takes in what the lock budget allows, in one transaction. A row that came between locking and sealing was sealed,
+    /// and can move on before we write: it is locked first by the next attempt.
     fn take_some(&mut self, now: WallTime, changesets: &[Changeset]) -> StoreResult<(Taken, bool)> {
         let (started, budget) = (Instant::now(), self.lock_budget);
         self.in_transaction_with_round(|work, round| {
             work.now = now;
             let mut taken = Taken::default();
-            if D::IS_SHARED {
-                // What is sealed now of these rows is then all that will be in them when we write.
-                work.db.lock(&apply::rows_of(work, changesets))?;
-            }
+            let rows = if D::IS_SHARED { apply::rows_of(work, changesets) } else { Vec::new() };
+            // What is sealed now of these rows is then all that will be in them when we write.
+            let locked = work.db.lock(&rows)?;
             let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
+            let more = part.more || (part.spent && work.db.lock(&rows)? > locked);
             if let Some(changeset) = &part.changeset {
                 taken.sealed.dots.push(changeset.dot());
                 taken.sealed.events += changeset.events().len() as u64;
             }
-            if part.more {
+            if more {
                 return Ok(End::Commit((taken, true)));
             }
             for changeset in changesets {
@@ -474,11 +475,9 @@ impl<D: Database> Engine<D> {
             work.now = now;
             let rows = work.db.parked_rows()?;
             let (before, tracked) = (rows.len() as u64, apply::tracked(work, rows));
-            if D::IS_SHARED {
-                work.db.lock(&tracked)?;
-            }
+            let locked = work.db.lock(&tracked)?;
             let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
-            if part.more {
+            if part.more || (part.spent && work.db.lock(&tracked)? > locked) {
                 return Ok(End::Commit((None, false)));
             }
             let left = apply::retry_parked(work)?;

@@ -82,11 +82,9 @@ impl Round {
 
 /// Seals one part of a round; begins a new round if none is under way.
 pub fn seal_part<A: Access>(work: &mut Work<'_, A>, round: &mut Round, unit_rows: usize) -> Result<SealedPart> {
-    if round.is_empty() {
-        // What is far away is fetched with its rows, so no more of it than one changeset holds.
-        let limit = if A::IS_REMOTE { unit_rows } else { limits::ROUND_KEYS_MAX };
-        plan(work.db, work.registry, round, limit)?;
-    }
+    // What is far away is fetched with its rows, so no more of it than one changeset holds.
+    let limit = if A::IS_REMOTE { unit_rows } else { limits::ROUND_KEYS_MAX };
+    let mut any_spent = round.is_empty() && plan(work.db, work.registry, round, limit)?;
     let mut draft = Draft::new(work, unit_rows)?;
     if A::IS_REMOTE {
         expect(work, round.waiting.iter().take(unit_rows))?;
@@ -103,8 +101,8 @@ pub fn seal_part<A: Access>(work: &mut Work<'_, A>, round: &mut Round, unit_rows
             draft.look_for_missing(work, table)?;
         }
     }
-    let any_spent = !spent.is_empty();
-    if any_spent {
+    if !spent.is_empty() {
+        any_spent = true;
         work.db.forget_notes(spent)?;
     }
     crate::scope::keep_too_large(work.db, &draft.too_large, &draft.names)?;
@@ -124,17 +122,18 @@ fn expect<'p, A: Access>(work: &Work<'_, A>, waiting: impl Iterator<Item = &'p P
     work.db.expect(&rows.collect::<Vec<_>>())
 }
 
-/// Reads the notes and orders the keys: what may stand parents first, then what may be gone children first.
-fn plan(db: &impl Access, registry: &Registry, round: &mut Round, limit: usize) -> Result<()> {
+/// Reads the notes and orders the keys: what may stand parents first, then what may be gone children first. Returns whether some were spent
+/// at once, as they name no row.
+fn plan(db: &impl Access, registry: &Registry, round: &mut Round, limit: usize) -> Result<bool> {
     let mut found: Vec<Pending> = Vec::new();
     let mut positions: HashMap<(TableNumber, Key), usize> = HashMap::new();
-    let mut unknown = Vec::new();
+    let mut empty = Vec::new();
     let notes = db.notes(registry, limit)?;
     round.is_behind = notes.len() >= limit;
     round.shared = shared(&notes);
     for note in notes {
-        if registry.tracked(note.table).is_none() {
-            unknown.push(note.id);
+        if note.key.is_empty() || registry.tracked(note.table).is_none() {
+            empty.push(note.id);
             continue;
         }
         let key = Key::of(&note.key);
@@ -152,8 +151,9 @@ fn plan(db: &impl Access, registry: &Registry, round: &mut Round, limit: usize) 
         pending.may_be_gone |= note.operation.may_remove();
         pending.at = pending.at.max(note.at);
     }
-    if !unknown.is_empty() {
-        db.forget_notes(unknown)?;
+    let any_empty = !empty.is_empty();
+    if any_empty {
+        db.forget_notes(empty)?;
     }
     for pending in &found {
         let Some(table) = registry.tracked(pending.table) else { continue };
@@ -171,7 +171,7 @@ fn plan(db: &impl Access, registry: &Registry, round: &mut Round, limit: usize) 
     });
     round.part = 0;
     round.waiting = found.into();
-    Ok(())
+    Ok(any_empty)
 }
 
 /// Notes that name several rows, with how many.

@@ -44,6 +44,10 @@ pub struct Tracked {
     pub by_row: bool,
     /// Whether the text of its key depends on how a session shows values.
     pub key_text_depends_on_settings: bool,
+    /// Whether its key is checked late, so that no statement can ask it to skip a row.
+    pub is_key_late: bool,
+    /// Columns of each unique constraint that may be checked late.
+    pub late: Vec<Vec<usize>>,
 }
 
 /// A partition.
@@ -255,6 +259,8 @@ impl<'a> Reading<'a> {
         for (position, column) in kept.iter().enumerate() {
             self.defaults.extend(column.default.clone().map(|default| (relation.oid, position, default)));
         }
+        let late = all.iter().filter(|index| !index.is_immediate);
+        let late = late.filter_map(|index| index.parts.iter().map(|part| place_of(part.0)).collect()).collect();
         let same = |index: &Index| covers(index, &key, &place_of);
         let uniques = all.iter().filter(|index| !same(index)).map(|index| UniqueIndex {
             name: index.name.clone(),
@@ -280,6 +286,8 @@ impl<'a> Reading<'a> {
             columns: pg,
             parts: self.parts.remove(&relation.oid).unwrap_or_default(),
             by_row: relation.kind == "p",
+            is_key_late: !own.is_immediate,
+            late,
         })
     }
 
@@ -355,7 +363,7 @@ impl<'a> Reading<'a> {
             self.remark(relation, "compares its key by a collation that holds different texts equal: two keys that are one here may be two on another node");
         }
         if !own.is_immediate {
-            self.remark(relation, "has a deferrable key: rows that come are written one by one, which is slower");
+            self.remark(relation, "has a deferrable key: while rows that come are written, nobody else writes to it");
         }
         if relation.exclusions > 0 {
             self.remark(relation, "has an exclusion constraint: of rows that exclude one another the later is hidden");

@@ -39,6 +39,12 @@ pub enum Error {
     /// A certificate file cannot be used.
     #[error(transparent)]
     Certificates(#[from] Unusable),
+    /// What we wrote breaks a unique constraint that the server checks late.
+    #[error("another row of {table} has a unique value of this one, or its key")]
+    NotUnique {
+        /// The table.
+        table: String,
+    },
     /// No server answers, or none in time.
     #[error("{server} does not answer: {said}")]
     Unreachable {
@@ -131,6 +137,7 @@ impl Error {
             Error::Standby(_) => "RM3204",
             Error::Machine(_) => "RM5106",
             Error::Postgres(source) => Meaning::of(source).code(),
+            Error::NotUnique { .. } => Meaning::Unforeseen.code(),
         }
     }
 
@@ -158,7 +165,7 @@ impl Error {
             Error::NotAttached => "rowmesh up",
             Error::NamesTaken(_) => "rename these tables or their schema: the schema rowmesh is Rowmesh's own",
             Error::NewerRowmesh { .. } => "install the newest Rowmesh",
-            Error::Machine(_) | Error::Postgres(_) => "",
+            Error::Machine(_) | Error::NotUnique { .. } | Error::Postgres(_) => "",
         };
         sentence.to_owned()
     }

@@ -53,6 +53,11 @@ impl Meaning {
             "40001" | "40P01" | "55P03" => Meaning::Locked,
             // Of all that comes under 0A000 only this one is possible: our statements use nothing that a server of ours lacks.
             "0A000" if message.contains("cached plan") => Meaning::SchemaMoved,
+            // Tables, columns, types and operators are named as they were when we followed last.
+            "3F000" | "42P01" | "42703" | "42704" | "42804" | "42883" => Meaning::SchemaMoved,
+            "XX000" if message.contains("could not open relation") || message.contains("cache lookup failed") => {
+                Meaning::SchemaMoved
+            }
             "25006" => Meaning::ReadOnly,
             // Time-outs of a transaction end the session.
             "25P03" | "25P04" => Meaning::Interrupted,
@@ -97,7 +102,10 @@ pub trait Told<T> {
 impl<T> Told<T> for error::Result<T> {
     fn told(self) -> fault::Result<T> {
         self.map_err(|error| match &error {
-            error::Error::Postgres(source) if Meaning::of(source) == Meaning::SchemaMoved => fault::Error::SchemaMoved,
+            error::Error::Postgres(source) if Meaning::of(source) == Meaning::SchemaMoved => {
+                tracing::debug!(error = %source, "the schema has moved under a statement");
+                fault::Error::SchemaMoved
+            }
             _ => StoreError::from(error).into(),
         })
     }
@@ -115,7 +123,11 @@ pub enum Constraint {
 impl Constraint {
     /// Tells a refusal of a row from all else that can go wrong.
     pub fn of(error: &error::Error) -> Option<Constraint> {
-        let error::Error::Postgres(source) = error else { return None };
+        let source = match error {
+            error::Error::Postgres(source) => source,
+            error::Error::NotUnique { .. } => return Some(Constraint::Unique(error.to_string())),
+            _ => return None,
+        };
         let said = source.as_db_error()?;
         let reason = match said.constraint() {
             Some(constraint) => format!("{} (constraint {constraint})", said.message()),
@@ -221,6 +233,16 @@ mod tests {
         for state in ["53000", "53200", "53300"] {
             check(state, Meaning::Overloaded);
         }
+    }
+
+    #[test]
+    fn what_is_not_there_any_more_means_that_the_schema_moved() {
+        for state in ["3F000", "42P01", "42703", "42704", "42804", "42883"] {
+            assert_eq!(Meaning::of_state(&SqlState::from_code(state), ""), Meaning::SchemaMoved, "{state}");
+        }
+        let gone = Meaning::of_state(&SqlState::from_code("XX000"), "could not open relation with OID 16389");
+        assert_eq!(gone, Meaning::SchemaMoved);
+        assert_eq!(Meaning::of_state(&SqlState::from_code("42601"), ""), Meaning::Unforeseen);
     }
 
     #[test]

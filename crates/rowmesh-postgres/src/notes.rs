@@ -28,18 +28,21 @@ impl Notes for PostgresAccess<'_> {
         let numbers: Vec<i32> = tables.iter().map(|table| table.number.0 as i32).collect();
         let sql = self.truth(&tables)?;
         let found = self.session.query(&sql, &[&numbers, &NOTES_PER_LOOK, &(limit as i64)]).told()?;
-        let mut notes = Vec::new();
+        let (mut notes, mut emptied) = (Vec::new(), Vec::new());
         for row in &found {
-            let table = registry.tracked(TableNumber(i64::from(row.get::<_, i32>("t"))));
+            let number = row.get("t");
+            let table = registry.tracked(TableNumber(i64::from(number)));
             match (table, texts(row, ROW)?) {
                 (Some(table), Some(texts)) => self.hold_row(table, read_texts(&texts, &self.details(table)?.columns)?),
-                (table, _) => self.read_note(table, row, &mut notes)?,
+                // First noted since we locked: it waits for the next round.
+                (Some(_), None) if !numbers.contains(&number) => {}
+                (table, None) => self.read_note(table, row, &mut notes, &mut emptied)?,
+                (None, Some(_)) => {}
             }
         }
-        let mut held = self.held.borrow_mut();
-        for note in &notes {
-            held.rows.entry((note.table, Key::of(&note.key))).or_insert(None);
-        }
+        self.hold_missing(&notes);
+        // Of these the statement has not read the rows: they are fetched when their turn comes.
+        notes.append(&mut emptied);
         Ok(notes)
     }
 
@@ -168,7 +171,21 @@ impl PostgresAccess<'_> {
         Ok(format!("WITH {} {}", with.join(", "), parts.join(" UNION ALL ")))
     }
 
-    fn read_note(&self, table: Option<&Arc<Table>>, row: &Row, notes: &mut Vec<Note>) -> Result<()> {
+    /// Remembers of rows that were read together with their notes that they do not stand, where they were not found.
+    fn hold_missing(&self, notes: &[Note]) {
+        let mut held = self.held.borrow_mut();
+        for note in notes.iter().filter(|note| !note.key.is_empty()) {
+            held.rows.entry((note.table, Key::of(&note.key))).or_insert(None);
+        }
+    }
+
+    fn read_note(
+        &self,
+        table: Option<&Arc<Table>>,
+        row: &Row,
+        notes: &mut Vec<Note>,
+        emptied: &mut Vec<Note>,
+    ) -> Result<()> {
         let number = TableNumber(i64::from(row.get::<_, i32>("t")));
         let id = place(row.get("place"))?;
         let at = WallTime(row.get::<_, Option<i64>>("at").unwrap_or_default().max(0) as u64);
@@ -185,7 +202,14 @@ impl PostgresAccess<'_> {
                 Ok(())
             }
             // The table was emptied, or its key could not be read: any row may have gone or come.
-            _ => self.every_key(table, &mut |key| notes.push(note(NotedOperation::Delete, key))),
+            _ => {
+                let before = emptied.len();
+                self.every_key(table, &mut |key| emptied.push(note(NotedOperation::Delete, key)))?;
+                if emptied.len() == before {
+                    notes.push(note(operation, Vec::new()));
+                }
+                Ok(())
+            }
         }
     }
 

@@ -35,7 +35,8 @@ impl Rows for PostgresAccess<'_> {
     }
 
     /// In the order of tables and keys, so that two sessions that lock the same rows do not wait for each other.
-    fn lock(&self, rows: &[(Arc<Table>, Key)]) -> Result<()> {
+    fn lock(&self, rows: &[(Arc<Table>, Key)]) -> Result<u64> {
+        let mut locked = 0;
         for (table, keys) in by_table(rows)? {
             let details = self.details(&table)?;
             for some in keys.chunks(ROWS_PER_STATEMENT) {
@@ -47,10 +48,10 @@ impl Rows for PostgresAccess<'_> {
                     given.rows("k"),
                     given.equal("k", "t", &names)
                 );
-                self.session.query(&sql, &given.params()).told()?;
+                locked += self.session.execute(&sql, &given.params()).told()?;
             }
         }
-        Ok(())
+        Ok(locked)
     }
 
     fn read(&self, table: &Table, key: &[Value]) -> Result<Option<Vec<Value>>> {
@@ -308,7 +309,10 @@ impl PostgresAccess<'_> {
                 sets.join(", "),
                 given.rows("u")
             );
-            if self.session.execute(&sql, &given.params())? < some.len() as u64 {
+            self.stop_other_writers(details)?;
+            let updated = self.session.execute(&sql, &given.params())?;
+            self.check_late(table, some.iter().map(|key| key.iter()))?;
+            if updated < some.len() as u64 {
                 let there = self.keys_there(table, some)?;
                 left.extend((0..some.len()).filter(|n| !there.contains(&Key::of(some[*n]))).map(|n| first + n));
             }
@@ -336,16 +340,28 @@ impl PostgresAccess<'_> {
             self.held.borrow_mut().written.insert((table.number, details.oid));
             keys.iter().for_each(|key| drop(self.held.borrow_mut().rows.remove(&(table.number, key.clone()))));
             let given = Given::new(details, columns, some.iter().map(|row| row.iter().copied()));
+            let unless_taken = if details.is_key_late {
+                let values = given.values("u");
+                let equal: Vec<String> = key_names
+                    .iter()
+                    .zip(&places)
+                    .map(|(name, place)| format!("o.{name} = {}", values[*place]))
+                    .collect();
+                format!("WHERE NOT EXISTS (SELECT 1 FROM {} AS o WHERE {})", name_of(details), equal.join(" AND "))
+            } else {
+                format!("ON CONFLICT ({}) DO NOTHING", key_names.join(", "))
+            };
             let sql = format!(
-                "INSERT INTO {} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} ON CONFLICT ({}) DO NOTHING RETURNING {}",
+                "INSERT INTO {} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} {unless_taken} RETURNING {}",
                 name_of(details),
                 given.names().join(", "),
                 given.values("u").join(", "),
                 given.rows("u"),
-                key_names.join(", "),
                 row_expression(key_columns.iter().copied(), "t"),
             );
+            self.stop_other_writers(details)?;
             let inserted = self.session.query(&sql, &given.params())?;
+            self.check_late(table, some.iter().map(|row| places.iter().map(|place| row[*place])))?;
             if inserted.len() < some.len() {
                 let inserted: HashSet<Key> = inserted
                     .iter()
@@ -358,6 +374,40 @@ impl PostgresAccess<'_> {
             }
         }
         Ok(left)
+    }
+
+    /// Where the server checks a unique constraint late, only we can check it for what we write, and only while nobody else writes: by then it is
+    /// too late for a session in the role of a replica.
+    fn stop_other_writers(&self, details: &Tracked) -> error::Result<()> {
+        if details.late.is_empty() {
+            return Ok(());
+        }
+        self.session.batch(&format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", name_of(details)))
+    }
+
+    /// Checks unique constraints that the server checks late, for rows that were just written.
+    fn check_late<'v, K>(&self, table: &Table, keys: impl Iterator<Item = K>) -> error::Result<()>
+    where
+        K: IntoIterator<Item = &'v Value>,
+    {
+        let details = &self.tables[&table.schema.name];
+        if details.late.is_empty() {
+            return Ok(());
+        }
+        let given = Given::new(details, &table.schema.key, keys);
+        let (rows, equal, name) = (given.rows("k"), given.equal("k", "t", &given.names()), name_of(details));
+        for columns in &details.late {
+            let names = some(details, columns).into_iter().map(|column| quote(&column.name));
+            let same: Vec<String> = names.map(|name| format!("o.{name} = t.{name}")).collect();
+            let sql = format!(
+                "SELECT 1 FROM {name} AS t JOIN {rows} ON {equal} JOIN {name} AS o ON {} AND (o.tableoid, o.ctid) <> (t.tableoid, t.ctid) LIMIT 1",
+                same.join(" AND ")
+            );
+            if !self.session.query(&sql, &given.params())?.is_empty() {
+                return Err(error::Error::NotUnique { table: table.schema.name.to_string() });
+            }
+        }
+        Ok(())
     }
 
     /// Which of these values no row of `parent` has in these columns, by position. Rows that have are kept from going until we commit.

@@ -8,6 +8,7 @@ mod mesh;
 mod pooled;
 mod rights;
 mod sessions;
+mod stepped;
 mod travel;
 mod typing;
 mod urls;

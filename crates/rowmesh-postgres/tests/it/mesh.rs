@@ -30,7 +30,11 @@ pub struct Node {
 impl Node {
     /// A node whose application made its schema with `schema`.
     pub fn new(name: u8, schema: &str) -> Node {
-        let database = Database::new();
+        Node::on(name, Database::new(), schema)
+    }
+
+    /// The same on a database of its own choosing.
+    pub fn on(name: u8, database: Database, schema: &str) -> Node {
         let app = application(&database);
         app.batch(schema).unwrap();
         let key = Arc::new(SecretKey::from_seed([name; 32]));

@@ -36,6 +36,8 @@ pub const COLUMNS_MAX: usize = 2_000;
 pub const EXTRAS_MAX: usize = 64;
 /// Columns of one key: the dirty table has a place for each.
 pub const KEY_COLUMNS_MAX: usize = 8;
+/// Bytes of one key, encoded, that travels: the indexes of every kind of database hold it.
+pub const KEY_BYTES_MAX: usize = 2_048;
 /// Bytes of a table's or column's name.
 pub const NAME_BYTES_MAX: usize = 1_024;
 /// Origins that a version vector may name.

@@ -9,6 +9,7 @@ use rowmesh_core::clock::{Lamport, VersionVector, WallTime};
 use rowmesh_core::encode::Writer;
 use rowmesh_core::exchange::{LogBatch, LogRequest};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
+use rowmesh_core::limits;
 use rowmesh_core::row_state::{OriginTable, RowState, Shown, Stamp};
 use rowmesh_core::store::{
     ConflictView, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position, Sealed,
@@ -593,6 +594,11 @@ fn remember_own(db: &impl Names, origins: &mut Origins, own: &Origin) -> Result<
 fn adopt_row<A: Access>(work: &mut Work<'_, A>, table: &Table, key: &[Value], stamp: Stamp) -> Result<bool> {
     let Some(row) = work.db.read(table, key)? else { return Ok(false) };
     let key = table.key_of(&row);
+    if key.0.len() > limits::KEY_BYTES_MAX {
+        let bytes = key.0.len();
+        crate::scope::keep_too_large(work.db, &[(table.number, key, bytes)], &[])?;
+        return Ok(false);
+    }
     let judgement = work.membership.judge(work.db, work.registry, table, &key, Some(&row))?;
     if judgement.held_back {
         return Ok(false);

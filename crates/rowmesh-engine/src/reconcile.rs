@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use rowmesh_core::limits;
 use rowmesh_core::row_state::RowState;
 use rowmesh_core::value::{Key, Value};
 
@@ -51,6 +52,10 @@ fn compare<A: Access>(
     }
     for row in rows {
         let key = table.key_of(&row);
+        // Never remembered, and named already.
+        if key.0.len() > limits::KEY_BYTES_MAX {
+            continue;
+        }
         let state = row_states::load(work.db, work.origins, table.number, &key)?;
         let judgement = work.membership.verdict(work.db, table, &row)?;
         let was_held_back =

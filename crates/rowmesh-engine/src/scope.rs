@@ -365,7 +365,8 @@ pub fn keep_too_large(
     sealed: &[(TableNumber, Key)],
 ) -> Result<()> {
     for (table, key, bytes) in large {
-        tracing::warn!(key = %key.to_display(), bytes, "a change is too large to travel and stays here");
+        let shown: String = key.to_display().chars().take(KEY_SHOWN).collect();
+        tracing::warn!(key = %shown, bytes, "a change is too large to travel and stays here");
         let reason = Reason { filter: TOO_LARGE.to_owned(), root: format!("{bytes} bytes") };
         remember(db, *table, key, Some(&reason))?;
     }
@@ -379,6 +380,9 @@ pub fn keep_too_large(
     }
     Ok(())
 }
+
+/// Characters of a key that are logged: it may be what is too large.
+const KEY_SHOWN: usize = 100;
 
 /// The name in place of a filter's where a change is too large to travel.
 const TOO_LARGE: &str = "too large";

@@ -259,6 +259,10 @@ impl Draft {
             parts.all(|(column, value)| row[*column] == *value)
         };
         let row = work.db.read(&table, &pending.values)?.filter(has_key);
+        if pending.key.0.len() > limits::KEY_BYTES_MAX {
+            self.keep_here(work, pending, row.is_some())?;
+            return Ok(Vec::new());
+        }
         let (place, state) = row_states::recall(work, pending.table, &pending.key)?;
         let moved = work.membership.judge(work.db, work.registry, &table, &pending.key, row.as_deref())?;
         let mut others = Vec::new();
@@ -292,6 +296,15 @@ impl Draft {
             }
         }
         Ok(others)
+    }
+
+    /// A row whose key no index of ours may hold is never remembered: it is named as long as it stands.
+    fn keep_here<A: Access>(&mut self, work: &Work<'_, A>, pending: &Pending, stands: bool) -> Result<()> {
+        if stands {
+            self.too_large.push((pending.table, pending.key.clone(), pending.key.0.len()));
+            return Ok(());
+        }
+        work.db.hold_back(pending.table, &pending.key, None)
     }
 
     /// Where fewer rows stand than are remembered, finds those that are missing. Counting reads the table's smallest index, so it is

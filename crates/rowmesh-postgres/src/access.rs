@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Instant;
 
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::value::{Key, TableName, Value};
@@ -12,8 +13,9 @@ use rowmesh_engine::origins::KnownOrigin;
 use rowmesh_engine::registry::TableNumber;
 use tokio_postgres::Row;
 
-use crate::connection::{Param, Session};
+use crate::connection::{LOCK_PATIENCE, Param, Session};
 use crate::copy::CopyRows;
+use crate::error;
 use crate::fault::Told;
 use crate::rows::Tables;
 use crate::watch::Watch;
@@ -30,6 +32,9 @@ pub struct PostgresAccess<'a> {
     pub(crate) noisy: &'a HashSet<u32>,
     /// Whether each statement that a constraint may refuse is kept apart: the short way, without, has failed.
     pub(crate) is_careful: &'a Cell<bool>,
+    /// When the transaction began, and whether it waits for nobody any more.
+    pub(crate) begun: Instant,
+    pub(crate) is_hasty: Cell<bool>,
     /// Rows and row states that were fetched, and those that wait to be written.
     pub(crate) held: RefCell<Held>,
 }
@@ -83,6 +88,16 @@ impl Access for PostgresAccess<'_> {
 }
 
 impl<'a> PostgresAccess<'a> {
+    /// To be called before a statement that may wait for a row of the application's. A session that waits for ours looks for a deadlock once, after
+    /// a while, and ends itself if we wait for it at that moment: who has held locks for long waits hardly at all.
+    pub(crate) fn hurry(&self) -> error::Result<()> {
+        if self.is_hasty.get() || !self.session.in_transaction() || self.begun.elapsed() < LOCK_PATIENCE {
+            return Ok(());
+        }
+        self.is_hasty.set(true);
+        self.session.batch("SET LOCAL lock_timeout = '10ms'")
+    }
+
     /// Runs a statement; returns how many rows it changed.
     pub fn run(&self, sql: &str, params: &[Param<'_>]) -> Result<u64> {
         self.session.execute(sql, params).told()

@@ -103,7 +103,7 @@ impl<T> Told<T> for error::Result<T> {
     fn told(self) -> fault::Result<T> {
         self.map_err(|error| match &error {
             error::Error::Postgres(source) if Meaning::of(source) == Meaning::SchemaMoved => {
-                tracing::debug!(error = %source, "the schema has moved under a statement");
+                tracing::warn!(error = %source, "the schema has moved under a statement");
                 fault::Error::SchemaMoved
             }
             _ => StoreError::from(error).into(),

@@ -9,16 +9,21 @@ use crate::access::PostgresAccess;
 
 impl HeldBack for PostgresAccess<'_> {
     fn held_back(&self, table: TableNumber, key: &Key) -> Result<Option<(String, String)>> {
-        let sql = "SELECT filter, root FROM rowmesh.held_back WHERE t = $1 AND key = $2";
+        let sql = "SELECT filter, root FROM rowmesh.held_back WHERE t = $1 AND md5(key) = md5($2::bytea) AND key = $2";
         self.find(sql, &[&table.0, &key.0], |row| (row.get(0), row.get(1)))
     }
 
     fn hold_back(&self, table: TableNumber, key: &Key, reason: Option<(&str, &str)>) -> Result<()> {
         let Some((filter, root)) = reason else {
-            return self.run("DELETE FROM rowmesh.held_back WHERE t = $1 AND key = $2", &[&table.0, &key.0]).map(drop);
+            return self
+                .run(
+                    "DELETE FROM rowmesh.held_back WHERE t = $1 AND md5(key) = md5($2::bytea) AND key = $2",
+                    &[&table.0, &key.0],
+                )
+                .map(drop);
         };
         let sql = "INSERT INTO rowmesh.held_back (t, key, filter, root) VALUES ($1, $2, $3, $4)
-                   ON CONFLICT (t, key) DO UPDATE SET filter = excluded.filter, root = excluded.root";
+                   ON CONFLICT (t, md5(key)) DO UPDATE SET filter = excluded.filter, root = excluded.root";
         self.run(sql, &[&table.0, &key.0, &filter, &root]).map(drop)
     }
 

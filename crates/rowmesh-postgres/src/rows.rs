@@ -425,6 +425,7 @@ impl PostgresAccess<'_> {
             let given = Given::new(details, &positions, some);
             let (rows, equal) = (given.rows("k"), given.equal("k", "t", &given.names()));
             let sql = format!("SELECT k.i FROM {} AS t JOIN {rows} ON {equal} FOR KEY SHARE OF t", name_of(details));
+            self.hurry().told()?;
             let found: HashSet<i64> = self.all(&sql, &given.params(), |row| row.get(0))?.into_iter().collect();
             missing.extend(
                 (0..some.len()).filter(|n| !found.contains(&(*n as i64 + 1))).map(|n| number * ROWS_PER_STATEMENT + n),
@@ -469,6 +470,7 @@ impl PostgresAccess<'_> {
         &self,
         run: impl FnOnce(&Self) -> error::Result<T>,
     ) -> Result<std::result::Result<T, Constraint>> {
+        self.hurry().told()?;
         if !self.is_careful.get() {
             return match run(self) {
                 Err(error) if Constraint::of(&error).is_some() => {

@@ -169,6 +169,8 @@ impl Database for PostgresDatabase {
             watch: &self.watch,
             noisy: &self.noisy,
             is_careful: &self.is_careful,
+            begun: Instant::now(),
+            is_hasty: Cell::new(false),
             held: RefCell::default(),
         }
     }

@@ -196,9 +196,10 @@ CREATE TABLE IF NOT EXISTS rowmesh.held_back (
     t      bigint NOT NULL,
     key    bytea NOT NULL,
     filter text NOT NULL,
-    root   text NOT NULL,
-    PRIMARY KEY (t, key)
+    root   text NOT NULL
 );
+-- By hash: a row may be held back because its key is longer than an index holds.
+CREATE UNIQUE INDEX IF NOT EXISTS held_back_row ON rowmesh.held_back (t, pg_catalog.md5(key));
 COMMENT ON TABLE rowmesh.held_back IS 'Rows that a filter keeps here, with the root row that is the reason.';
 
 CREATE TABLE IF NOT EXISTS rowmesh.roster (

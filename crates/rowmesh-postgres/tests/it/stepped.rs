@@ -247,6 +247,28 @@ fn d5_d9_whatever_lock_the_application_holds_we_give_way_and_come_again() {
 }
 
 #[test]
+fn d5_who_has_held_locks_for_long_waits_for_nobody() {
+    let mut nodes = pair_with(NOTES, "INSERT INTO notes VALUES ('a', 'x')");
+    nodes[1].run("UPDATE notes SET b = 'far' WHERE id = 'a'; INSERT INTO notes VALUES ('k', 'far')");
+    let changesets = from_second(&mut nodes);
+    nodes[0].run("UPDATE notes SET a = 'y'");
+    let (second, third) = (application(&nodes[0].database), application(&nodes[0].database));
+    second.batch("BEGIN; INSERT INTO notes VALUES ('k', 'mine')").unwrap();
+    third.batch("BEGIN; LOCK TABLE rowmesh.parked IN ACCESS EXCLUSIVE MODE").unwrap();
+    let ours = |store: &mut PostgresStore| store.take(now(), &changesets);
+    let refused = while_it_waits(&mut nodes[0], ours, |app| {
+        // For longer than our patience, and long before a session of the application's would look for a deadlock.
+        let long =
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND clock_timestamp() - waitstart > '400 ms')";
+        while !app.query_one(long, &[]).unwrap().get::<_, bool>(0) {}
+        third.batch("COMMIT").unwrap();
+    });
+    assert_eq!(refused.unwrap_err().code, "RM5101");
+    second.batch("COMMIT").unwrap();
+    finish(&mut nodes);
+}
+
+#[test]
 fn d5_in_a_deadlock_we_lose_and_the_application_goes_on() {
     let mut nodes = pair_with(NOTES, "INSERT INTO notes VALUES ('a', 'x'), ('b', 'x')");
     nodes[1].run("UPDATE notes SET b = 'far'");
@@ -468,6 +490,48 @@ fn p5_a_unique_value_that_is_checked_late_is_never_there_twice() {
     for node in &nodes {
         assert_eq!(node.text("SELECT count(*) - count(DISTINCT place) FROM seats"), "0", "node {}", node.name);
     }
+}
+
+#[test]
+fn keys_longer_than_an_index_holds_stop_nobody_else() {
+    let mut nodes = pair("CREATE TABLE notes (id numeric, part text, a text, PRIMARY KEY (id, part))");
+    nodes[0]
+        .run("INSERT INTO notes VALUES ('1', '', 'x'), ('1', repeat('k', 3000), 'x'), ('1', repeat('k', 200000), 'x')");
+    nodes[0].run("INSERT INTO notes SELECT string_agg((random() * 9)::int::text, '')::numeric, 'digits', 'x' FROM generate_series(1, 5000)");
+    converge(&mut nodes);
+    let there: i64 = nodes[1].text("SELECT count(*) FROM notes").parse().unwrap();
+    let held_back: u64 = nodes[0].store.held_back().unwrap().iter().map(|(_, _, count)| count).sum();
+    assert_eq!((there, held_back), (1, 3));
+    assert_eq!(nodes[0].store.reconcile(None, now()).unwrap(), 0);
+    nodes[0].run("DELETE FROM notes WHERE part <> ''");
+    finish(&mut nodes);
+    assert!(nodes[0].store.held_back().unwrap().is_empty());
+    assert_eq!(nodes[1].text("SELECT count(*) FROM notes"), "1");
+}
+
+#[test]
+fn rows_with_long_keys_that_stood_there_before_do_not_keep_a_node_from_starting() {
+    let schema = "CREATE TABLE notes (id text PRIMARY KEY, a text, b text)";
+    let rows = "INSERT INTO notes VALUES (repeat('k', 100000)), ('1')";
+    let mut node = Node::new(1, &format!("{schema}; {rows}"));
+    let held_back: u64 = node.store.held_back().unwrap().iter().map(|(_, _, count)| count).sum();
+    assert_eq!(held_back, 1);
+    assert_eq!(node.seal(), 0);
+}
+
+#[test]
+fn d5_a_table_of_which_the_application_holds_a_row_is_given_way_to_where_we_need_all_of_it() {
+    let mut nodes = pair_with(
+        "CREATE TABLE seats (id int PRIMARY KEY, place int UNIQUE DEFERRABLE, who text)",
+        "INSERT INTO seats VALUES (1, 1), (2, 2)",
+    );
+    nodes[1].run("UPDATE seats SET place = 3 - place");
+    let changesets = from_second(&mut nodes);
+    nodes[0].run("BEGIN; INSERT INTO seats VALUES (3, 3)");
+    assert_eq!(nodes[0].store.take(now(), &changesets).unwrap_err().kind, StoreErrorKind::Transient);
+    nodes[0].run("COMMIT");
+    finish(&mut nodes);
+    assert_eq!(nodes[0].query("SELECT id, place FROM seats ORDER BY id"), ["(1,2)", "(2,1)", "(3,3)"]);
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn cycle(nodes: &mut [Node], written: &Written, exposed: &mut Exposed, after: u6
             is_broken.store(true, Ordering::Relaxed);
         });
         let mut passed = 0;
-        while passed < 2 {
+        while passed < 1 {
             two.run(&format!(
                 "UPDATE counters SET n = n + 1 WHERE id = 2; UPDATE notes SET a = 'far' WHERE id = {}",
                 after

@@ -2,6 +2,7 @@
 
 use rowmesh_core::store::Store;
 
+use crate::cluster::{Cluster, Database};
 use crate::mesh::{Node, check_equal, converge, lacked, now};
 
 const SHOP: &str = "CREATE TABLE customers (id text PRIMARY KEY, name text NOT NULL, email text UNIQUE);
@@ -147,7 +148,12 @@ fn e9_q3_a_child_whose_parent_is_gone_waits_and_no_reference_dangles() {
 
 #[test]
 fn an_idle_store_writes_nothing() {
-    let mut nodes = check(SHOP, &["INSERT INTO customers VALUES ('a', 'Anna', 'a@x')"]);
+    // Alone on its server, and without what a server writes by itself.
+    let cluster =
+        Cluster::own(&["autovacuum = off", "wal_level = minimal", "max_wal_senders = 0", "checkpoint_timeout = 1h"]);
+    let mut nodes = vec![Node::on(1, Database::on(&cluster), SHOP), Node::new(2, SHOP)];
+    nodes[0].run("INSERT INTO customers VALUES ('a', 'Anna', 'a@x')");
+    converge(&mut nodes);
     let written = |node: &Node| node.text("SELECT pg_current_wal_insert_lsn()");
     nodes[0].text("SELECT pg_stat_clear_snapshot()");
     let before = written(&nodes[0]);

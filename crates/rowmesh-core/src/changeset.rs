@@ -545,6 +545,21 @@ mod tests {
     }
 
     #[test]
+    fn j3_a_key_that_no_index_holds_is_refused_and_the_longest_is_not() {
+        let changeset = sealed();
+        let with_key = |bytes: usize| {
+            let mut insert = changeset.events()[0].clone();
+            insert.written[0].1 = Value::Blob(vec![7; bytes].into());
+            Changeset::seal(changeset.header().clone(), changeset.shapes().to_vec(), vec![insert], &key())
+        };
+        let spare = limits::KEY_BYTES_MAX - with_key(1_000).events()[0].key(&changeset.shapes()[0]).0.len();
+        let longest = with_key(1_000 + spare);
+        assert_eq!(longest.events()[0].key(&changeset.shapes()[0]).0.len(), limits::KEY_BYTES_MAX);
+        assert_eq!(Claimed::decode(longest.bytes()).unwrap().header(), longest.header());
+        assert!(matches!(Claimed::decode(with_key(1_001 + spare).bytes()), Err(Refused::Malformed(_))));
+    }
+
+    #[test]
     fn k1_a_changeset_under_another_key_or_mesh_is_refused() {
         let bytes = sealed().bytes().to_vec();
         let claimed = Claimed::decode(&bytes).unwrap();

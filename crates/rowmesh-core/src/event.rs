@@ -229,7 +229,22 @@ impl Event {
             Operation::Delete => Vec::new(),
         };
         let extras = decode_extras(input)?;
-        Ok(Event { table, operation, lamport, birth, before, written, salt, extras })
+        let event = Event { table, operation, lamport, birth, before, written, salt, extras };
+        event.check_key(shape)?;
+        Ok(event)
+    }
+
+    /// Refuses a key that no index of every database holds. A small event has a small key: only others are worth encoding it for.
+    fn check_key(&self, shape: &TableShape) -> Result<(), Malformed> {
+        let limit = limits::KEY_BYTES_MAX;
+        if self.weight() < limit / 4 {
+            return Ok(());
+        }
+        let got = self.key(shape).0.len();
+        if got <= limit {
+            return Ok(());
+        }
+        Err(Malformed::TooLarge { what: "event key", got: got as u64, limit: limit as u64 })
     }
 }
 

@@ -175,7 +175,9 @@ fn settle<A: Access>(
     mut passages: Vec<Passage>,
     changeset: Option<&Changeset>,
 ) -> Result<Applied> {
+    let named = passages.len();
     follow_leaves(work, &mut passages)?;
+    hold_orphans(work, &passages[named..])?;
     let mut writes = Vec::with_capacity(passages.len());
     for passage in &mut passages {
         if passage.news.is_some() {
@@ -218,6 +220,29 @@ fn follow_leaves<A: Access>(work: &mut Work<'_, A>, passages: &mut Vec<Passage>)
                 let orphaned = Some(reason.clone());
                 passages.push(Passage { table, number, key, place: None, state, news: None, orphaned });
             }
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the application from changing rows that nobody knew of when rows were locked. What it wrote to them since everything was sealed is
+/// sealed first by the next attempt.
+fn hold_orphans<A: Access>(work: &mut Work<'_, A>, orphans: &[Passage]) -> Result<()> {
+    let row = |orphan: &Passage| Some((orphan.table.clone()?, orphan.key.clone()));
+    let rows: Vec<_> = orphans.iter().filter_map(row).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    work.db.lock(&rows)?;
+    work.db.expect(&rows)?;
+    for (orphan, (table, key)) in orphans.iter().filter(|orphan| orphan.table.is_some()).zip(&rows) {
+        let values = key.values().map_err(|source| Error::damaged("a key", source))?;
+        let stands = match work.db.read(table, &values)? {
+            Some(row) => Some(work.membership.verdict(work.db, table, &row)?.travelling(&row)),
+            None => None,
+        };
+        if stands != shown_row(table, &orphan.state) && !work.db.noted(table, &values)?.is_empty() {
+            return Err(Error::StartOver);
         }
     }
     Ok(())

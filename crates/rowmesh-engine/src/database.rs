@@ -459,8 +459,8 @@ pub trait Rows {
     fn expect(&self, _rows: &[(Arc<Table>, Key)]) -> Result<()> {
         Ok(())
     }
-    /// Keeps the application from changing these rows until the transaction ends, where it could. Returns how many of them stand: those that
-    /// come later are not kept.
+    /// Keeps the application from changing these rows until the transaction ends, where it could: what was read of them before is read anew.
+    /// Returns how many of them stand: those that come later are not kept.
     fn lock(&self, _rows: &[(Arc<Table>, Key)]) -> Result<u64> {
         Ok(0)
     }

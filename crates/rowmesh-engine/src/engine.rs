@@ -599,7 +599,7 @@ fn adopt_row<A: Access>(work: &mut Work<'_, A>, table: &Table, key: &[Value], st
         crate::scope::keep_too_large(work.db, &[(table.number, key, bytes)], &[])?;
         return Ok(false);
     }
-    let judgement = work.membership.judge(work.db, work.registry, table, &key, Some(&row))?;
+    let judgement = work.membership.judge(work.db, table, &key, Some(&row))?;
     if judgement.held_back {
         return Ok(false);
     }
@@ -780,6 +780,7 @@ impl<D: Database> Store for Engine<D> {
                 Ok(End::Commit(load.chunk(work, chunk)?))
             })
         })?;
+        load.arrived();
         self.load = Some(load);
         Ok(rows)
     }

@@ -64,7 +64,7 @@ impl Load {
         Ok(Load { id, start_hash: Digest::of(start_bytes), start, tables, chunks: 0, has_gaps: false })
     }
 
-    /// Loads one chunk; returns how many rows it held.
+    /// Loads one chunk, which counts once it is committed ([`Load::arrived`]): a transaction may be tried again. Returns how many rows it held.
     pub fn chunk<A: Access>(&mut self, work: &mut Work<'_, A>, bytes: &[u8]) -> Result<u64> {
         let chunk = Chunk::decode(bytes).map_err(|source| Error::damaged("a snapshot chunk from a peer", source))?;
         let rows = match chunk {
@@ -72,9 +72,13 @@ impl Load {
             Chunk::Log(changesets) => self.log(work, &changesets)?,
             Chunk::Ledger(entries) => self.ledger(work, entries)?,
         };
-        self.chunks += 1;
-        work.db.note_load(self.id, self.chunks, rows)?;
+        work.db.note_load(self.id, self.chunks + 1, rows)?;
         Ok(rows)
+    }
+
+    /// A chunk is committed.
+    pub fn arrived(&mut self) {
+        self.chunks += 1;
     }
 
     /// Ends the load: from here the version vector says what the snapshot held.

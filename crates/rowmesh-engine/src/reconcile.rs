@@ -26,17 +26,28 @@ pub fn table<A: Access>(work: &mut Work<'_, A>, table: &Arc<Table>) -> Result<u6
         if some.len() < ROWS_AT_ONCE { Ok(()) } else { compare(work, table, std::mem::take(&mut some), &mut differing) }
     })?;
     compare(work, table, some, &mut differing)?;
-    for key in row_states::keys_shown(work.db, work.origins, table.number)? {
-        let values = key.values().map_err(|source| Error::damaged("a key of a row state", source))?;
-        if work.db.read(table, &values)?.is_none() {
-            differing.push(key);
-        }
+    for some in row_states::keys_shown(work.db, work.origins, table.number)?.chunks(ROWS_AT_ONCE) {
+        find_gone(work, table, some, &mut differing)?;
     }
     for key in &differing {
         let values = key.values().map_err(|source| Error::damaged("a key of a row state", source))?;
         work.db.note(table, &values, work.now)?;
     }
     Ok(differing.len() as u64)
+}
+
+/// Finds the rows that should stand and do not.
+fn find_gone<A: Access>(work: &Work<'_, A>, table: &Arc<Table>, keys: &[Key], differing: &mut Vec<Key>) -> Result<()> {
+    if A::IS_REMOTE {
+        work.db.expect(&keys.iter().map(|key| (table.clone(), key.clone())).collect::<Vec<_>>())?;
+    }
+    for key in keys {
+        let values = key.values().map_err(|source| Error::damaged("a key of a row state", source))?;
+        if work.db.read(table, &values)?.is_none() {
+            differing.push(key.clone());
+        }
+    }
+    Ok(())
 }
 
 /// Finds the rows that are not what is remembered of them.

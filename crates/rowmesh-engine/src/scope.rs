@@ -139,14 +139,7 @@ impl Membership {
     }
 
     /// Judges a row as it stands, and remembers the verdict. A row that is gone is held back no more.
-    pub fn judge(
-        &mut self,
-        db: &impl Access,
-        _registry: &Registry,
-        table: &Table,
-        key: &Key,
-        row: Option<&[Value]>,
-    ) -> Result<Judgement> {
+    pub fn judge(&mut self, db: &impl Access, table: &Table, key: &Key, row: Option<&[Value]>) -> Result<Judgement> {
         if !self.concerns(&table.schema.name) {
             return Ok(Judgement::default());
         }

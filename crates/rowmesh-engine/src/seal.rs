@@ -264,7 +264,7 @@ impl Draft {
             return Ok(Vec::new());
         }
         let (place, state) = row_states::recall(work, pending.table, &pending.key)?;
-        let moved = work.membership.judge(work.db, work.registry, &table, &pending.key, row.as_deref())?;
+        let moved = work.membership.judge(work.db, &table, &pending.key, row.as_deref())?;
         let mut others = Vec::new();
         // A row that was come to from above spreads on whatever became of itself.
         let before = if pending.notes.is_empty() { None } else { shown_row(&table, &state) };

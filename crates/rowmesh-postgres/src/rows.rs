@@ -49,6 +49,7 @@ impl Rows for PostgresAccess<'_> {
                     given.equal("k", "t", &names)
                 );
                 locked += self.session.execute(&sql, &given.params()).told()?;
+                self.forget_rows(&table, some);
             }
         }
         Ok(locked)
@@ -524,9 +525,9 @@ impl PostgresAccess<'_> {
         Ok(found.iter().filter_map(|row| read_row(row, key.iter().copied()).ok()).map(|key| Key::of(&key)).collect())
     }
 
-    fn forget_rows(&self, table: &Table, keys: &[&[Value]]) {
+    fn forget_rows(&self, table: &Table, keys: &[impl AsRef<[Value]>]) {
         let mut held = self.held.borrow_mut();
-        keys.iter().for_each(|key| drop(held.rows.remove(&(table.number, Key::of(*key)))));
+        keys.iter().for_each(|key| drop(held.rows.remove(&(table.number, Key::of(key.as_ref())))));
     }
 
     /// Visits the rows of a query, some at a time: all of a table at once may be more than memory holds.

@@ -42,6 +42,12 @@ impl Node {
         Node { name, app, store, key, database }
     }
 
+    /// Tells the store of another scope.
+    pub fn stand_by(&mut self, scope: &Scope) {
+        let standing = Standing { scope: Arc::new(scope.clone()), ..standing(&self.key) };
+        self.store.set_standing(standing, now()).unwrap();
+    }
+
     /// Runs statements as the application.
     pub fn run(&self, sql: &str) {
         self.app.batch(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));

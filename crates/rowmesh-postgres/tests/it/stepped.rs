@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rowmesh_core::clock::WallTime;
+use rowmesh_core::scope::{Filter, Scope};
 use rowmesh_core::store::{Store, StoreErrorKind, StoreResult, Taken};
 use rowmesh_postgres::connection::Session;
 use rowmesh_postgres::store::PostgresStore;
@@ -150,6 +151,35 @@ fn d1_a_row_that_came_after_we_locked_and_was_changed_before_we_write_keeps_both
     taken.unwrap();
     finish(&mut nodes);
     assert!(nodes[0].ledger().concat().contains("second"), "{:?}", nodes[0].ledger());
+}
+
+#[test]
+fn d1_q18_a_row_that_goes_with_its_owner_takes_along_what_was_written_to_it_after_we_sealed() {
+    let mut nodes = pair(
+        "CREATE TABLE shops (id text PRIMARY KEY, kind text);
+         CREATE TABLE orders (id text PRIMARY KEY, shop text NOT NULL REFERENCES shops ON DELETE CASCADE, note text)",
+    );
+    let filter = Filter::parse("private", "shops", "kind = 'private'", &[] as &[&str]).unwrap();
+    let scope = Scope { filters: vec![filter], ..Scope::default() };
+    nodes.iter_mut().for_each(|node| node.stand_by(&scope));
+    nodes[1].run("INSERT INTO shops VALUES ('s', 'open')");
+    converge(&mut nodes);
+    nodes[0].run("INSERT INTO orders VALUES ('o', 's', 'first')");
+    nodes[0].seal();
+    nodes[1].run("UPDATE shops SET kind = 'private'");
+    let leave = from_second(&mut nodes);
+    let other = application(&nodes[0].database);
+    other.batch("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE; UPDATE orders SET note = 'second'").unwrap();
+    let taken = while_it_waits(&mut nodes[0], |store| store.take(now(), &leave), |_| other.batch("COMMIT").unwrap());
+    taken.unwrap();
+    assert_eq!(nodes[0].text("SELECT count(*) FROM orders"), "0");
+    converge(&mut nodes);
+    // The owner's home says now what becomes of the row that came.
+    converge(&mut nodes);
+    nodes[1].run("UPDATE shops SET kind = 'open'");
+    converge(&mut nodes);
+    finish(&mut nodes);
+    assert_eq!(nodes[0].query("SELECT note FROM orders"), ["(second)"]);
 }
 
 #[test]

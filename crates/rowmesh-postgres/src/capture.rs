@@ -13,7 +13,7 @@ use crate::catalog::Tracked;
 use crate::sql::{literal, qualified, quote};
 
 /// Version of the text. Triggers of another version are replaced by attach, in one transaction with all the others (I13).
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What every function's and trigger's name begins with.
 pub const PREFIX: &str = "capture_";
@@ -140,17 +140,17 @@ impl Writing<'_> {
 
     fn update(&self) -> Trigger {
         let (number, op, key, missing) = (self.number.0, NotedOperation::Update.number(), self.key(), self.missing());
-        // Most updates write one row. Of more, the first two tell so, and all are noted again in bundles; which key the second had before
-        // is not known here.
-        let (new_limit, old_limit, alone) = match self.table.by_row {
-            true => ("", "", ""),
-            false => (" LIMIT 2", " LIMIT 1", " AND (SELECT true FROM rowmesh_new LIMIT 1 OFFSET 1) IS NULL"),
+        // Most updates write one row. Of more, two pairs of rows tell so, and all are noted again in bundles; which key belongs to which is
+        // not known here.
+        let (limit, alone) = match self.table.by_row {
+            true => ("", ""),
+            false => (" LIMIT 2", " AND (SELECT true FROM rowmesh_new LIMIT 1 OFFSET 1) IS NULL"),
         };
-        let (new, old) = (self.rows("NEW") + new_limit, self.rows("OLD") + old_limit);
+        let (new, old) = (self.rows("NEW"), self.rows("OLD"));
         let note = format!(
             "INSERT INTO rowmesh.dirty (t, op, at, k, was)\n  SELECT {number}, {op}, pg_catalog.clock_timestamp(), rowmesh_one.k,\n    \
              CASE WHEN rowmesh_one.k OPERATOR(pg_catalog.<>) rowmesh_was.k{alone} THEN rowmesh_was.k END\n  FROM {missing},\n    \
-             LATERAL (SELECT ARRAY[{key}] AS k FROM {new}) rowmesh_one,\n    LATERAL (SELECT ARRAY[{key}] AS k FROM {old}) rowmesh_was"
+             LATERAL (SELECT ARRAY[{key}] AS k FROM {new}) rowmesh_one,\n    LATERAL (SELECT ARRAY[{key}] AS k FROM {old}) rowmesh_was{limit}"
         );
         let body = if self.table.by_row {
             format!("BEGIN\n  {note};\n  RETURN NULL;\nEND")

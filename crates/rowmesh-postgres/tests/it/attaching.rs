@@ -3,6 +3,7 @@
 use rowmesh_engine::changes::ChangeKind;
 use rowmesh_engine::plan::{AttachOptions, Followed, Plan};
 use rowmesh_postgres::attach::{attach, detach, follow, installed, is_attached, plan};
+use rowmesh_postgres::capture::VERSION;
 use rowmesh_postgres::catalog::home_schema;
 use rowmesh_postgres::connection::Session;
 use rowmesh_postgres::watch::Watch;
@@ -198,7 +199,7 @@ fn i13_triggers_of_another_version_are_replaced_and_a_newer_one_is_refused() {
     let (_database, session) = attached("CREATE TABLE public.t (id int PRIMARY KEY)");
     let reversion = |version: &str| {
         let row = session.query_one("SELECT prosrc FROM pg_proc WHERE proname = 'capture_1_update'", &[]).unwrap();
-        let body = row.get::<_, String>(0).replace("rowmesh capture 1 ", version);
+        let body = row.get::<_, String>(0).replace(&format!("rowmesh capture {VERSION} "), version);
         let sql = format!(
             "CREATE OR REPLACE FUNCTION rowmesh.capture_1_update() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $f${body}$f$"
         );

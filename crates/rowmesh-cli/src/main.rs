@@ -25,6 +25,9 @@ use crate::args::Cli;
 use crate::exit::Exit;
 use crate::talk::Talk;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -107,6 +107,10 @@ const LOCKED_PATIENCE: Duration = Duration::from_secs(10);
 /// and how long to wait before the first further attempt, and before each at most.
 const LOCKED_PAUSE: Duration = Duration::from_millis(10);
 const LOCKED_PAUSE_MAX: Duration = Duration::from_millis(250);
+/// While an application writes on and on, each round of sealing is followed by a rest so many times as long, and at most this long: fewer and
+/// larger rounds cost it less, and a single change is sealed as soon as ever.
+const REST_PER_WORK: u32 = 9;
+const REST_MAX: Duration = Duration::from_millis(500);
 /// After a look that failed the next one comes later, so that a database that is gone is not asked twenty times a second.
 const LOOK_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// A look that is late by this much goes before urgent work: while changes pour in from elsewhere nobody else looks at the schema.
@@ -505,11 +509,13 @@ fn wait(queue: &Queue, next_look: Instant, has_looked: bool) -> Turn {
 
 /// Looks, and says when to look again.
 fn look(keeper: &mut Keeper) -> Instant {
+    let started = Instant::now();
     let looked = catch_unwind(AssertUnwindSafe(|| keeper.capture()));
     keeper.retry_mark();
     let pause = match looked {
         Ok(Ok(_)) if keeper.locked_since.is_some() => LOCKED_PAUSE,
         Ok(Ok(_)) if keeper.more => Duration::ZERO,
+        Ok(Ok(true)) => (started.elapsed() * REST_PER_WORK).min(REST_MAX).max(keeper.look),
         Ok(Ok(_)) => keeper.look,
         Ok(Err(_)) => LOOK_AFTER_FAILURE.max(keeper.look),
         Err(_) => {

@@ -65,7 +65,7 @@ impl Default for Timing {
             jitter_percent: 20,
             backoff_first_ms: 1_000,
             backoff_max_ms: 300_000,
-            nudge_ms: 20,
+            nudge_ms: 2,
             nudge_gap_ms: 50,
         }
     }
@@ -237,15 +237,14 @@ mod tests {
     #[test]
     fn nudges_are_gathered_and_do_not_put_each_other_off() {
         let mut schedule = settled();
-        for at in 1_000..1_019 {
-            schedule.nudge(Tick(at));
-        }
-        assert_eq!(schedule.next_due(), Some(Tick(1_020)));
-        assert_eq!(schedule.poll_due(Tick(1_020)), Some(PEER));
+        schedule.nudge(Tick(1_000));
+        schedule.nudge(Tick(1_001));
+        assert_eq!(schedule.next_due(), Some(Tick(1_002)));
+        assert_eq!(schedule.poll_due(Tick(1_002)), Some(PEER));
         // What is sealed while the exchange runs makes the next one follow, not sooner than the gap.
-        schedule.nudge(Tick(1_021));
-        schedule.succeeded(Tick(1_022), &PEER, false, true, 0);
-        assert_eq!(schedule.next_due(), Some(Tick(1_070)));
+        schedule.nudge(Tick(1_003));
+        schedule.succeeded(Tick(1_004), &PEER, false, true, 0);
+        assert_eq!(schedule.next_due(), Some(Tick(1_052)));
     }
 
     #[test]
@@ -253,7 +252,7 @@ mod tests {
         let mut schedule = schedule();
         schedule.poll_due(Tick(0));
         schedule.succeeded(Tick(500), &PEER, true, false, 0);
-        assert_eq!(schedule.next_due(), Some(Tick(520)));
+        assert_eq!(schedule.next_due(), Some(Tick(502)));
     }
 
     #[test]

@@ -128,9 +128,9 @@ pub const APPLY_MS_BUDGET: u64 = 25;
 /// Dirty keys that one round of sealing reads into memory.
 pub const ROUND_KEYS_MAX: usize = 200_000;
 /// Rows in one chunk of a snapshot.
-pub const SNAPSHOT_CHUNK_ROWS: usize = 2_000;
+pub const SNAPSHOT_CHUNK_ROWS: usize = 10_000;
 /// Bytes after which a chunk of a snapshot is closed.
-pub const SNAPSHOT_CHUNK_BYTES_TARGET: usize = 1 << 20;
+pub const SNAPSHOT_CHUNK_BYTES_TARGET: usize = 3 << 20;
 
 const _: () = assert!(EVENT_BYTES_MAX < CHANGESET_BYTES_MAX);
 const _: () = assert!(CHANGESET_BYTES_TARGET + EVENT_BYTES_MAX <= CHANGESET_BYTES_MAX);

@@ -1,12 +1,13 @@
 //! Takes changesets from elsewhere into row states and tables: merge, show, write, check, remember. Runs inside a transaction that
-//! `store` began and in which everything dirty has been sealed already. Decides no winner: `show` does.
+//! `engine` began and in which everything dirty has been sealed already. Decides no winner: `show` does.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rowmesh_core::changeset::Changeset;
 use rowmesh_core::event::Event;
-use rowmesh_core::ident::Dot;
+use rowmesh_core::ident::{Dot, Seq};
 use rowmesh_core::row_state::{Arrival, ColumnIx, RowState, Shown};
 use rowmesh_core::scope::Decision;
 use rowmesh_core::show::{self, Choice};
@@ -22,9 +23,13 @@ use crate::scope::Arriving;
 use crate::work::{News, Work, shown_row};
 use crate::write::{Outcome, RowWrite};
 
-/// What taking in one changeset did.
+/// What taking in changesets did.
 #[derive(Debug, Default)]
 pub struct Applied {
+    /// Changesets that are taken in now, those that were before included.
+    pub changesets: usize,
+    /// Events of those that were not.
+    pub events: u64,
     /// Rows written to or deleted from tables.
     pub rows_written: u64,
     /// Events that are parked now because of it.
@@ -47,8 +52,11 @@ struct Passage {
     key: Key,
     place: Option<Place>,
     state: RowState,
+    /// The last changeset that wrote it, where any did, and those before that one.
+    dot: Option<Dot>,
+    earlier: Vec<Dot>,
     /// What the ledger has to be brought up to date with, if anything.
-    news: Option<News>,
+    news: Vec<News>,
     /// The row that it belongs to left the scope, and it has to go with it: why, for people.
     orphaned: Option<String>,
 }
@@ -68,13 +76,72 @@ pub fn tracked<A>(work: &Work<'_, A>, rows: Vec<(TableNumber, Key)>) -> Vec<(Arc
     rows.into_iter().filter_map(|(number, key)| Some((work.registry.tracked(number)?.clone(), key))).collect()
 }
 
-/// Takes in one changeset, whole.
-pub fn take_changeset<A: Access>(work: &mut Work<'_, A>, changeset: &Changeset) -> Result<Applied> {
-    let known = recognise(work, changeset)?;
+/// The first of these changesets that hold so many rows together, one at least.
+pub fn first_of(changesets: &[Changeset], rows_max: usize) -> &[Changeset] {
+    let mut rows = 0;
+    let is_over = |changeset: &Changeset| {
+        rows += changeset.events().len();
+        rows > rows_max
+    };
+    let count = changesets.iter().position(is_over).unwrap_or(changesets.len());
+    &changesets[..count.max(1).min(changesets.len())]
+}
+
+/// Takes in changesets, each whole, up to the first that comes too early. They are shown together: what the first of them wrote and a later
+/// one changed again is written once. Where rows are judged by others that stand, a changeset is shown before the next is looked at.
+pub fn take_in<A: Access>(work: &mut Work<'_, A>, changesets: &[Changeset]) -> Result<Applied> {
     if A::IS_REMOTE {
-        work.db.expect_states(&rows_of(work, std::slice::from_ref(changeset)))?;
+        work.db.expect_states(&rows_of(work, changesets))?;
     }
-    let mut passages = Vec::with_capacity(changeset.events().len());
+    let mut applied = Applied::default();
+    let mut passages = Passages::default();
+    for changeset in changesets {
+        match fits(work, changeset) {
+            Fit::Known => {}
+            Fit::TooEarly => break,
+            Fit::Next => {
+                merge_changeset(work, changeset, &mut passages)?;
+                applied.events += changeset.events().len() as u64;
+            }
+        }
+        applied.changesets += 1;
+        if work.membership.has_filters() {
+            settle(work, std::mem::take(&mut passages).rows, &mut applied)?;
+        }
+    }
+    settle(work, passages.rows, &mut applied)?;
+    Ok(applied)
+}
+
+enum Fit {
+    Known,
+    Next,
+    TooEarly,
+}
+
+/// Whether a changeset is the next of its origin here, with everything there that it has seen.
+fn fits<A>(work: &Work<'_, A>, changeset: &Changeset) -> Fit {
+    let dot = changeset.dot();
+    let known = work.origins.get(&dot.origin).map_or(Seq(0), |known| known.seq);
+    if known >= dot.seq {
+        Fit::Known
+    } else if known.next() == dot.seq && work.origins.vector().includes(&changeset.header().context.vector) {
+        Fit::Next
+    } else {
+        Fit::TooEarly
+    }
+}
+
+/// Rows that several changesets may write, in the order in which they were first written.
+#[derive(Default)]
+struct Passages {
+    rows: Vec<Passage>,
+    positions: HashMap<(TableNumber, Key), usize>,
+}
+
+/// Merges every event of a changeset and adds it to the log.
+fn merge_changeset<A: Access>(work: &mut Work<'_, A>, changeset: &Changeset, passages: &mut Passages) -> Result<()> {
+    let known = recognise(work, changeset)?;
     let mut rows = Vec::with_capacity(changeset.events().len());
     let mut followers = border::Followers::new();
     if work.membership.wants_arriving() {
@@ -86,15 +153,37 @@ pub fn take_changeset<A: Access>(work: &mut Work<'_, A>, changeset: &Changeset) 
         let key = event.key(changeset.shape(event));
         rows.push((known.number, key.clone()));
         if !border::is_kept_out(work, known.table.as_deref(), changeset, event, &key, &mut followers)? {
-            passages.push(merge_event(work, changeset, event, known, key)?);
+            merge_event(changeset, event, known, passages.row(work, known, key)?);
         }
     }
     if work.membership.wants_arriving() {
         work.membership.set_arriving(Arriving::new());
     }
-    log::append(work.db, work.origins, changeset, &rows, work.now)?;
-    let applied = settle(work, passages, Some(changeset))?;
-    Ok(applied)
+    log::append(work.db, work.origins, changeset, &rows, work.now)
+}
+
+impl Passages {
+    /// A row as the changesets before have left it, or as it is remembered.
+    fn row<A: Access>(&mut self, work: &Work<'_, A>, known: &Known, key: Key) -> Result<&mut Passage> {
+        let position = match self.positions.entry((known.number, key)) {
+            Entry::Occupied(position) => *position.get(),
+            Entry::Vacant(new) => {
+                let key = new.key().1.clone();
+                let (place, mut state) = row_states::recall(work, known.number, &key)?;
+                // What is shown must not follow the registers before the table does.
+                pin_shown(&mut state);
+                self.rows.push(Passage::of(known.table.clone(), known.number, key, place, state));
+                *new.insert(self.rows.len() - 1)
+            }
+        };
+        Ok(&mut self.rows[position])
+    }
+}
+
+impl Passage {
+    fn of(table: Option<Arc<Table>>, number: TableNumber, key: Key, place: Option<Place>, state: RowState) -> Passage {
+        Passage { table, number, key, place, state, dot: None, earlier: Vec::new(), news: Vec::new(), orphaned: None }
+    }
 }
 
 /// Tries again to show rows that have something parked. Returns how many rows still have.
@@ -102,10 +191,9 @@ pub fn retry_parked<A: Access>(work: &mut Work<'_, A>) -> Result<u64> {
     let mut passages = Vec::new();
     for (number, key) in work.db.parked_rows()? {
         let state = row_states::load(work.db, work.origins, number, &key)?;
-        let table = table_of(work, number)?;
-        passages.push(Passage { table, number, key, place: None, state, news: None, orphaned: None });
+        passages.push(Passage::of(table_of(work, number)?, number, key, None, state));
     }
-    settle(work, passages, None)?;
+    settle(work, passages, &mut Applied::default())?;
     Ok(work.db.parked_rows()?.len() as u64)
 }
 
@@ -115,11 +203,10 @@ pub fn show_anew<A: Access>(work: &mut Work<'_, A>, rows: &[(TableNumber, Key)])
     for (number, key) in rows {
         let (place, mut state) = row_states::recall(work, *number, key)?;
         pin_shown(&mut state);
-        let table = table_of(work, *number)?;
-        let news = Some(News::Everything);
-        passages.push(Passage { table, number: *number, key: key.clone(), place, state, news, orphaned: None });
+        let news = vec![News::Everything];
+        passages.push(Passage { news, ..Passage::of(table_of(work, *number)?, *number, key.clone(), place, state) });
     }
-    settle(work, passages, None).map(drop)
+    settle(work, passages, &mut Applied::default())
 }
 
 /// Numbers the changeset's tables and columns; those unknown here get numbers too, so that their rows are remembered until they exist. So are
@@ -144,54 +231,40 @@ fn table_of<A: Access>(work: &Work<'_, A>, number: TableNumber) -> Result<Option
     Ok(travels.then(|| table.clone()))
 }
 
-fn merge_event<A: Access>(
-    work: &mut Work<'_, A>,
-    changeset: &Changeset,
-    event: &Event,
-    known: &Known,
-    key: Key,
-) -> Result<Passage> {
-    let (place, mut state) = row_states::recall(work, known.number, &key)?;
-    let (was_contested, lived) = (state.is_contested(), !state.live.is_empty());
+fn merge_event(changeset: &Changeset, event: &Event, known: &Known, row: &mut Passage) {
+    let (was_contested, lived) = (row.state.is_contested(), !row.state.live.is_empty());
     let arrival = Arrival {
         event,
         dot: changeset.dot(),
         context: &changeset.header().context,
         table: &known.name,
-        key: &key,
+        key: &row.key,
         columns: &known.columns,
     };
-    // What is shown must not follow the registers before the table does.
-    pin_shown(&mut state);
-    let merged = state.merge(&arrival);
-    let contested = was_contested || merged.concurrent || state.is_contested();
-    let news = contested.then(|| News::of(changeset, event, lived, !state.live.is_empty()));
-    Ok(Passage { table: known.table.clone(), number: known.number, key, place, state, news, orphaned: None })
+    let merged = row.state.merge(&arrival);
+    row.earlier.extend(row.dot.replace(changeset.dot()));
+    if was_contested || merged.concurrent || row.state.is_contested() {
+        row.news.push(News::of(changeset, event, lived, !row.state.live.is_empty()));
+    }
 }
 
 /// Writes what `show` chooses, parks what cannot be written, and remembers all of it.
-fn settle<A: Access>(
-    work: &mut Work<'_, A>,
-    mut passages: Vec<Passage>,
-    changeset: Option<&Changeset>,
-) -> Result<Applied> {
+fn settle<A: Access>(work: &mut Work<'_, A>, mut passages: Vec<Passage>, applied: &mut Applied) -> Result<()> {
     let named = passages.len();
     follow_leaves(work, &mut passages)?;
     hold_orphans(work, &passages[named..])?;
     let mut writes = Vec::with_capacity(passages.len());
     for passage in &mut passages {
-        if passage.news.is_some() {
+        if !passage.news.is_empty() {
             work.remember_rows(passage.number, &passage.key, &mut passage.state)?;
         }
         writes.push(plan_write(work, passage)?);
     }
     let outcomes = work.db.write_rows(work.registry, &mut writes)?;
-
-    let mut applied = Applied::default();
     for ((passage, write), outcome) in passages.into_iter().zip(writes).zip(outcomes) {
-        remember(work, passage, &write, &outcome, changeset, &mut applied)?;
+        remember(work, passage, &write, &outcome, applied)?;
     }
-    Ok(applied)
+    Ok(())
 }
 
 /// Rows that belong to one that leaves go with it, though nobody where it left knew of them; they come back with it. Until then they are
@@ -218,7 +291,7 @@ fn follow_leaves<A: Access>(work: &mut Work<'_, A>, passages: &mut Vec<Passage>)
             if state.is_shown() && known.insert((number, key.clone())) {
                 let table = work.registry.tracked(number).cloned();
                 let orphaned = Some(reason.clone());
-                passages.push(Passage { table, number, key, place: None, state, news: None, orphaned });
+                passages.push(Passage { orphaned, ..Passage::of(table, number, key, None, state) });
             }
         }
     }
@@ -281,10 +354,9 @@ fn remember<A: Access>(
     passage: Passage,
     write: &RowWrite,
     outcome: &Outcome,
-    changeset: Option<&Changeset>,
     applied: &mut Applied,
 ) -> Result<()> {
-    let Passage { table, number, key, place, mut state, news, orphaned } = passage;
+    let Passage { table, number, key, place, mut state, dot, earlier, news, orphaned } = passage;
     let was_shown = state.is_shown();
     match outcome {
         Outcome::Shown { row, written } => {
@@ -307,17 +379,15 @@ fn remember<A: Access>(
             applied.parked += work.park_all(number, &key, &state, reason)?;
         }
         Outcome::Parked { reason } => {
-            let dots = match changeset {
-                Some(changeset) => vec![changeset.dot()],
-                None => parked_dots(work, number, &key)?,
-            };
+            let is_new = dot.is_some();
+            let dots = if is_new { earlier.into_iter().chain(dot).collect() } else { parked_dots(work, number, &key)? };
             for dot in dots {
                 work.park(number, &key, dot, reason)?;
-                applied.parked += u64::from(changeset.is_some());
+                applied.parked += u64::from(is_new);
             }
         }
     }
-    if let Some(news) = news {
+    for news in news {
         work.refresh_ledger(number, &key, &state, news)?;
     }
     row_states::save_at(work, place, number, &key, &state, was_shown)

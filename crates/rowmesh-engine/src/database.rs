@@ -36,6 +36,9 @@ pub trait Database: Send + Sized + 'static {
     /// Rows that one changeset holds at most.
     const UNIT_ROWS: usize;
 
+    /// Rows of changesets from elsewhere that are read, written and remembered together; a larger changeset stays whole.
+    const STEP_ROWS: usize;
+
     /// Whether the application may write while a transaction of ours is under way, to rows that are not locked.
     const IS_SHARED: bool;
 

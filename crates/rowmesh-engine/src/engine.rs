@@ -2,6 +2,7 @@
 //! What happens inside a transaction is told in `seal`, `apply`, `load` and their helpers.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rowmesh_core::changeset::Changeset;
@@ -18,7 +19,7 @@ use rowmesh_core::store::{
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
 use crate::changes::TableChange;
-use crate::database::{Access, Database, HeldBack, Names, Notes, Opened, Parking, Records, Rows};
+use crate::database::{Access, Database, HeldBack, Names, Notes, Opened, Parking, Records, Rows, States};
 use crate::fault::{Error, Result};
 use crate::load::Load;
 use crate::log::Decoded;
@@ -32,8 +33,10 @@ use crate::{apply, ledger_rows, log, reconcile, restamp, row_states, snapshot, v
 
 /// How often in a row a schema may have moved under us before we give way.
 const SCHEMA_PATIENCE: usize = 5;
-/// Rows that one transaction adopts on first attach.
-const ADOPT_ROWS: usize = 2_000;
+/// Rows that one transaction adopts on first attach: where the application goes on writing meanwhile,
+const ADOPT_ROWS_SHARED: usize = 20_000;
+/// and where it waits.
+const ADOPT_ROWS_ALONE: usize = 2_000;
 
 /// A node's database.
 pub struct Engine<D> {
@@ -234,20 +237,7 @@ impl<D: Database> Engine<D> {
         let stamp = Stamp { lamport: Lamport::at(now), dot: first };
         let mut any = false;
         for table in self.registry.all() {
-            let keys = self.database.access().keys(&table)?;
-            for some in keys.chunks(ADOPT_ROWS) {
-                any |= self.in_transaction(|work| {
-                    let noted = work.db.noted_keys(&table)?;
-                    if D::Access::<'_>::IS_REMOTE {
-                        work.db.expect(&some.iter().map(|key| (table.clone(), Key::of(key))).collect::<Vec<_>>())?;
-                    }
-                    let mut adopted = false;
-                    for key in some.iter().filter(|key| !noted.contains(&Key::of(*key))) {
-                        adopted |= adopt_row(work, &table, key, stamp)?;
-                    }
-                    Ok(End::Commit(adopted))
-                })?;
-            }
+            any |= if D::IS_SHARED { self.adopt_as_of_now(&table, stamp)? } else { self.adopt_by_key(&table, stamp)? };
         }
         self.in_transaction(|work| {
             if any {
@@ -255,6 +245,47 @@ impl<D: Database> Engine<D> {
             }
             work.db.set_fact("adopted", &Value::Integer(stamp.lamport.0 as i64))?;
             Ok(End::Commit(()))
+        })
+    }
+
+    /// Remembers the rows of one table as they stand at this moment. Returns whether there were any.
+    fn adopt_as_of_now(&mut self, table: &Arc<Table>, stamp: Stamp) -> StoreResult<bool> {
+        let (mut any, mut rows) = (false, Vec::new());
+        let reader = self.database.reader()?;
+        reader.access().scan(table, &mut |row| {
+            rows.push(row);
+            if rows.len() == ADOPT_ROWS_SHARED {
+                any |= self.adopt(table, &std::mem::take(&mut rows), stamp)?;
+            }
+            Ok(())
+        })?;
+        Ok(self.adopt(table, &rows, stamp)? || any)
+    }
+
+    /// The same where a reader of one moment would keep others from writing.
+    fn adopt_by_key(&mut self, table: &Arc<Table>, stamp: Stamp) -> StoreResult<bool> {
+        let mut any = false;
+        let keys = self.database.access().keys(table)?;
+        for some in keys.chunks(ADOPT_ROWS_ALONE) {
+            let db = self.database.access();
+            let rows = some.iter().filter_map(|key| db.read(table, key).transpose()).collect::<Result<Vec<_>>>()?;
+            drop(db);
+            any |= self.adopt(table, &rows, stamp)?;
+        }
+        Ok(any)
+    }
+
+    /// Remembers rows of one table, all that are not noted: what the application wrote after they were read is noted by now, or will be.
+    fn adopt(&mut self, table: &Arc<Table>, rows: &[Vec<Value>], stamp: Stamp) -> StoreResult<bool> {
+        self.in_transaction(|work| {
+            let noted = work.db.noted_keys(table)?;
+            let keyed: Vec<_> = rows.iter().map(|row| (table.clone(), table.key_of(row))).collect();
+            work.db.expect_states(&keyed)?;
+            let mut any = false;
+            for (row, (_, key)) in rows.iter().zip(keyed) {
+                any |= !noted.contains(&key) && adopt_row(work, table, key, row, stamp)?;
+            }
+            Ok(End::Commit(any))
         })
     }
 
@@ -436,7 +467,8 @@ impl<D: Database> Engine<D> {
         self.in_transaction_with_round(|work, round| {
             work.now = now;
             let mut taken = Taken::default();
-            let rows = if D::IS_SHARED { apply::rows_of(work, changesets) } else { Vec::new() };
+            let steps = if D::IS_SHARED { apply::first_of(changesets, D::STEP_ROWS) } else { changesets };
+            let rows = if D::IS_SHARED { apply::rows_of(work, steps) } else { Vec::new() };
             // What is sealed now of these rows is then all that will be in them when we write.
             let locked = work.db.lock(&rows)?;
             let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
@@ -448,21 +480,18 @@ impl<D: Database> Engine<D> {
             if more {
                 return Ok(End::Commit((taken, true)));
             }
-            for changeset in changesets {
-                if taken.changesets > 0 && started.elapsed() >= budget {
+            let mut left = steps;
+            while !left.is_empty() && (taken.changesets == 0 || started.elapsed() < budget) {
+                let step = apply::first_of(left, D::STEP_ROWS);
+                let applied = apply::take_in(work, step)?;
+                taken.changesets += applied.changesets;
+                taken.events += applied.events;
+                taken.rows_written += applied.rows_written;
+                taken.parked += applied.parked;
+                if applied.changesets < step.len() {
                     break;
                 }
-                match fits(work, changeset) {
-                    Fit::Known => {}
-                    Fit::TooEarly => break,
-                    Fit::Next => {
-                        let applied = apply::take_changeset(work, changeset)?;
-                        taken.events += changeset.events().len() as u64;
-                        taken.rows_written += applied.rows_written;
-                        taken.parked += applied.parked;
-                    }
-                }
-                taken.changesets += 1;
+                left = &left[step.len()..];
             }
             taken.conflicts = work.conflicts;
             let idle = taken.changesets == 0 && taken.sealed.dots.is_empty() && !part.spent;
@@ -562,25 +591,6 @@ fn own_incarnation(db: &impl Names) -> Result<Option<Incarnation>> {
     Ok(count.zip(nonce).map(|(count, nonce)| Incarnation { count: count as u32, nonce: nonce as u64 }))
 }
 
-enum Fit {
-    Known,
-    Next,
-    TooEarly,
-}
-
-/// Whether a changeset is the next of its origin here, with everything there that it has seen.
-fn fits<A>(work: &Work<'_, A>, changeset: &Changeset) -> Fit {
-    let dot = changeset.dot();
-    let known = work.origins.get(&dot.origin).map_or(Seq(0), |known| known.seq);
-    if known >= dot.seq {
-        Fit::Known
-    } else if known.next() == dot.seq && work.origins.vector().includes(&changeset.header().context.vector) {
-        Fit::Next
-    } else {
-        Fit::TooEarly
-    }
-}
-
 /// Remembers in the current transaction under which name this node seals.
 fn remember_own(db: &impl Names, origins: &mut Origins, own: &Origin) -> Result<()> {
     let number = origins.number(own);
@@ -591,19 +601,17 @@ fn remember_own(db: &impl Names, origins: &mut Origins, own: &Origin) -> Result<
 }
 
 /// Remembers a row as it stands, if nothing is remembered of it yet. Returns whether it is an adopted one.
-fn adopt_row<A: Access>(work: &mut Work<'_, A>, table: &Table, key: &[Value], stamp: Stamp) -> Result<bool> {
-    let Some(row) = work.db.read(table, key)? else { return Ok(false) };
-    let key = table.key_of(&row);
+fn adopt_row<A: Access>(work: &mut Work<'_, A>, table: &Table, key: Key, row: &[Value], stamp: Stamp) -> Result<bool> {
     if key.0.len() > limits::KEY_BYTES_MAX {
         let bytes = key.0.len();
         crate::scope::keep_too_large(work.db, &[(table.number, key, bytes)], &[])?;
         return Ok(false);
     }
-    let judgement = work.membership.judge(work.db, table, &key, Some(&row))?;
+    let judgement = work.membership.judge(work.db, table, &key, Some(row))?;
     if judgement.held_back {
         return Ok(false);
     }
-    let row = judgement.travelling(&row);
+    let row = judgement.travelling(row);
     let known = row_states::load(work.db, work.origins, table.number, &key)?;
     if known != RowState::default() {
         return Ok(known.births.iter().any(|birth| birth.dot == stamp.dot));

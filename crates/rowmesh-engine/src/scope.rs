@@ -111,6 +111,11 @@ impl Membership {
         }
     }
 
+    /// Whether any row is judged at all.
+    pub fn has_filters(&self) -> bool {
+        self.judging.is_some()
+    }
+
     /// Whether what a row that arrives belongs to has to be looked for among the rows that arrive with it: one owner that is not covered
     /// is then enough for it to travel.
     pub fn wants_arriving(&self) -> bool {

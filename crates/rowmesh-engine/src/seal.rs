@@ -26,6 +26,9 @@ pub const SALT_PURPOSE: &str = "rowmesh 2026 event salt";
 /// Bytes of a change, both images, that is sealed: whoever reads the log refuses more, and nothing after it could be read either.
 const EVENT_BYTES_SEALED_MAX: usize = limits::EVENT_BYTES_MAX - (1 << 20);
 
+/// Rows that are fetched at once, where that is worth it. How many fit into the changeset is known only when it is full.
+const ROWS_EXPECTED: usize = 4_000;
+
 /// Keys that wait to be looked at: all that one reading of the notes found, in an order that keeps foreign keys whole when it is cut.
 #[derive(Default)]
 pub struct Round {
@@ -86,11 +89,14 @@ pub fn seal_part<A: Access>(work: &mut Work<'_, A>, round: &mut Round, unit_rows
     let limit = if A::IS_REMOTE { unit_rows } else { limits::ROUND_KEYS_MAX };
     let mut any_spent = round.is_empty() && plan(work.db, work.registry, round, limit)?;
     let mut draft = Draft::new(work, unit_rows)?;
-    if A::IS_REMOTE {
-        expect(work, round.waiting.iter().take(unit_rows))?;
-    }
     let mut spent: Vec<i64> = Vec::new();
-    while !draft.is_full() {
+    for looked in 0.. {
+        if draft.is_full() {
+            break;
+        }
+        if A::IS_REMOTE && looked % ROWS_EXPECTED == 0 {
+            expect(work, round.waiting.iter().take(ROWS_EXPECTED))?;
+        }
         let Some(pending) = round.waiting.pop_front() else { break };
         spent.extend(pending.notes.iter().filter(|note| round.spends(**note)));
         draft.look(work, pending)?;

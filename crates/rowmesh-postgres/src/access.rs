@@ -71,8 +71,22 @@ pub(crate) struct Held {
 pub(crate) struct HeldState {
     /// Its bytes; none where nothing is remembered of the row.
     pub bytes: Option<Vec<u8>>,
-    /// Whether they wait to be written.
+    /// What stands for it in the table.
+    pub stands: Stands,
+    /// Whether the bytes wait to be written.
     pub is_new: bool,
+}
+
+/// What stands in a table for something that is held. Nobody but us writes to our tables, so it is true until the transaction ends.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Stands {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// Nothing.
+    Nowhere,
+    /// A row at this block and number.
+    At(i64),
 }
 
 impl Access for PostgresAccess<'_> {

@@ -164,7 +164,8 @@ impl Session {
         chunks: impl Iterator<Item = std::result::Result<Bytes, E>>,
     ) -> std::result::Result<u64, E> {
         self.runtime().block_on(async {
-            let sink = self.client().copy_in(sql).await.map_err(|error| self.noticed(error))?;
+            let statement = self.prepare(self.client(), sql).await.map_err(|error| self.noticed(error))?;
+            let sink = self.client().copy_in(&statement).await.map_err(|error| self.noticed(error))?;
             let mut sink = std::pin::pin!(sink);
             for chunk in chunks {
                 // A sink that is dropped unfinished has the server undo what came.

@@ -1,5 +1,7 @@
-//! Rows for `COPY … FROM STDIN (FORMAT binary)`, gathered in memory: sixteen-bit count of columns, then each value with its length. Sends
-//! nothing itself. The format is told in PostgreSQL's documentation of COPY.
+//! Rows for `COPY … FROM STDIN`, gathered in memory, in the two formats that PostgreSQL's documentation of COPY tells: binary for our own
+//! tables, whose types we know, text for the application's. Sends nothing itself.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 
@@ -45,12 +47,55 @@ impl CopyRows {
     pub fn take(&mut self) -> impl Iterator<Item = Bytes> + use<> {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.extend_from_slice(&TRAILER);
-        let mut rest = Bytes::from(bytes);
-        std::iter::from_fn(move || {
-            let next = rest.split_to(rest.len().min(MESSAGE_BYTES));
-            (!next.is_empty()).then_some(next)
-        })
+        messages(bytes)
     }
+}
+
+/// Rows in text format: a line each, tabs between values, `\N` for NULL.
+#[derive(Default)]
+pub struct CopyTexts {
+    bytes: Vec<u8>,
+}
+
+impl CopyTexts {
+    /// Adds a row.
+    pub fn row<'v>(&mut self, values: impl Iterator<Item = Option<Cow<'v, str>>>) {
+        for (position, value) in values.enumerate() {
+            if position > 0 {
+                self.bytes.push(b'\t');
+            }
+            match value {
+                Some(text) => self.escaped(&text),
+                None => self.bytes.extend_from_slice(b"\\N"),
+            }
+        }
+        self.bytes.push(b'\n');
+    }
+
+    fn escaped(&mut self, text: &str) {
+        for byte in text.bytes() {
+            match byte {
+                b'\\' => self.bytes.extend_from_slice(b"\\\\"),
+                b'\t' => self.bytes.extend_from_slice(b"\\t"),
+                b'\n' => self.bytes.extend_from_slice(b"\\n"),
+                b'\r' => self.bytes.extend_from_slice(b"\\r"),
+                _ => self.bytes.push(byte),
+            }
+        }
+    }
+
+    /// All of them as messages for the server; none are left.
+    pub fn take(&mut self) -> impl Iterator<Item = Bytes> + use<> {
+        messages(std::mem::take(&mut self.bytes))
+    }
+}
+
+fn messages(bytes: Vec<u8>) -> impl Iterator<Item = Bytes> {
+    let mut rest = Bytes::from(bytes);
+    std::iter::from_fn(move || {
+        let next = rest.split_to(rest.len().min(MESSAGE_BYTES));
+        (!next.is_empty()).then_some(next)
+    })
 }
 
 impl CopyRow<'_> {
@@ -92,6 +137,13 @@ impl CopyRow<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_that_means_something_to_copy_means_itself() {
+        let mut rows = CopyTexts::default();
+        rows.row([None, Some("".into()), Some("\\N".into()), Some("a\tb\nc\rd\\.".into())].into_iter());
+        assert_eq!(rows.take().collect::<Vec<_>>().concat(), b"\\N\t\t\\\\N\ta\\tb\\nc\\rd\\\\.\n");
+    }
 
     #[test]
     fn rows_are_cut_into_messages_and_nothing_is_lost() {

@@ -39,10 +39,11 @@ impl Log for PostgresAccess<'_> {
 
     fn append_event(&self, event: &EventRow<'_>) -> Result<()> {
         let mut held = self.held.borrow_mut();
-        let mut row = held.events.row(9);
+        let mut row = held.events.row(10);
         row.bigint(event.id);
         row.bigint(event.table.0);
         row.value(&event.key.0);
+        row.bigint(key_hash(event.key));
         row.integer(event.operation as i32);
         row.bigint(event.lamport.0 as i64);
         row.value(&event.checksum.0);
@@ -122,8 +123,8 @@ impl Log for PostgresAccess<'_> {
 
     fn event_ids(&self, table: TableNumber, key: &Key, from: i64) -> Result<Vec<i64>> {
         self.flush_log()?;
-        let sql = "SELECT id FROM rowmesh.events WHERE t = $1 AND key = $2 AND id >= $3 ORDER BY id";
-        self.all(sql, &[&table.0, &key.0, &from], |row| row.get(0))
+        let sql = "SELECT id FROM rowmesh.events WHERE key_hash = $1 AND t = $2 AND key = $3 AND id >= $4 ORDER BY id";
+        self.all(sql, &[&key_hash(key), &table.0, &key.0, &from], |row| row.get(0))
     }
 
     fn rows_of_events(&self, ids: Range<i64>) -> Result<Vec<(TableNumber, Key)>> {
@@ -190,11 +191,17 @@ impl PostgresAccess<'_> {
             self.session.copy_in(sql, held.changesets.take()).told()?;
         }
         if !held.events.is_empty() {
-            let sql = "COPY rowmesh.events (id, t, key, op, lamport, checksum, record_key, before_data, after_data) FROM STDIN (FORMAT binary)";
+            let sql = "COPY rowmesh.events (id, t, key, key_hash, op, lamport, checksum, record_key, before_data, after_data) FROM STDIN (FORMAT binary)";
             self.session.copy_in(sql, held.events.take()).told()?;
         }
         Ok(())
     }
+}
+
+/// What the index finds a row's events by: the first eight bytes of a hash of its key. It stays in the table, so it may never change.
+fn key_hash(key: &Key) -> i64 {
+    let hash = Digest::of(&key.0);
+    i64::from_be_bytes(std::array::from_fn(|n| hash.0[n]))
 }
 
 fn digest(bytes: &[u8]) -> Result<Digest> {

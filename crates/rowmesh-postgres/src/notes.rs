@@ -1,7 +1,7 @@
 //! Keys that triggers noted in `rowmesh.dirty`, and the rows that they name: notes and rows are read by one statement, so that no transaction of
 //! the application is seen in part. What a note means is found out by the sealer.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -14,19 +14,25 @@ use tokio_postgres::Row;
 
 use crate::access::PostgresAccess;
 use crate::fault::Told;
+use crate::place::{read_place, show_place};
 use crate::rows::{name_of, read_texts, some, texts};
 use crate::sql::quote;
 use crate::values::{fit, row_expression, value_expression};
+
+/// Keys whose rows are read together with the notes. More than these do not fit into one changeset, so they are seen in parts however they are
+/// read: each part reads its rows when its turn comes.
+const KEYS_WITH_ROWS_MAX: i64 = 20_000;
 
 /// Notes that one look reads; a note may hold the keys of many rows.
 const NOTES_PER_LOOK: i64 = 100_000;
 
 impl Notes for PostgresAccess<'_> {
     fn notes(&self, registry: &Registry, limit: usize) -> Result<Vec<Note>> {
-        let tables = self.noted_tables(registry)?;
+        let (tables, keys) = self.noted_tables(registry)?;
+        let with_rows = keys <= KEYS_WITH_ROWS_MAX;
         self.lock_shapes(&tables)?;
         let numbers: Vec<i32> = tables.iter().map(|table| table.number.0 as i32).collect();
-        let sql = self.truth(&tables)?;
+        let sql = self.truth(&tables, with_rows)?;
         let found = self.session.query(&sql, &[&numbers, &NOTES_PER_LOOK, &(limit as i64)]).told()?;
         let (mut notes, mut emptied) = (Vec::new(), Vec::new());
         for row in &found {
@@ -40,7 +46,9 @@ impl Notes for PostgresAccess<'_> {
                 (None, Some(_)) => {}
             }
         }
-        self.hold_missing(&notes);
+        if with_rows {
+            self.hold_missing(&notes);
+        }
         // Of these the statement has not read the rows: they are fetched when their turn comes.
         notes.append(&mut emptied);
         Ok(notes)
@@ -121,7 +129,7 @@ impl PostgresAccess<'_> {
         }
         spent.sort_unstable();
         spent.dedup();
-        let places: Vec<String> = spent.iter().map(|id| format!("({},{})", id >> 16, id & 0xffff)).collect();
+        let places: Vec<String> = spent.iter().map(|id| show_place(*id)).collect();
         self.run("DELETE FROM rowmesh.dirty WHERE ctid = ANY($1::text[]::tid[])", &[&places]).map(drop)
     }
 
@@ -132,17 +140,25 @@ impl PostgresAccess<'_> {
         }
         let names = tables.iter().map(|table| Ok(name_of(self.details(table)?))).collect::<Result<Vec<_>>>()?;
         self.session.batch(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "))).told()?;
+        self.check_schema()
+    }
+
+    /// Errs if the schema is not the one that was followed. To be asked once the tables in question are locked, so that they stay as they are.
+    pub(crate) fn check_schema(&self) -> Result<()> {
         if self.watch.look(self.session).told()?.schema_changed { Err(Error::SchemaMoved) } else { Ok(()) }
     }
 
-    fn noted_tables(&self, registry: &Registry) -> Result<Vec<Arc<Table>>> {
-        let numbers: Vec<i32> = self.all("SELECT DISTINCT t FROM rowmesh.dirty", &[], |row| row.get(0))?;
-        let numbers: BTreeSet<i32> = numbers.into_iter().collect();
-        Ok(numbers.into_iter().filter_map(|number| registry.tracked(TableNumber(i64::from(number)))).cloned().collect())
+    /// The tables that have notes, and how many keys are noted.
+    fn noted_tables(&self, registry: &Registry) -> Result<(Vec<Arc<Table>>, i64)> {
+        let sql = "SELECT t, sum(coalesce(cardinality(k), 1)) FROM rowmesh.dirty GROUP BY t ORDER BY t";
+        let noted: Vec<(i32, i64)> = self.all(sql, &[], |row| (row.get(0), row.get(1)))?;
+        let tables = noted.iter().filter_map(|(number, _)| registry.tracked(TableNumber(i64::from(*number))));
+        Ok((tables.cloned().collect(), noted.iter().map(|(_, keys)| keys).sum()))
     }
 
-    /// One statement for the notes and for the rows that they name. A note of a table that is not tracked is read too, so that it can go.
-    fn truth(&self, tables: &[Arc<Table>]) -> Result<String> {
+    /// One statement for the notes and, if wanted, for the rows that they name. A note of a table that is not tracked is read too, so that it
+    /// can go.
+    fn truth(&self, tables: &[Arc<Table>], with_rows: bool) -> Result<String> {
         let mut with = vec![NOTED.to_owned()];
         let mut parts = vec![
             "SELECT t, place::text AS place, op, at, NULL::text[] AS key, NULL::text[] AS row FROM noted
@@ -156,13 +172,18 @@ impl PostgresAccess<'_> {
             let list = columns.join(", ");
             with.push(format!("keys_{number} AS MATERIALIZED ({})", keys_noted(number, key.len())));
             parts.push(format!("SELECT {number}, place::text, op, at, ARRAY[{list}], NULL FROM keys_{number}"));
+            if !with_rows {
+                continue;
+            }
             let equal: Vec<String> = (some(details, key).into_iter().zip(&columns))
                 .map(|(column, k)| {
                     format!("t.{} = {}", quote(&column.name), value_expression(column, &format!("k.{k}")))
                 })
                 .collect();
+            // Key by key: how many there are nobody can tell the planner, and for many it would read all of the table.
             parts.push(format!(
-                "SELECT {number}, NULL, NULL, NULL, NULL, {} FROM {} AS t JOIN (SELECT DISTINCT {list} FROM keys_{number}) AS k ON {}",
+                "SELECT {number}, NULL, NULL, NULL, NULL, t.row FROM (SELECT DISTINCT {list} FROM keys_{number}) AS k,
+                        LATERAL (SELECT {} AS row FROM {} AS t WHERE {} LIMIT 1) AS t",
                 row_expression(&details.columns, "t"),
                 name_of(details),
                 equal.join(" AND ")
@@ -187,7 +208,7 @@ impl PostgresAccess<'_> {
         emptied: &mut Vec<Note>,
     ) -> Result<()> {
         let number = TableNumber(i64::from(row.get::<_, i32>("t")));
-        let id = place(row.get("place"))?;
+        let id = read_place(row.get("place"))?;
         let at = WallTime(row.get::<_, Option<i64>>("at").unwrap_or_default().max(0) as u64);
         let operation = NotedOperation::from_number(i64::from(row.get::<_, Option<i16>>("op").unwrap_or_default()));
         let note = |operation, key| Note { id, table: number, operation, at, key };
@@ -274,11 +295,4 @@ fn keys_noted(number: i64, parts: usize) -> String {
         of("k"),
         of("was")
     )
-}
-
-/// The handle of a note from its place in the table: `(block,number)`.
-fn place(text: &str) -> Result<i64> {
-    let parts = text.trim_matches(['(', ')']).split_once(',');
-    let numbers = parts.and_then(|(block, number)| Some((block.parse::<i64>().ok()?, number.parse::<i64>().ok()?)));
-    numbers.map(|(block, number)| block << 16 | number).ok_or_else(|| Error::inconsistent("a note without a place"))
 }

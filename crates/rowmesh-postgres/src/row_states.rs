@@ -8,7 +8,10 @@ use rowmesh_engine::database::{Place, States};
 use rowmesh_engine::fault::Result;
 use rowmesh_engine::registry::{Table, TableNumber};
 
-use crate::access::{HeldState, PostgresAccess};
+use crate::access::{HeldState, PostgresAccess, Stands};
+use crate::copy::CopyRows;
+use crate::fault::Told;
+use crate::place::{read_place, show_place};
 
 /// Row states that one statement writes.
 const STATES_PER_STATEMENT: usize = 10_000;
@@ -26,9 +29,7 @@ impl States for PostgresAccess<'_> {
     ) -> Result<Option<(Place, T)>> {
         let name = (table, key.clone());
         if !self.held.borrow().states.contains_key(&name) {
-            let sql = "SELECT state FROM rowmesh.row_states WHERE t = $1 AND key = $2";
-            let bytes = self.find(sql, &[&table.0, &key.0], |row| row.get(0))?;
-            self.held.borrow_mut().states.insert(name.clone(), HeldState { bytes, is_new: false });
+            self.fetch(vec![name.clone()])?;
         }
         let held = self.held.borrow();
         let bytes = held.states.get(&name).and_then(|state| state.bytes.as_deref());
@@ -36,8 +37,9 @@ impl States for PostgresAccess<'_> {
     }
 
     fn save_state(&self, _place: Option<Place>, table: TableNumber, key: &Key, bytes: &[u8]) -> Result<()> {
-        let state = HeldState { bytes: Some(bytes.to_vec()), is_new: true };
-        self.held.borrow_mut().states.insert((table, key.clone()), state);
+        let mut held = self.held.borrow_mut();
+        let state = held.states.entry((table, key.clone())).or_default();
+        (state.bytes, state.is_new) = (Some(bytes.to_vec()), true);
         Ok(())
     }
 
@@ -104,51 +106,107 @@ impl States for PostgresAccess<'_> {
     }
 }
 
+/// Whose state.
+type Name = (TableNumber, Key);
+
 impl PostgresAccess<'_> {
     /// Fetches the states of these rows, as far as they are not in memory.
     pub(crate) fn fetch_states(&self, rows: &[(Arc<Table>, Key)]) -> Result<()> {
-        let mut held = self.held.borrow_mut();
-        let (mut tables, mut keys) = (Vec::new(), Vec::new());
-        for (table, key) in rows {
-            let name = (table.number, key.clone());
-            if let std::collections::hash_map::Entry::Vacant(new) = held.states.entry(name) {
-                tables.push(table.number.0);
-                keys.push(key.0.clone());
-                new.insert(HeldState::default());
+        let held = self.held.borrow();
+        let mut unknown: Vec<Name> = rows.iter().map(|(table, key)| (table.number, key.clone())).collect();
+        unknown.retain(|name| !held.states.contains_key(name));
+        drop(held);
+        self.fetch(unknown)
+    }
+
+    /// Looks these up in the table. The bytes of states that are new in memory stay.
+    fn fetch(&self, mut names: Vec<Name>) -> Result<()> {
+        names.sort_unstable();
+        names.dedup();
+        let mut found = Vec::new();
+        for of_table in names.chunk_by(|(one, _), (next, _)| one == next) {
+            if self.any_between(&of_table[0], &of_table[of_table.len() - 1])? {
+                found.append(&mut self.find_states(of_table)?);
             }
         }
-        drop(held);
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let sql = "SELECT s.t, s.key, s.state FROM unnest($1::bigint[], $2::bytea[]) AS k (t, key)
-                     JOIN rowmesh.row_states s ON s.t = k.t AND s.key = k.key";
-        let found = self.all(sql, &[&tables, &keys], |row| {
-            ((TableNumber(row.get(0)), Key(row.get(1))), row.get::<_, Vec<u8>>(2))
-        })?;
         let mut held = self.held.borrow_mut();
-        for (name, bytes) in found {
-            held.states.insert(name, HeldState { bytes: Some(bytes), is_new: false });
+        for name in names {
+            held.states.entry(name).or_default().stands = Stands::Nowhere;
+        }
+        for (name, place, bytes) in found {
+            let state = held.states.entry(name).or_default();
+            state.stands = Stands::At(place);
+            if !state.is_new {
+                state.bytes = Some(bytes);
+            }
         }
         Ok(())
+    }
+
+    /// Whether any state lies between two of one table. Where rows are new, and in the order of their keys, one look tells that of all.
+    fn any_between(&self, first: &Name, last: &Name) -> Result<bool> {
+        let sql = "SELECT FROM rowmesh.row_states WHERE t = $1 AND key >= $2 AND key <= $3 LIMIT 1";
+        Ok(first == last || self.find(sql, &[&first.0.0, &first.1.0, &last.1.0], |_| ())?.is_some())
+    }
+
+    fn find_states(&self, names: &[Name]) -> Result<Vec<(Name, i64, Vec<u8>)>> {
+        let table = names[0].0;
+        let keys: Vec<&[u8]> = names.iter().map(|(_, key)| &*key.0).collect();
+        let sql = "SELECT s.place, k.key, s.state FROM unnest($2::bytea[]) AS k (key),
+                        LATERAL (SELECT ctid::text AS place, state FROM rowmesh.row_states WHERE t = $1 AND key = k.key LIMIT 1) AS s";
+        let found = self.session.query(sql, &[&table.0, &keys]).told()?;
+        found.iter().map(|row| Ok(((table, Key(row.get(1))), read_place(row.get(0))?, row.get(2)))).collect()
     }
 
     /// Writes the states that have changed.
     pub(crate) fn flush_states(&self) -> Result<()> {
         let mut held = self.held.borrow_mut();
+        let is_unknown = |state: &HeldState| state.is_new && state.stands == Stands::Unknown;
+        let unknown = held.states.iter().filter(|(_, state)| is_unknown(state)).map(|(name, _)| name.clone());
+        let unknown: Vec<Name> = unknown.collect();
+        drop(held);
+        self.fetch(unknown)?;
+        held = self.held.borrow_mut();
         let mut changed: Vec<_> = held.states.iter_mut().filter(|(_, state)| state.is_new).collect();
         // In the order of the key: neighbours in the index are written together.
         changed.sort_unstable_by_key(|(name, _)| *name);
-        for some in changed.chunks_mut(STATES_PER_STATEMENT) {
-            let tables: Vec<i64> = some.iter().map(|((table, _), _)| table.0).collect();
-            let keys: Vec<&[u8]> = some.iter().map(|((_, key), _)| &*key.0).collect();
-            let states: Vec<Option<&[u8]>> = some.iter().map(|(_, state)| state.bytes.as_deref()).collect();
+        self.insert_states(&changed)?;
+        self.update_states(&changed)?;
+        for (_, state) in changed {
+            (state.is_new, state.stands) = (false, Stands::Unknown);
+        }
+        Ok(())
+    }
+
+    fn insert_states(&self, changed: &[(&Name, &mut HeldState)]) -> Result<()> {
+        let mut rows = CopyRows::default();
+        for ((table, key), state) in changed.iter().filter(|(_, state)| state.stands == Stands::Nowhere) {
+            let mut row = rows.row(3);
+            row.bigint(table.0);
+            row.value(&key.0);
+            row.value(state.bytes.as_deref().unwrap_or_default());
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let sql = "COPY rowmesh.row_states (t, key, state) FROM STDIN (FORMAT binary)";
+        self.session.copy_in(sql, rows.take()).told().map(drop)
+    }
+
+    fn update_states(&self, changed: &[(&Name, &mut HeldState)]) -> Result<()> {
+        let at = |(_, state): &(&Name, &mut HeldState)| match state.stands {
+            Stands::At(place) => Some((show_place(place), state.bytes.clone())),
+            _ => None,
+        };
+        let standing: Vec<_> = changed.iter().filter_map(at).collect();
+        for some in standing.chunks(STATES_PER_STATEMENT) {
+            let places: Vec<&str> = some.iter().map(|(place, _)| &**place).collect();
+            let states: Vec<Option<&[u8]>> = some.iter().map(|(_, bytes)| bytes.as_deref()).collect();
             self.run(
-                "INSERT INTO rowmesh.row_states (t, key, state) SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[])
-                 ON CONFLICT (t, key) DO UPDATE SET state = excluded.state",
-                &[&tables, &keys, &states],
+                "UPDATE rowmesh.row_states AS s SET state = n.state FROM unnest($1::text[]::tid[], $2::bytea[]) AS n (place, state)
+                  WHERE s.ctid = n.place",
+                &[&places, &states],
             )?;
-            some.iter_mut().for_each(|(_, state)| state.is_new = false);
         }
         Ok(())
     }

@@ -32,8 +32,15 @@ pub type PostgresStore = Engine<PostgresDatabase>;
 /// How long a transaction goes on taking in further changesets: whoever wants a row that it has locked waits that long.
 const LOCK_BUDGET: Duration = Duration::from_millis(200);
 
+/// About as many as are written in that time.
+const STEP_ROWS: usize = 5_000;
+
 /// How long a look at the catalog is good for.
 const CATALOG_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How often at most the table of notes is tidied, and how large it may be without: so much is read in no time.
+const TIDY_INTERVAL: Duration = Duration::from_secs(2);
+const NOTES_BYTES_UNTIDIED: i64 = 256 << 10;
 
 /// A PostgreSQL database with a session of ours.
 pub struct PostgresDatabase {
@@ -49,6 +56,8 @@ pub struct PostgresDatabase {
     is_careful: Cell<bool>,
     /// When the catalog was last found unchanged.
     looked: Option<Instant>,
+    /// When the notes' table was last tidied.
+    tidied: Instant,
 }
 
 impl PostgresDatabase {
@@ -68,6 +77,7 @@ impl PostgresDatabase {
             noisy: HashSet::new(),
             is_careful: Cell::new(false),
             looked: None,
+            tidied: Instant::now(),
             session,
         })
     }
@@ -79,6 +89,21 @@ impl PostgresDatabase {
             stand_alone(&self.session)?;
         }
         Ok(())
+    }
+
+    /// Spent notes keep their room until they are vacuumed, and every look reads it: a statement of very many rows leaves much behind at once,
+    /// and autovacuum comes when it comes.
+    fn tidy_notes(&mut self) {
+        if self.tidied.elapsed() < TIDY_INTERVAL {
+            return;
+        }
+        self.tidied = Instant::now();
+        let size = self.session.query_one("SELECT pg_relation_size('rowmesh.dirty')", &[]).map_or(0, |row| row.get(0));
+        if size > NOTES_BYTES_UNTIDIED
+            && let Err(error) = self.session.batch("VACUUM rowmesh.dirty")
+        {
+            tracing::debug!(%error, "the table of notes is tidied another time");
+        }
     }
 
     fn followed(&mut self, followed: Followed) -> Result<Followed> {
@@ -129,6 +154,7 @@ impl Database for PostgresDatabase {
     type Location = Location;
 
     const UNIT_ROWS: usize = limits::UNIT_ROWS_POSTGRES;
+    const STEP_ROWS: usize = STEP_ROWS;
     const IS_SHARED: bool = true;
     const LOCK_BUDGET: Duration = LOCK_BUDGET;
 
@@ -177,12 +203,12 @@ impl Database for PostgresDatabase {
 
     fn begin(&mut self) -> Result<()> {
         self.reopen()?;
-        self.session.begin().told()?;
-        if self.watch.look(&self.session).told()?.schema_changed {
-            self.rollback()?;
+        // A moment ago is good enough here: where rows are read or written the schema is looked at again, once their tables are locked.
+        let seen = self.look()?;
+        if seen.schema_changed {
             return Err(Error::SchemaMoved);
         }
-        Ok(())
+        self.session.begin().told()
     }
 
     fn commit(&mut self) -> Result<()> {
@@ -225,6 +251,7 @@ impl Database for PostgresDatabase {
             return Ok(Seen::default());
         }
         let seen = self.watch.look(&self.session).told()?;
+        self.tidy_notes();
         // What is to be followed is told until it is.
         self.looked = (!seen.schema_changed).then(Instant::now);
         Ok(seen)

@@ -104,6 +104,13 @@ pub fn value_expression(column: &PgColumn, parameter: &str) -> String {
     }
 }
 
+/// A value as COPY's text format has it before its own escapes: as [`fit`] makes it, with what [`value_expression`] would do already done.
+/// One that does not fit goes as NULL: whoever writes has asked before.
+pub fn copied<'v>(column: &PgColumn, value: &'v Value) -> Parameter<'v> {
+    let text = fit(column, value).ok().flatten()?;
+    Some(if column.kind == Kind::Bytes { format!("\\x{text}").into() } else { text })
+}
+
 /// The values of a row that [`row_expression`] has fetched.
 ///
 /// # Errors

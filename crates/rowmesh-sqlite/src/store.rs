@@ -89,6 +89,8 @@ impl Database for SqliteDatabase {
     type Location = Location;
 
     const UNIT_ROWS: usize = limits::UNIT_ROWS_SQLITE;
+    // Nothing is far away, so there is little to gain.
+    const STEP_ROWS: usize = 200;
     const IS_SHARED: bool = false;
     const LOCK_BUDGET: Duration = Duration::from_millis(limits::APPLY_MS_BUDGET);
 

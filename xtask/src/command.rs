@@ -67,8 +67,12 @@ pub fn answers(program: &str, args: &[&str]) -> bool {
 
 /// Where a step's output goes.
 pub fn log_path(repo: &Repo, step: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo.root.join("target"), PathBuf::from);
-    target.join("xtask").join(step.replace(' ', "-") + ".log")
+    target_folder(repo).join("xtask").join(step.replace(' ', "-") + ".log")
+}
+
+/// Where cargo builds.
+pub fn target_folder(repo: &Repo) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo.root.join("target"), |folder| repo.root.join(folder))
 }
 
 /// As one would type it.

@@ -14,6 +14,7 @@ mod markdown;
 mod metadata;
 mod policy;
 mod repo;
+mod servers;
 mod setup;
 mod steps;
 mod tally;
@@ -26,6 +27,7 @@ use repo::Repo;
 
 const HELP: &str = "\
 cargo xtask test [NAME…]          set up, then run every test (or only the steps whose name contains NAME)
+cargo xtask test --postgres 14,16 run the tests of rowmesh-postgres on these versions, fetched with npm
 cargo xtask ci [--without-tests]  what the CI runs: format, tidy, arrows, deny, clippy, wasm32, then the tests
 cargo xtask tidy                  check what no compiler checks: docs, paths, hazards, leftovers
 cargo xtask arrows                check who depends on whom
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
 /// Whether all went well; an error where it could not even be tried.
 fn run(repo: &Repo, name: &str, args: &[String]) -> Result<bool, String> {
     match (name, args) {
+        ("test", [flag, versions]) if flag == "--postgres" => test::run_on_servers(repo, versions),
         ("test", names) => test::run(repo, names),
         ("ci", []) => ci::run(repo, true),
         ("ci", [flag]) if flag == "--without-tests" => ci::run(repo, false),

@@ -1,6 +1,8 @@
 //! Runs a table of steps: one line per step with its time, the whole output of those that fail. What the steps are is decided elsewhere.
 
 use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Instant;
 
 use crate::command;
@@ -24,12 +26,22 @@ pub enum Work {
     Build(Vec<&'static str>),
     /// A command of cargo that must succeed, and that must say how many tests it ran.
     Tests(Vec<&'static str>),
+    /// The same on something else than usual.
+    TestsOn(Vec<&'static str>, Surroundings),
     /// A command of cargo that must succeed.
     Cargo(Vec<&'static str>),
     /// A check of our own.
     Check(fn(&Repo) -> Findings),
     /// Cannot be done on this machine, for this reason.
     Skip(String),
+}
+
+/// What tests find out about from outside.
+pub struct Surroundings {
+    /// Variables, with their values.
+    pub variables: Vec<(&'static str, PathBuf)>,
+    /// A file to which tests add a line for whatever they could not test there. Its lines are shown.
+    pub untested: PathBuf,
 }
 
 /// What to do after a failure.
@@ -95,15 +107,29 @@ enum Outcome {
 
 fn perform(repo: &Repo, step: &Step) -> Outcome {
     match &step.work {
-        Work::Build(args) | Work::Cargo(args) => run_cargo(repo, step.name, args, false),
-        Work::Tests(args) => run_cargo(repo, step.name, args, true),
+        Work::Build(args) | Work::Cargo(args) => run_cargo(repo, step.name, command::cargo(repo, args), false),
+        Work::Tests(args) => run_cargo(repo, step.name, command::cargo(repo, args), true),
+        Work::TestsOn(args, surroundings) => run_elsewhere(repo, step.name, args, surroundings),
         Work::Check(check) => judge_findings(&check(repo)),
         Work::Skip(reason) => Outcome::Skipped { reason: reason.clone() },
     }
 }
 
-fn run_cargo(repo: &Repo, name: &str, args: &[&str], counts_tests: bool) -> Outcome {
-    let command = command::cargo(repo, args);
+fn run_elsewhere(repo: &Repo, name: &str, args: &[&str], surroundings: &Surroundings) -> Outcome {
+    let _ = std::fs::remove_file(&surroundings.untested);
+    let mut command = command::cargo(repo, args);
+    command.envs(surroundings.variables.iter().map(|(name, value)| (name, value)));
+    let outcome = run_cargo(repo, name, command, true);
+    // There is no file where nothing was left out.
+    let untested = std::fs::read_to_string(&surroundings.untested).unwrap_or_default();
+    match outcome {
+        Outcome::Passed { tests, notes } => Outcome::Passed { tests, notes: notes + &untested },
+        Outcome::Failed { tests, details } => Outcome::Failed { tests, details: details + "\n" + &untested },
+        skipped => skipped,
+    }
+}
+
+fn run_cargo(repo: &Repo, name: &str, command: Command, counts_tests: bool) -> Outcome {
     let title = command::describe(&command);
     match command::logged(command, &command::log_path(repo, name)) {
         Ok((success, output)) => judge_output(&title, success, &output, counts_tests),

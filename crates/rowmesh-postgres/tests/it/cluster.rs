@@ -35,8 +35,8 @@ impl Cluster {
     /// The server that all tests of a run share: fast, and not durable.
     pub fn shared() -> Arc<Cluster> {
         static SHARED: OnceLock<Arc<Cluster>> = OnceLock::new();
-        // By the program that tests: another version of it, or another worktree, has a server of its own.
-        let key = short_hash(&std::env::current_exe().expect("this program has a path"));
+        // By the program that tests and the server: another version of either, or another worktree, has a server of its own.
+        let key = short_hash(&(std::env::current_exe().expect("this program has a path"), binaries()));
         SHARED.get_or_init(|| Arc::new(Cluster::at(&format!("rowmesh-pg-{key}"), &["fsync = off"]))).clone()
     }
 
@@ -133,27 +133,22 @@ impl Cluster {
         Location::socket(&self.folder, port, "postgres", SUPERUSER)
     }
 
-    /// Another server, which follows this one.
+    /// Another server, which follows this one. It begins as a copy of its files: the sessions of this one end.
     pub fn standby(&self) -> Arc<Cluster> {
         let cluster = Cluster::empty(&unique_folder());
         start_keeper(&cluster.folder);
-        let data = cluster.folder.join("data");
-        let mut copy = program("pg_basebackup");
-        copy.args([
-            "--write-recovery-conf",
-            "--checkpoint=fast",
-            "--no-sync",
-            "-U",
-            SUPERUSER,
-            "-p",
-            &PORT.to_string(),
-        ]);
-        run(copy.arg("-h").arg(&self.folder).arg("-D").arg(&data), &cluster.folder);
+        let (from, data) = (self.folder.join("data"), cluster.folder.join("data"));
+        self.control(&["stop", "-m", "fast"]);
+        run(as_server_user(Command::new("cp")).arg("-r").arg(&from).arg(&data), &cluster.folder);
+        self.control(&["start"]);
         let own = data.join("postgresql.auto.conf");
-        let lines = std::fs::read_to_string(&own).expect("just written");
+        let lines = std::fs::read_to_string(&own).expect("just copied");
         let socket = |folder: &Path| format!("unix_socket_directories = '{}'", folder.display());
         let lines = lines.replace(&socket(&self.folder), &socket(&cluster.folder));
-        std::fs::write(&own, lines).expect("the folder can be written");
+        let follow = format!("primary_conninfo = 'host={} port={PORT} user={SUPERUSER}'\n", self.folder.display());
+        std::fs::write(&own, lines + &follow).expect("the folder can be written");
+        cluster.keep("standby.signal", "");
+        run(as_server_user(Command::new("chmod")).arg("700").arg(&data), &cluster.folder);
         cluster.control(&["start"]);
         Arc::new(cluster)
     }
@@ -309,6 +304,9 @@ fn start_keeper(folder: &Path) {
     assert!(keeper.status().expect("a shell is there").success());
 }
 
+/// Names the folder of a server's programs.
+const SERVER_VARIABLE: &str = "ROWMESH_TEST_POSTGRES";
+
 /// The programs of the newest server that is installed, or those in the folder that `ROWMESH_TEST_POSTGRES` names.
 pub fn binaries() -> &'static Path {
     installed().expect("a PostgreSQL server is installed (cargo xtask test installs it where it may)")
@@ -317,7 +315,7 @@ pub fn binaries() -> &'static Path {
 /// The same, where there is one.
 pub fn installed() -> Option<&'static Path> {
     static BINARIES: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
-        if let Some(folder) = std::env::var_os("ROWMESH_TEST_POSTGRES") {
+        if let Some(folder) = std::env::var_os(SERVER_VARIABLE) {
             return Some(PathBuf::from(folder));
         }
         let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -332,6 +330,55 @@ pub fn installed() -> Option<&'static Path> {
         newest.max().map(|(_, path)| path).or_else(elsewhere)
     });
     BINARIES.as_deref()
+}
+
+/// The version of that server, as in 17.
+pub fn version() -> u32 {
+    static VERSION: LazyLock<u32> = LazyLock::new(|| {
+        let said = Command::new(binaries().join("postgres")).arg("--version").output().expect("the program is there");
+        let said = String::from_utf8(said.stdout).expect("it says text");
+        let number = said.split_whitespace().find_map(|word| word.split(['.', 'b', 'r']).next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("{said} tells no version"))
+    });
+    *VERSION
+}
+
+/// Whether the server has what came with this version. If not, the test that asks cannot be made in full, and says what for.
+pub fn has_since(version: u32, what: &str) -> bool {
+    let has = self::version() >= version;
+    if !has {
+        tell_untested(&format!("{what}: came with PostgreSQL {version}"));
+    }
+    has
+}
+
+/// Whether the server has an extension.
+pub fn has_extension(session: &Session, name: &str) -> bool {
+    let condition = format!("EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = '{name}')");
+    has(session, &format!("extension {name}"), &condition)
+}
+
+/// Whether the server has what not every build of it has, by a condition in SQL. The one that was installed as a whole must have it; of one that
+/// was named by its folder the test says what it lacks.
+pub fn has(session: &Session, what: &str, condition: &str) -> bool {
+    let has: bool = session.query_one(&format!("SELECT {condition}"), &[]).expect("any server tells").get(0);
+    if !has {
+        assert!(std::env::var_os(SERVER_VARIABLE).is_some(), "the server lacks what a whole one has: {what}");
+        tell_untested(&format!("{what}: this build of the server lacks it"));
+    }
+    has
+}
+
+/// Says that something was not tested: to who reads the output of the test, and in the file that `ROWMESH_TEST_UNTESTED` names, since runners keep
+/// the output of tests that pass to themselves.
+fn tell_untested(what: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let line = format!("NOT TESTED on PostgreSQL {}: {what} ({test})\n", version());
+    eprint!("{line}");
+    if let Some(path) = std::env::var_os("ROWMESH_TEST_UNTESTED") {
+        let mut file = File::options().create(true).append(true).open(path).expect("the file can be written");
+        std::io::Write::write_all(&mut file, line.as_bytes()).expect("the file can be written");
+    }
 }
 
 /// Debian keeps it out of an ordinary user's search path.
@@ -404,9 +451,9 @@ fn unique_folder() -> String {
     format!("rowmesh-pg-{}", unique())
 }
 
-fn short_hash(path: &Path) -> String {
-    use std::hash::{DefaultHasher, Hash, Hasher};
+fn short_hash(of: &impl std::hash::Hash) -> String {
+    use std::hash::{DefaultHasher, Hasher};
     let mut hasher = DefaultHasher::new();
-    path.hash(&mut hasher);
+    of.hash(&mut hasher);
     format!("{:08x}", hasher.finish() as u32)
 }

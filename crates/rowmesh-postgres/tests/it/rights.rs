@@ -5,7 +5,7 @@ use rowmesh_postgres::connection::Session;
 use rowmesh_postgres::error::Result;
 use rowmesh_postgres::grants::{Grant, Right, missing};
 
-use crate::cluster::Database;
+use crate::cluster::{Database, version};
 
 /// An application whose tables belong partly to a role of its own and partly to a superuser, with policies on one of each.
 struct Shop {
@@ -114,6 +114,7 @@ fn an_ordinary_role_can_do_everything_with_the_rights_that_are_printed() {
     apply(&shop, &shop.missing());
     assert_eq!(shop.missing(), [], "and is then told of none any more");
     assert!(shop.keeps_in_sync().expect("all is allowed"));
+    shop.open(&shop.ours).unwrap().batch("DELETE FROM rowmesh.dirty").unwrap();
     let application = shop.open(&shop.application).unwrap();
     application
         .batch("INSERT INTO sales.orders (note) VALUES ('x'); INSERT INTO legacy.\"Stock\" (note) VALUES ('y')")
@@ -145,7 +146,11 @@ fn the_statements_are_told_in_an_order_that_can_be_run_with_what_each_is_for() {
     let shop = Shop::new();
     let name = &shop.database.location().database;
     let lines: Vec<String> = shop.missing().iter().map(|grant| format!("{grant}  -- {}", grant.what_for)).collect();
-    insta::assert_snapshot!(lines.join("\n").replace(name, "shop"));
+    // Before version 15 nobody but a superuser may set a parameter of a superuser's.
+    let suffix = if version() < 15 { "before_15" } else { "" };
+    insta::with_settings!({ snapshot_suffix => suffix }, {
+        insta::assert_snapshot!(lines.join("\n").replace(name, "shop"));
+    });
     let superuser = missing(&shop.database.session(), "postgres", &Shop::tables()).unwrap();
     assert_eq!(superuser, [], "a superuser lacks nothing");
 }

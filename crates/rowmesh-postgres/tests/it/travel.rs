@@ -2,7 +2,7 @@
 
 use rowmesh_core::store::Store;
 
-use crate::cluster::{Cluster, Database};
+use crate::cluster::{Cluster, Database, has_since};
 use crate::mesh::{Node, check_equal, converge, lacked, now};
 
 const SHOP: &str = "CREATE TABLE customers (id text PRIMARY KEY, name text NOT NULL, email text UNIQUE);
@@ -64,6 +64,9 @@ fn concurrent_edits_of_one_column_leave_the_loser_in_the_ledger() {
     assert_eq!(nodes[0].ledger().len(), 1);
 }
 
+const MERGE: &str = "MERGE INTO orders o USING (SELECT generate_series(2990, 3010) AS id) s ON o.id = s.id
+    WHEN MATCHED THEN UPDATE SET note = 'merged' WHEN NOT MATCHED THEN INSERT VALUES (s.id, 'c1', 1, NULL, NULL)";
+
 #[test]
 fn a8_bulk_statements_upserts_merges_cascades_and_copies_arrive() {
     check(
@@ -75,8 +78,7 @@ fn a8_bulk_statements_upserts_merges_cascades_and_copies_arrive() {
             "INSERT INTO customers SELECT 'c' || n, 'again', 'e' || n FROM generate_series(400, 600) n
                ON CONFLICT (id) DO UPDATE SET name = excluded.name, email = excluded.email",
             "INSERT INTO customers VALUES ('c1', 'never', NULL) ON CONFLICT DO NOTHING",
-            "MERGE INTO orders o USING (SELECT generate_series(2990, 3010) AS id) s ON o.id = s.id
-               WHEN MATCHED THEN UPDATE SET note = 'merged' WHEN NOT MATCHED THEN INSERT VALUES (s.id, 'c1', 1, NULL, NULL)",
+            if has_since(15, "MERGE") { MERGE } else { "" },
             "DELETE FROM customers WHERE id IN ('c2', 'c3', 'c400')",
             "UPDATE customers SET id = 'moved' WHERE id = 'c500' AND NOT EXISTS (SELECT FROM orders WHERE customer = 'c500')",
         ],

@@ -9,7 +9,7 @@ use rowmesh_postgres::catalog::{Catalog, Tracked};
 use rowmesh_postgres::connection::Session;
 use rowmesh_postgres::values::{Parameter, fit, read_row, row_expression, value_expression};
 
-use crate::cluster::Database;
+use crate::cluster::{Database, has_extension};
 
 fn table(session: &Session, name: &str) -> Tracked {
     let catalog = Catalog::read(session, "public", &DeclaredKeys::new()).unwrap();
@@ -197,17 +197,18 @@ fn addresses_shapes_and_numbers_of_the_server_come_back_exactly() {
 }
 
 #[test]
-fn types_of_extensions_come_back_exactly_where_they_are_installed() {
+fn types_of_extensions_come_back_exactly() {
     let database = Database::new();
-    let available = "SELECT name FROM pg_catalog.pg_available_extensions WHERE name IN ('citext', 'hstore', 'ltree')";
-    for row in database.session().query(available, &[]).unwrap() {
-        let name: &str = row.get(0);
-        let literals: &[&str] = match name {
-            "citext" => &["'MiXed'", "''"],
-            "hstore" => &["'a=>1, \"b c\"=>NULL, \"\"=>\"\\\"\"'"],
-            _ => &["'a.b.c'", "''"],
-        };
-        check(&format!("CREATE EXTENSION {name} SCHEMA public"), &format!("public.{name}"), literals);
+    let session = database.session();
+    let extensions: [(&str, &[&str]); 3] = [
+        ("citext", &["'MiXed'", "''"]),
+        ("hstore", &["'a=>1, \"b c\"=>NULL, \"\"=>\"\\\"\"'"]),
+        ("ltree", &["'a.b.c'", "''"]),
+    ];
+    for (name, literals) in extensions {
+        if has_extension(&session, name) {
+            check(&format!("CREATE EXTENSION {name} SCHEMA public"), &format!("public.{name}"), literals);
+        }
     }
 }
 

@@ -44,10 +44,40 @@ pub struct Tracked {
     pub by_row: bool,
     /// Whether the text of its key depends on how a session shows values.
     pub key_text_depends_on_settings: bool,
-    /// Whether its key is checked late, so that no statement can ask it to skip a row.
+    /// Whether no statement can ask the server to skip a row whose key is there: the key is checked late, or is over periods.
     pub is_key_late: bool,
-    /// Columns of each unique constraint that may be checked late.
-    pub late: Vec<Vec<usize>>,
+    /// Constraints over several rows that may be checked late, or that are a key over periods.
+    pub late: Vec<Late>,
+    /// Foreign keys over periods: what a row refers to stands in several rows of the parent.
+    pub period_keys: Vec<PeriodKey>,
+}
+
+/// A constraint over several rows of one table that we have to check ourselves.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Late {
+    /// Its columns, each with the operator that holds between two rows which may not stand together.
+    pub columns: Vec<(usize, String)>,
+}
+
+/// A foreign key whose last column, a range, must be covered by those of the parent's rows that are equal in all others.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeriodKey {
+    /// Positions of the referring columns.
+    pub columns: Vec<usize>,
+    /// The table referred to.
+    pub parent: TableName,
+    /// The columns referred to, by name.
+    pub parent_columns: Vec<ColumnName>,
+}
+
+impl Late {
+    /// The condition that two rows of the table may not stand together.
+    pub fn condition(&self, table: &Tracked, one: &str, other: &str) -> String {
+        let columns = self.columns.iter().map(|(column, operator)| (quote(&table.columns[*column].name), operator));
+        let pairs: Vec<String> =
+            columns.map(|(name, operator)| format!("{one}.{name} {operator} {other}.{name}")).collect();
+        pairs.join(" AND ")
+    }
 }
 
 /// A partition.
@@ -124,6 +154,8 @@ fn queries() -> [&'static str; 4] {
 /// One pass over the schema.
 struct Reading<'a> {
     declared: &'a DeclaredKeys,
+    /// Whether the server leaves it to us to check foreign keys for what we write.
+    is_replica: bool,
     relations: Vec<Relation>,
     names: HashMap<u32, TableName>,
     columns: HashMap<u32, Vec<Found>>,
@@ -163,8 +195,24 @@ struct Index {
     is_primary: bool,
     is_partial: bool,
     is_immediate: bool,
+    is_unique: bool,
+    is_exclusion: bool,
     /// Attribute numbers with their collations; 0 for an expression.
     parts: Vec<(i16, String, bool)>,
+    /// The operators between two rows that may not stand together.
+    operators: Vec<String>,
+}
+
+impl Index {
+    /// Whether ON CONFLICT can name it.
+    fn can_be_named(&self) -> bool {
+        self.is_immediate && !self.is_exclusion
+    }
+
+    /// Whether it is a key of which no two rows may overlap.
+    fn is_over_periods(&self) -> bool {
+        self.is_unique && self.is_exclusion
+    }
 }
 
 struct Reference {
@@ -172,6 +220,7 @@ struct Reference {
     from: Vec<i16>,
     parent_columns: Vec<ColumnName>,
     on_delete: &'static str,
+    is_over_periods: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -180,6 +229,7 @@ impl<'a> Reading<'a> {
         let rows = session.pipeline(&[(relations, &[]), (columns, &[]), (uniques, &[]), (foreign_keys, &[])])?;
         let mut reading = Reading {
             declared,
+            is_replica: session.is_replica(),
             relations: Vec::new(),
             names: HashMap::new(),
             columns: HashMap::new(),
@@ -226,6 +276,7 @@ impl<'a> Reading<'a> {
                     "r" => "RESTRICT",
                     _ => "NO ACTION",
                 },
+                is_over_periods: row.get(7),
             });
         }
         let parts = "SELECT r.oid, l.oid, p.nspname::text, l.relname::text FROM pg_catalog.pg_class r, \
@@ -253,16 +304,25 @@ impl<'a> Reading<'a> {
         }
         let (key, own) = self.key(relation, &columns, &all, &place_of)?;
         let foreign_keys = self.foreign_keys(relation.oid, &columns, &place_of);
+        let period_keys = self.period_keys(relation.oid, &place_of);
+        if !period_keys.is_empty() && !self.is_replica {
+            return Err(Refusal::period_key(relation));
+        }
         let pg: Vec<PgColumn> = kept.iter().map(|column| column.pg.clone()).collect();
         let key_kind = key_kind(&key, &pg, &foreign_keys);
         self.remark_on(relation, &all, own);
         for (position, column) in kept.iter().enumerate() {
             self.defaults.extend(column.default.clone().map(|default| (relation.oid, position, default)));
         }
-        let late = all.iter().filter(|index| !index.is_immediate);
-        let late = late.filter_map(|index| index.parts.iter().map(|part| place_of(part.0)).collect()).collect();
-        let same = |index: &Index| covers(index, &key, &place_of);
-        let uniques = all.iter().filter(|index| !same(index)).map(|index| UniqueIndex {
+        let late = all.iter().filter(|index| !index.can_be_named());
+        let late = late.filter_map(|index| {
+            let columns = index.parts.iter().zip(&index.operators);
+            let columns = columns.map(|(part, operator)| Some((place_of(part.0)?, operator.clone())));
+            Some(Late { columns: columns.collect::<Option<_>>()? })
+        });
+        let late = late.collect();
+        let is_other = |index: &&Index| !index.is_exclusion && !covers(index, &key, &place_of);
+        let uniques = all.iter().filter(is_other).map(|index| UniqueIndex {
             name: index.name.clone(),
             parts: (index.parts.iter())
                 .map(|(number, collation, _)| {
@@ -286,8 +346,9 @@ impl<'a> Reading<'a> {
             columns: pg,
             parts: self.parts.remove(&relation.oid).unwrap_or_default(),
             by_row: relation.kind == "p",
-            is_key_late: !own.is_immediate,
+            is_key_late: !own.can_be_named(),
             late,
+            period_keys,
         })
     }
 
@@ -315,9 +376,10 @@ impl<'a> Reading<'a> {
         }
         // NULL would make several rows of one key.
         let usable = |index: &&Index| {
-            positions(index).is_some_and(|key| {
-                key.len() <= limits::KEY_COLUMNS_MAX && key.iter().all(|position| columns[*position].not_null)
-            })
+            index.is_unique
+                && positions(index).is_some_and(|key| {
+                    key.len() <= limits::KEY_COLUMNS_MAX && key.iter().all(|position| columns[*position].not_null)
+                })
         };
         let Some(names) = declared else {
             let best = uniques.iter().filter(usable).min_by_key(|index| (index.parts.len(), &index.name));
@@ -339,6 +401,7 @@ impl<'a> Reading<'a> {
     /// In the order of their columns, which is the same on every node.
     fn foreign_keys(&self, oid: u32, columns: &[Column], place_of: &impl Fn(i16) -> Option<usize>) -> Vec<ForeignKey> {
         let mut keys: Vec<ForeignKey> = (self.foreign_keys.get(&oid).into_iter().flatten())
+            .filter(|reference| !reference.is_over_periods)
             .filter_map(|reference| {
                 let positions: Vec<usize> =
                     reference.from.iter().map(|number| place_of(*number)).collect::<Option<_>>()?;
@@ -358,6 +421,18 @@ impl<'a> Reading<'a> {
         keys
     }
 
+    fn period_keys(&self, oid: u32, place_of: &impl Fn(i16) -> Option<usize>) -> Vec<PeriodKey> {
+        let keys = self.foreign_keys.get(&oid).into_iter().flatten().filter(|reference| reference.is_over_periods);
+        let keys = keys.filter_map(|reference| {
+            Some(PeriodKey {
+                columns: reference.from.iter().map(|number| place_of(*number)).collect::<Option<_>>()?,
+                parent: self.names.get(&reference.parent)?.clone(),
+                parent_columns: reference.parent_columns.clone(),
+            })
+        });
+        keys.collect()
+    }
+
     fn remark_on(&mut self, relation: &Relation, uniques: &[Index], own: &Index) {
         if own.parts.iter().any(|(_, _, is_deterministic)| !is_deterministic) {
             self.remark(relation, "compares its key by a collation that holds different texts equal: two keys that are one here may be two on another node");
@@ -365,7 +440,10 @@ impl<'a> Reading<'a> {
         if !own.is_immediate {
             self.remark(relation, "has a deferrable key: while rows that come are written, nobody else writes to it");
         }
-        if relation.exclusions > 0 {
+        if own.is_over_periods() {
+            self.remark(relation, "has a key over periods: while rows that come are written, nobody else writes to it");
+        }
+        if relation.exclusions > 0 || uniques.iter().any(Index::is_over_periods) {
             self.remark(relation, "has an exclusion constraint: of rows that exclude one another the later is hidden");
         }
         if uniques.iter().any(|index| index.is_partial || index.parts.iter().any(|part| part.0 == 0)) {
@@ -460,11 +538,20 @@ fn is_constant(expression: &str) -> bool {
 fn add_index_part(indexes: &mut Vec<Index>, row: &crate::Row) {
     let name: String = row.get(1);
     if indexes.last().is_none_or(|last| last.name != name) {
-        let (is_primary, is_partial, is_immediate) = (row.get(2), row.get(3), row.get(4));
-        indexes.push(Index { name, is_primary, is_partial, is_immediate, parts: Vec::new() });
+        indexes.push(Index {
+            name,
+            is_primary: row.get(2),
+            is_partial: row.get(3),
+            is_immediate: row.get(4),
+            is_unique: row.get(8),
+            is_exclusion: row.get(9),
+            parts: Vec::new(),
+            operators: Vec::new(),
+        });
     }
     if let Some(index) = indexes.last_mut() {
         index.parts.push((row.get(5), row.get(6), row.get(7)));
+        index.operators.push(row.get(10));
     }
 }
 
@@ -577,6 +664,16 @@ impl Refusal {
     fn key_too_wide(columns: usize) -> Refusal {
         let reason = format!("has a key of {columns} columns; at most {} can be noted", limits::KEY_COLUMNS_MAX);
         Refusal { code: "RM2104", reason, remedy: "give it a key of its own, such as a UUID".to_owned() }
+    }
+
+    fn period_key(relation: &Relation) -> Refusal {
+        let table = qualified(&relation.place.0, &relation.place.1);
+        let reason =
+            "has a foreign key with PERIOD, which this role cannot write in any order but that of parents and children";
+        let remedy = format!(
+            "GRANT SET ON PARAMETER session_replication_role to the role of rowmesh, or drop the foreign key of {table}"
+        );
+        Refusal { code: "RM2111", reason: reason.to_owned(), remedy }
     }
 
     fn bad_declared_key(relation: &Relation, names: &[ColumnName]) -> Refusal {

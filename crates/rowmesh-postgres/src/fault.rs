@@ -114,9 +114,9 @@ impl<T> Told<T> for error::Result<T> {
 /// What refused a row of ours: nothing of the statement has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Constraint {
-    /// Another row holds a unique value.
+    /// Another row holds a unique value, or excludes this one.
     Unique(String),
-    /// A check, a type, a length, an exclusion.
+    /// A check, a type, a length.
     Other(String),
 }
 
@@ -134,7 +134,8 @@ impl Constraint {
             None => said.message().to_owned(),
         };
         match said.code().code() {
-            "23505" => Some(Constraint::Unique(reason)),
+            // One that excludes may go out of the way just as one that is equal.
+            "23505" | "23P01" => Some(Constraint::Unique(reason)),
             // A text that its type does not read is refused like a row that breaks a rule; so is what a trigger of the application raises.
             state if state.starts_with("23") || state.starts_with("22") || state == "P0001" || state == "54000" => {
                 Some(Constraint::Other(reason))

@@ -19,6 +19,7 @@ pub mod names;
 pub mod notes;
 pub mod parked;
 pub mod passfile;
+pub mod periods;
 mod place;
 pub mod reach;
 pub mod records;

@@ -432,12 +432,10 @@ impl PostgresAccess<'_> {
         }
         let given = Given::new(details, &table.schema.key, keys);
         let (rows, equal, name) = (given.rows("k"), given.equal("k", "t", &given.names()), name_of(details));
-        for columns in &details.late {
-            let names = some(details, columns).into_iter().map(|column| quote(&column.name));
-            let same: Vec<String> = names.map(|name| format!("o.{name} = t.{name}")).collect();
+        for late in &details.late {
             let sql = format!(
                 "SELECT 1 FROM {name} AS t JOIN {rows} ON {equal} JOIN {name} AS o ON {} AND (o.tableoid, o.ctid) <> (t.tableoid, t.ctid) LIMIT 1",
-                same.join(" AND ")
+                late.condition(details, "o", "t")
             );
             if !self.session.query(&sql, &given.params())?.is_empty() {
                 return Err(error::Error::NotUnique { table: table.schema.name.to_string() });

@@ -14,6 +14,7 @@ use rowmesh_engine::write::{Outcome, Phase, RowWrite};
 use crate::access::PostgresAccess;
 use crate::catalog::Tracked;
 use crate::fault::Constraint;
+use crate::periods;
 use crate::values::{fit, stands_as_given};
 
 /// Brings every row to its new image, or leaves it at the old one and says why.
@@ -220,6 +221,7 @@ impl Job<'_, '_> {
         loop {
             let mut dangling = self.without_parents()?;
             dangling.extend(self.with_children()?);
+            dangling.extend(periods::uncovered(self.db, self.registry, &self.written().collect::<Vec<_>>())?);
             if dangling.is_empty() {
                 return Ok(());
             }

@@ -13,3 +13,4 @@ mod stepped;
 mod travel;
 mod typing;
 mod urls;
+mod versions;

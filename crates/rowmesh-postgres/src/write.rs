@@ -189,7 +189,9 @@ impl Job<'_, '_> {
         }
         // A row that cannot stand in its new image goes back to the old one, as far as that is still free.
         for position in refused {
-            self.put_back(position)?;
+            if !self.put_back(position)? {
+                self.make_room(position)?;
+            }
         }
         Ok(())
     }
@@ -313,20 +315,72 @@ impl Job<'_, '_> {
     }
 
     /// Undoes a write that was made.
-    fn take_back(&self, position: usize) -> Result<()> {
-        let write = &self.writes[position];
-        if let Some(table) = &write.table {
-            self.db.delete(table, &write.values)?;
+    fn take_back(&mut self, position: usize) -> Result<()> {
+        if !self.stands_as_before(position)? {
+            self.make_room(position)?;
         }
+        Ok(())
+    }
+
+    /// Takes back what other rows of the set were given in the place of this one, which has to stay: it may be that rows refer to it.
+    fn make_room(&mut self, position: usize) -> Result<()> {
+        let mut aside = Vec::new();
+        let mut stands = false;
+        for other in self.rivals(position) {
+            self.stands_as_before(other)?;
+            aside.push(other);
+            stands = self.put_back(position)?;
+            if stands {
+                break;
+            }
+        }
+        // Most of them were in nobody's way.
+        for other in aside {
+            self.delete_row(other)?;
+            if let Some(reason) = self.insert_whole(other)? {
+                self.refused[other] = Some(format!("a row that has to stay is in its place: {reason}"));
+                self.stands_as_before(other)?;
+            }
+        }
+        if !stands && let Some(table) = &self.writes[position].table {
+            tracing::warn!(table = %table.schema.name, "a parked row's old place is taken: it is hidden until the cause is gone");
+        }
+        Ok(())
+    }
+
+    /// Rows that were written to the same table, those first that have a unique value of the row's.
+    fn rivals(&self, position: usize) -> Vec<usize> {
+        let write = &self.writes[position];
+        let (Some(table), Some(before)) = (&write.table, &write.before) else { return Vec::new() };
+        let has_same = |row: &[Value]| {
+            let mut uniques = table.schema.uniques.iter();
+            uniques.any(|index| index.parts.iter().flatten().all(|part| row[part.column] == before[part.column]))
+        };
+        let others = self.written().filter(|(other, _, of)| *other != position && of.number == table.number);
+        let others = others.filter_map(|(other, write, of)| Some((!has_same(&write.final_row(of)?), other)));
+        let mut others: Vec<(bool, usize)> = others.collect();
+        others.sort_unstable();
+        others.into_iter().map(|(_, other)| other).collect()
+    }
+
+    /// Brings a row that was written back to what it was, or away if it was not there; whether its place was free.
+    fn stands_as_before(&self, position: usize) -> Result<bool> {
+        self.delete_row(position)?;
         self.put_back(position)
     }
 
-    fn put_back(&self, position: usize) -> Result<()> {
+    /// The same for a row that does not stand. What else has come under its key stays.
+    fn put_back(&self, position: usize) -> Result<bool> {
         let write = &self.writes[position];
-        let (Some(table), Some(before)) = (&write.table, &write.before) else { return Ok(()) };
+        let (Some(table), Some(before)) = (&write.table, &write.before) else { return Ok(true) };
         let columns: Vec<usize> = (0..before.len()).collect();
-        if self.insert_one(table, &columns, before)?.is_some() {
-            tracing::warn!(table = %table.schema.name, "a parked row's old place is taken: it is hidden until the cause is gone");
+        Ok(self.insert_one(table, &columns, before)?.is_none())
+    }
+
+    fn delete_row(&self, position: usize) -> Result<()> {
+        let write = &self.writes[position];
+        if let Some(table) = &write.table {
+            self.db.delete(table, &write.values)?;
         }
         Ok(())
     }

@@ -400,6 +400,9 @@ async fn is_usable(reached: &Reached) -> Result<()> {
     }
     // Alone and first: a time-out of the role's would count for all that is sent together with it.
     reached.client.batch_execute("SET statement_timeout = 0").await?;
+    if reached.major_version() >= 17 {
+        reached.client.batch_execute("SET transaction_timeout = 0").await?;
+    }
     let answer = reached.client.simple_query("SELECT pg_catalog.pg_is_in_recovery()").await?;
     let is_standby = answer.iter().any(|part| matches!(part, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
     if is_standby { Err(Error::Standby(reached.server.to_string())) } else { Ok(()) }
@@ -412,9 +415,6 @@ async fn configure(client: &Client, version: u32) -> Result<bool> {
         client.query_one("SELECT setting::bigint FROM pg_settings WHERE name = 'deadlock_timeout'", &[]).await?.get(0);
     let patience = LOCK_PATIENCE.min(Duration::from_millis(deadlocks.unsigned_abs().max(2) / 2));
     client.batch_execute(&format!("SET lock_timeout = {}", patience.as_millis())).await?;
-    if version >= 17 {
-        client.batch_execute("SET transaction_timeout = 0").await?;
-    }
     let may_decide = match version {
         ..15 => "SELECT current_setting('is_superuser') = 'on'",
         _ => "SELECT has_parameter_privilege('session_replication_role', 'SET')",

@@ -158,6 +158,7 @@ fn open(path: &std::path::Path, name: u8) -> SqliteStore {
         roster: Digest::default(),
         policies: Arc::new(PolicyHistory::default()),
         scope: Arc::new(Scope::default()),
+        stride: None,
     };
     store.set_standing(standing, now()).expect("a first standing");
     store

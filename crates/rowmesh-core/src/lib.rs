@@ -19,5 +19,6 @@ pub mod scope;
 pub mod show;
 pub mod sign;
 pub mod store;
+pub mod stride;
 pub mod value;
 pub mod wire;

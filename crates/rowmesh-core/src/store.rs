@@ -13,6 +13,7 @@ use crate::ledger::Entry;
 use crate::policy::PolicyHistory;
 use crate::scope::Scope;
 use crate::sign::Signer;
+use crate::stride::Stride;
 use crate::value::{ColumnName, Key, TableName};
 
 /// Result of a store's call.
@@ -61,6 +62,8 @@ pub struct Standing {
     pub policies: Arc<PolicyHistory>,
     /// Which tables, rows and columns travel.
     pub scope: Arc<Scope>,
+    /// Which numbers this node deals out; `None` while it is alone.
+    pub stride: Option<Stride>,
 }
 
 /// What a look at the database found. Looking writes nothing.

@@ -231,6 +231,7 @@ pub(crate) fn standing(key: &Arc<NodeKey>, roster: &Roster) -> Result<Standing, 
         roster: roster.hash(),
         policies: Arc::new(policies(roster)),
         scope: Arc::new(scope),
+        stride: roster.stride_of(&key.node_id()),
     })
 }
 

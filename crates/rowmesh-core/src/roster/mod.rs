@@ -18,6 +18,7 @@ use crate::clock::{Lamport, VersionVector, WallTime};
 use crate::ident::{Digest, Dot, MeshId, NodeId, Origin, Seq};
 use crate::limits;
 use crate::sign::{PublicKey, Signer};
+use crate::stride::Stride;
 
 pub use entry::{
     Action, Entry, EntryError, NewMember, Role, RowFilter, Scope, TablePolicy, is_address, is_person_name,
@@ -278,6 +279,17 @@ impl Roster {
     pub fn key_of(&self, node: &NodeId) -> Option<PublicKey> {
         let former = || self.revocation(node).and_then(|revocation| revocation.was.as_ref());
         self.member(node).or_else(former).map(|member| member.public_key)
+    }
+
+    /// Which numbers a node deals out: its slot is its place in the order in which all that ever belonged were let in, so that of one who was
+    /// shut out goes to nobody else. `None` for a node that never belonged, and while nobody else ever did. Two that were let in at once, by
+    /// nodes that did not know of each other, may have had one slot until they met.
+    pub fn stride_of(&self, node: &NodeId) -> Option<Stride> {
+        let former = self.revoked().filter_map(|(node, revocation)| Some((node, revocation.was.as_ref()?)));
+        let all = self.members().chain(former).map(|(node, member)| (member.since_epoch, node));
+        let order: BTreeSet<(u64, &NodeId)> = all.collect();
+        let place = order.iter().position(|(_, known)| *known == node)?;
+        (order.len() > 1).then(|| Stride::new(place + 1, order.len()))
     }
 
     /// The highest epoch of its entries.

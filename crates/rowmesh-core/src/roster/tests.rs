@@ -492,3 +492,48 @@ proptest! {
         }
     }
 }
+
+/// Which of the numbers 1, 2, 3 … each of these nodes would draw first, and the step.
+fn dealt(roster: &Roster, nodes: &[u8]) -> Vec<Option<(i64, i64)>> {
+    let first = |stride: crate::stride::Stride| (stride.first_from(1).unwrap(), stride.step());
+    nodes.iter().map(|n| roster.stride_of(&id(*n)).map(first)).collect()
+}
+
+#[test]
+fn members_deal_out_numbers_by_the_order_in_which_they_were_let_in_and_a_lonely_one_all() {
+    assert_eq!(dealt(&founded(), &[1]), [None]);
+    let roster = three();
+    assert_eq!(dealt(&roster, &[1, 2, 3, 4]), [Some((1, 16)), Some((2, 16)), Some((3, 16)), None]);
+}
+
+#[test]
+fn the_numbers_of_a_node_that_was_removed_go_to_nobody_else() {
+    let roster = three();
+    let roster = with(roster.clone(), roster.revoke(&key(1), NOW, id(2), &VersionVector::new()).unwrap());
+    let roster = with(roster.clone(), roster.add(&key(1), NOW, member(4, Role::Peer)).unwrap());
+    assert_eq!(dealt(&roster, &[1, 2, 3, 4]), [1, 2, 3, 4].map(|slot| Some((slot, 16))));
+}
+
+#[test]
+fn nodes_that_were_let_in_at_once_have_numbers_of_their_own_as_soon_as_the_rosters_meet() {
+    let roster = three();
+    let here = with(roster.clone(), roster.add(&key(1), NOW, member(4, Role::Peer)).unwrap());
+    let there = with(roster.clone(), roster.add(&key(2), NOW, member(5, Role::Peer)).unwrap());
+    assert_eq!((dealt(&here, &[4]), dealt(&there, &[5])), (vec![Some((4, 16))], vec![Some((4, 16))]));
+    let (one, other) = (merged(&here, &there), merged(&there, &here));
+    assert_eq!(dealt(&one, &[1, 2, 3, 4, 5]), dealt(&other, &[1, 2, 3, 4, 5]));
+    let mut both = dealt(&one, &[4, 5]);
+    both.sort();
+    assert_eq!(both, [Some((4, 16)), Some((5, 16))]);
+}
+
+#[test]
+fn the_step_doubles_with_the_seventeenth_node() {
+    let mut roster = founded();
+    for n in 2..=17 {
+        assert!(n == 2 || dealt(&roster, &[1]) == [Some((1, 16))], "with {n} nodes");
+        let entry = roster.add(&key(1), NOW, member(n, Role::Peer)).unwrap();
+        roster = with(roster, entry);
+    }
+    assert_eq!(dealt(&roster, &[1, 16, 17]), [Some((1, 32)), Some((16, 32)), Some((17, 32))]);
+}

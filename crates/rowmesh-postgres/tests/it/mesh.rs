@@ -188,5 +188,6 @@ fn standing(key: &Arc<SecretKey>) -> Standing {
         roster: Digest::default(),
         policies: Arc::new(PolicyHistory::default()),
         scope: Arc::new(Scope::default()),
+        stride: None,
     }
 }

@@ -173,6 +173,7 @@ impl Node {
             roster: roster.hash(),
             policies: Arc::new(PolicyHistory::default()),
             scope: Arc::new(scope),
+            stride: roster.stride_of(&self.key.node_id()),
         };
         let Some(daemon) = &mut self.daemon else { return };
         daemon.store.borrow_mut().set_standing(standing, now).expect("a standing can be taken up");

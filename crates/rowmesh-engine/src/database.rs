@@ -14,6 +14,7 @@ use rowmesh_core::row_state::ColumnIx;
 use rowmesh_core::schema::TableSchema;
 use rowmesh_core::scope::TablePatterns;
 use rowmesh_core::store::{EventQuery, MetricRecord, NodeRecord, PartitionRecord, SessionRecord, StoreResult};
+use rowmesh_core::stride::Stride;
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
 use crate::fault::Result;
@@ -93,6 +94,12 @@ pub trait Database: Send + Sized + 'static {
 
     /// Remembers which tables sync by the mesh's rules and, if they are others than before, brings capture in step with them.
     fn follow_mesh(&mut self, rules: &TablePatterns) -> Result<Option<Followed>>;
+
+    /// Says which numbers sequences of tracked tables are to deal out from now on; `None` leaves them as they are. What cannot be had at once
+    /// is had later, by [`Database::look`] and [`Database::follow`]. A database that has no sequences has nothing to do.
+    fn deal(&mut self, _stride: Option<Stride>) -> Result<()> {
+        Ok(())
+    }
 
     /// Says what the engine works with from now on.
     fn work_with(&mut self, plan: &Plan, registry: &Registry);

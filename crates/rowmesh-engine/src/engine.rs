@@ -630,11 +630,13 @@ impl<D: Database> Store for Engine<D> {
         self.start_over()?;
         // A table that left the mesh is captured no more, so its rows stay where they are; one that came is compared at the next look.
         let followed = self.database.follow_mesh(&standing.scope.tables)?;
+        let stride = standing.stride;
         self.standing = Some(standing);
         match followed {
             Some(followed) => self.take_up(&followed)?,
             None => self.cover()?,
         }
+        self.database.deal(stride)?;
         self.adopt_existing_rows(now)?;
         self.judge_anew(now)
     }

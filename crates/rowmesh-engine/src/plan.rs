@@ -45,6 +45,8 @@ pub struct Plan {
     pub triggers: Vec<ApplicationTrigger>,
     /// Foreign keys that no index serves: finding the children of a row reads the whole table.
     pub unindexed: Vec<UnindexedKey>,
+    /// Columns whose numbers the database hands out, and how.
+    pub numbers: Vec<Numbered>,
     /// Triggers that are added.
     pub triggers_added: usize,
     /// Tables that are added, under names that are ours.
@@ -64,6 +66,31 @@ pub struct UnindexedKey {
     pub columns: Vec<String>,
     /// The statement that makes an index.
     pub remedy: String,
+}
+
+/// A column whose numbers the database hands out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// The table.
+    pub table: TableName,
+    /// The column.
+    pub column: ColumnName,
+    /// How.
+    pub dealt: Dealt,
+}
+
+/// How a database hands out numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dealt {
+    /// In steps of so many, each node others.
+    InSteps(i64),
+    /// As before, so that two nodes may draw the same.
+    AsBefore {
+        /// Why.
+        reason: String,
+        /// What can be done about it; empty if nothing.
+        remedy: String,
+    },
 }
 
 /// What following the schema found and did.

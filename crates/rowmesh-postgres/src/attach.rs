@@ -1,6 +1,6 @@
 //! Installs capture into a database and takes it out again: the plan that is shown first, attaching, following the application's schema,
 //! detaching. What rows a table held before, and what must be compared after a change of schema, is left to the sealer and `reconcile`.
-//! Sequences stay as they are: giving each node a stride of its own is not done here.
+//! Which sequences deal out numbers in steps is told in `sequences`, and how they are brought into step and back in `strides`.
 //!
 //! Whoever writes to a table waits while triggers are put on it, and we wait for whoever is writing. So each table is attached in a
 //! transaction of its own, which gives way soon and is tried again. A table counts as tracked only when its triggers stand: what is
@@ -14,7 +14,7 @@ use rowmesh_core::schema::{KeyKind, TableSchema};
 use rowmesh_core::scope::TablePatterns;
 use rowmesh_core::value::{TableName, Value};
 use rowmesh_engine::changes::{Before, ChangeKind, Now, TableChange, what_happened};
-use rowmesh_engine::plan::{AttachOptions, Followed, Plan, Remark, UnindexedKey, Untracked};
+use rowmesh_engine::plan::{AttachOptions, Dealt, Followed, Numbered, Plan, Remark, UnindexedKey, Untracked};
 use rowmesh_engine::registry::TableNumber;
 use rowmesh_engine::rules::Rules;
 use rowmesh_engine::views::fingerprint;
@@ -25,12 +25,13 @@ use crate::connection::Session;
 use crate::error::{Error, Result};
 use crate::names::{fact, set_fact};
 use crate::sql::{literal, qualified, quote, quote_list};
+use crate::{sequences, strides};
 
 /// The schema, every table, index and view of ours, for a fresh database and for one that lacks some.
 pub const TABLES_SQL: &str = include_str!("tables.sql");
 
-/// How long one try to lock a table lasts: nobody waits longer behind us.
-const LOCK_TRY: Duration = Duration::from_millis(25);
+/// How long one try to lock something of the application's lasts: nobody waits longer behind us.
+pub(crate) const LOCK_TRY: Duration = Duration::from_millis(25);
 
 /// How often a table is tried, and how long a pause is: half a minute together.
 const LOCK_TRIES: usize = 240;
@@ -68,7 +69,8 @@ fn survey(session: &Session, home: &str, options: &AttachOptions) -> Result<(Pla
     let is_tracked: BTreeSet<TableName> = tracked.iter().map(|table| table.schema.name.clone()).collect();
     let mut remarks: Vec<Remark> =
         catalog.remarks.into_iter().filter(|remark| is_tracked.contains(&remark.table)).collect();
-    remarks.extend(tracked.iter().filter_map(|table| remark_on_key(&table.schema)));
+    let numbers = sequences::numbers(session, &tracked)?;
+    remarks.extend(tracked.iter().filter_map(|table| remark_on_key(&table.schema, &numbers)));
     remarks.sort_by(|a, b| a.table.cmp(&b.table));
     let plan = Plan {
         options: options.clone(),
@@ -77,6 +79,7 @@ fn survey(session: &Session, home: &str, options: &AttachOptions) -> Result<(Pla
         remarks,
         advice: advice(session, &tracked)?,
         triggers: Vec::new(),
+        numbers,
         unindexed: unindexed_keys(session, &tracked)?,
         triggers_added: tracked.iter().map(|table| capture::triggers(TableNumber(0), table).len()).sum(),
         tables_added: our_objects().values().filter(|kind| **kind == "table").count(),
@@ -144,6 +147,7 @@ pub fn detach(session: &Session) -> Result<()> {
         for trigger in own_triggers(session)? {
             drop_trigger(session, &trigger)?;
         }
+        strides::restore_all(session)?;
         for (kind, name) in installed(session)? {
             match kind.as_str() {
                 "function" => session.batch(&format!("DROP FUNCTION rowmesh.{}()", quote(&name)))?,
@@ -160,7 +164,8 @@ pub fn detach(session: &Session) -> Result<()> {
     })
 }
 
-/// What of ours stands in a database, as (kind, name), views before the tables that they show: what detaching takes out.
+/// What of ours stands in a database, as (kind, name), views before the tables that they show: what detaching takes out. Sequences are the
+/// application's own, which deal out numbers in steps because of us.
 ///
 /// # Errors
 /// If the database cannot be read.
@@ -171,6 +176,7 @@ pub fn installed(session: &Session) -> Result<Vec<(String, String)>> {
                       WHERE n.nspname = 'rowmesh' AND pg_catalog.starts_with(p.proname::text, $1) AND p.pronargs = 0 ORDER BY 1";
     let functions = session.query(functions, &[&capture::PREFIX])?;
     installed.extend(functions.iter().map(|row| ("function".to_owned(), row.get(0))));
+    installed.extend(strides::in_step(session)?.into_iter().map(|name| ("sequence".to_owned(), name)));
     let ours = our_objects();
     let mut present = relations_present(session)?;
     present.retain(|(kind, name)| ours.get(name.as_str()) == Some(&kind.as_str()));
@@ -181,7 +187,7 @@ pub fn installed(session: &Session) -> Result<Vec<(String, String)>> {
 }
 
 /// Runs something in a transaction, or nothing of it.
-fn in_transaction<T>(session: &Session, run: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn in_transaction<T>(session: &Session, run: impl FnOnce() -> Result<T>) -> Result<T> {
     session.begin()?;
     match run() {
         Ok(done) => session.commit().map(|()| done),
@@ -230,8 +236,10 @@ fn tracked_names(session: &Session) -> Result<BTreeSet<TableName>> {
     Ok(listed.filter(|table| table.state == State::Tracked).map(|table| table.name).collect())
 }
 
-fn remark_on_key(table: &TableSchema) -> Option<Remark> {
-    (table.key_kind == KeyKind::Generated).then(|| Remark {
+fn remark_on_key(table: &TableSchema, numbers: &[Numbered]) -> Option<Remark> {
+    let key = |column: &Numbered| column.table == table.name && table.key_names().any(|name| *name == column.column);
+    let is_in_steps = numbers.iter().any(|column| key(column) && matches!(column.dealt, Dealt::InSteps(_)));
+    (table.key_kind == KeyKind::Generated && !is_in_steps).then(|| Remark {
         table: table.name.clone(),
         text: "has numbers as its key: two nodes that insert while apart may give the same number to different rows, and the two become \
                one row, the losing values in the ledger. UUID or text keys do not have this problem"

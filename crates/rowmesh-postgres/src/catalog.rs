@@ -482,6 +482,7 @@ fn found(row: &crate::Row) -> Found {
             kind,
             typmod: row.get(9),
             handed_out: !identity.is_empty() || is_sequence,
+            sequence: row.get::<_, Option<u32>>(15).filter(|_| !identity.is_empty() || is_sequence),
             always_identity: identity == "a",
             depends_on_settings: depends_on_settings(base, category, element),
         },

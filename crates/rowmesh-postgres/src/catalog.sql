@@ -13,12 +13,22 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistenc
    AND n.nspname NOT LIKE 'pg\_%'
  ORDER BY n.nspname, c.relname;
 
--- columns: with what each type is behind all domains. Of a NOT NULL that is NOT VALID (since 18) older rows know nothing.
+-- columns: with what each type is behind all domains, and the sequence that an identity or a default draws from. Of a NOT NULL that is NOT
+-- VALID (since 18) older rows know nothing.
 SELECT a.attrelid, a.attnum, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.format('%I.%I', tn.nspname, dt.typname),
        bottom.refuses_null OR a.attnotnull AND NOT EXISTS (
            SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey[1] = a.attnum AND NOT k.convalidated), a.attgenerated <> '', a.attidentity::text, pg_catalog.pg_get_expr(d.adbin, d.adrelid),
        bottom.mod, t.typname::text, t.typtype::text, t.typcategory::text,
-       COALESCE(e.typname::text || '[]', t.typname::text), e.typname::text
+       COALESCE(e.typname::text || '[]', t.typname::text), e.typname::text,
+       CASE WHEN a.attidentity <> '' THEN (
+                SELECT p.objid FROM pg_catalog.pg_depend p
+                 WHERE p.refclassid = 'pg_catalog.pg_class'::regclass AND p.refobjid = a.attrelid AND p.refobjsubid = a.attnum
+                   AND p.classid = 'pg_catalog.pg_class'::regclass AND p.deptype = 'i')
+            WHEN d.oid IS NOT NULL THEN (
+                SELECT min(s.oid) FROM pg_catalog.pg_depend p JOIN pg_catalog.pg_class s ON s.oid = p.refobjid AND s.relkind = 'S'
+                 WHERE p.classid = 'pg_catalog.pg_attrdef'::regclass AND p.objid = d.oid
+                   AND p.refclassid = 'pg_catalog.pg_class'::regclass)
+       END
   FROM pg_catalog.pg_attribute a
   JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p')
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

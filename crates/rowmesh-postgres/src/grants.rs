@@ -80,7 +80,12 @@ pub fn missing(session: &Session, role: &str, tables: &[(String, String)]) -> Re
     let mut rights = asker.on_database()?;
     rights.extend(asker.on_schemas(&schemas, &names)?);
     rights.extend(asker.on_tables(&schemas, &names)?);
-    rights.extend(asker.on_sequences(&schemas, &names)?);
+    for (right, what_for) in asker.on_sequences(&schemas, &names)? {
+        // Whoever owns a table mostly owns the sequences behind it too.
+        if !rights.iter().any(|(known, _)| *known == right) {
+            rights.push((right, what_for));
+        }
+    }
     rights.extend(asker.on_settings()?);
     Ok(rights.into_iter().map(|(right, what_for)| Grant { right, role: role.to_owned(), what_for }).collect())
 }
@@ -159,23 +164,33 @@ impl Asker<'_> {
     }
 
     fn on_sequences(&self, schemas: &[&str], names: &[&str]) -> Result<Rights> {
-        let sql = "SELECT DISTINCT sn.nspname::text, s.relname::text,
+        let sql = "SELECT DISTINCT sn.nspname::text, s.relname::text, o.rolname::text, o.rolsuper,
                           ARRAY(SELECT right_name FROM unnest($4::text[]) AS right_name
                                 WHERE NOT has_sequence_privilege($1, s.oid, right_name))
                    FROM unnest($2::text[], $3::text[]) AS wanted (schema, name)
                    JOIN pg_namespace AS n ON n.nspname = wanted.schema
                    JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = wanted.name
-                   JOIN pg_roles AS o ON o.oid = c.relowner
-                   JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
-                                      AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-                   JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+                   CROSS JOIN LATERAL (
+                       SELECT d.objid FROM pg_depend AS d
+                        WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+                          AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+                       UNION
+                       SELECT d.refobjid FROM pg_attrdef AS f JOIN pg_depend AS d ON d.objid = f.oid
+                        WHERE f.adrelid = c.oid AND d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
+                   ) AS behind (oid)
+                   JOIN pg_class AS s ON s.oid = behind.oid AND s.relkind = 'S'
                    JOIN pg_namespace AS sn ON sn.oid = s.relnamespace
-                   WHERE o.rolsuper AND NOT pg_has_role($1, c.relowner, 'USAGE')
+                   JOIN pg_roles AS o ON o.oid = s.relowner
+                   WHERE NOT pg_has_role($1, s.relowner, 'USAGE')
                    ORDER BY 1, 2";
         let on_sequence: &[&str] = &ON_SEQUENCE;
         let rows = self.session.query(sql, &[&self.role, &schemas, &names, &on_sequence])?;
         let right = |row: &crate::Row| {
-            let names = pick(&ON_SEQUENCE, &row.get::<_, Vec<String>>(2));
+            let is_superusers: bool = row.get(3);
+            if !is_superusers {
+                return Some((Right::Member(row.get(2)), "strides"));
+            }
+            let names = pick(&ON_SEQUENCE, &row.get::<_, Vec<String>>(4));
             let thing = format!("SEQUENCE {}.{}", quoted(row.get(0)), quoted(row.get(1)));
             (!names.is_empty()).then_some((Right::Privileges(names, thing), "to keep its next number free"))
         };

@@ -28,6 +28,7 @@ pub mod rows;
 pub mod sequences;
 pub mod sql;
 pub mod store;
+pub mod strides;
 pub mod tls;
 pub mod url;
 pub mod values;

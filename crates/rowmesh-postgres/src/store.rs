@@ -10,6 +10,7 @@ use rowmesh_core::limits;
 use rowmesh_core::schema::TableSchema;
 use rowmesh_core::scope::TablePatterns;
 use rowmesh_core::store::{StoreError, StoreResult};
+use rowmesh_core::stride::Stride;
 use rowmesh_engine::database::{Database, Opened, Seen};
 use rowmesh_engine::engine::Engine;
 use rowmesh_engine::fault::{Error, Result};
@@ -24,6 +25,7 @@ use crate::connection::{self, Location, Session};
 use crate::error;
 use crate::fault::Told;
 use crate::rows::Tables;
+use crate::strides::Dealer;
 use crate::watch::Watch;
 
 /// A node's PostgreSQL database.
@@ -54,6 +56,7 @@ pub struct PostgresDatabase {
     /// Tables on which triggers of the application fire for our writes.
     noisy: HashSet<u32>,
     is_careful: Cell<bool>,
+    dealer: Dealer,
     /// When the catalog was last found unchanged.
     looked: Option<Instant>,
     /// When the notes' table was last tidied.
@@ -76,6 +79,7 @@ impl PostgresDatabase {
             tables: Tables::default(),
             noisy: HashSet::new(),
             is_careful: Cell::new(false),
+            dealer: Dealer::default(),
             looked: None,
             tidied: Instant::now(),
             session,
@@ -112,6 +116,9 @@ impl PostgresDatabase {
         let named = |table: crate::catalog::Tracked| (table.schema.name.clone(), Arc::new(table));
         self.tables = catalog.tables.into_iter().map(named).collect();
         self.noisy = noisy_tables(&self.session).told()?;
+        let tracked = followed.plan.tracked.iter().filter_map(|table| self.tables.get(&table.name));
+        self.dealer.follow(tracked.map(|table| &**table));
+        self.dealer.settle(&self.session).told()?;
         Ok(followed)
     }
 }
@@ -204,8 +211,8 @@ impl Database for PostgresDatabase {
     fn begin(&mut self) -> Result<()> {
         self.reopen()?;
         // A moment ago is good enough here: where rows are read or written the schema is looked at again, once their tables are locked.
-        let seen = self.look()?;
-        if seen.schema_changed {
+        let is_recent = self.looked.is_some_and(|looked| looked.elapsed() < CATALOG_INTERVAL);
+        if !is_recent && self.watch.look(&self.session).told()?.schema_changed {
             return Err(Error::SchemaMoved);
         }
         self.session.begin().told()
@@ -237,6 +244,12 @@ impl Database for PostgresDatabase {
         followed.map(|followed| self.followed(followed)).transpose()
     }
 
+    fn deal(&mut self, stride: Option<Stride>) -> Result<()> {
+        self.reopen()?;
+        self.dealer.take_up(stride);
+        self.dealer.settle(&self.session).told()
+    }
+
     fn work_with(&mut self, _: &Plan, _: &Registry) {}
 
     fn all_tables(&self) -> Result<Vec<TableSchema>> {
@@ -250,7 +263,8 @@ impl Database for PostgresDatabase {
         if self.looked.is_some_and(|looked| looked.elapsed() < CATALOG_INTERVAL) {
             return Ok(Seen::default());
         }
-        let seen = self.watch.look(&self.session).told()?;
+        let mut seen = self.watch.look(&self.session).told()?;
+        seen.schema_changed = seen.schema_changed || self.dealer.is_due(&self.session).told()?;
         self.tidy_notes();
         // What is to be followed is told until it is.
         self.looked = (!seen.schema_changed).then(Instant::now);

@@ -216,6 +216,17 @@ CREATE TABLE IF NOT EXISTS rowmesh.acknowledgements (
 );
 COMMENT ON TABLE rowmesh.acknowledgements IS 'The newest signed acknowledgement of each member.';
 
+-- A sequence that somebody has altered since is his: it is left alone, also when Rowmesh goes.
+CREATE TABLE IF NOT EXISTS rowmesh.sequences (
+    sequence  regclass PRIMARY KEY,
+    increment bigint NOT NULL,
+    start     bigint NOT NULL,
+    step      bigint NOT NULL,
+    first     bigint NOT NULL,
+    released  boolean NOT NULL DEFAULT false
+);
+COMMENT ON TABLE rowmesh.sequences IS 'Sequences that deal out numbers in steps: increment and start as they were, and what Rowmesh has made of them.';
+
 CREATE TABLE IF NOT EXISTS rowmesh.facts (
     name   text PRIMARY KEY,
     number bigint,

@@ -56,6 +56,8 @@ pub struct PgColumn {
     pub typmod: i32,
     /// Whether the database hands out its values: identity or a sequence as its default.
     pub handed_out: bool,
+    /// The sequence that they come from, by its number in the server's catalog, where the catalog tells.
+    pub sequence: Option<u32>,
     /// Whether it takes a value of ours only with OVERRIDING SYSTEM VALUE.
     pub always_identity: bool,
     /// Whether a value's text depends on how a session shows values.
@@ -447,6 +449,7 @@ mod tests {
             kind,
             typmod,
             handed_out: false,
+            sequence: None,
             always_identity: false,
             depends_on_settings: false,
         }

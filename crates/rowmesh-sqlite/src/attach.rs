@@ -62,6 +62,7 @@ pub fn plan(connection: &Connection, options: &AttachOptions) -> Result<Plan> {
         remarks,
         advice: advice(connection, options)?,
         unindexed: unindexed.into_iter().flatten().collect(),
+        numbers: Vec::new(),
         triggers_added: tracked.iter().map(|table| capture::triggers(TableNumber(0), table).len()).sum(),
         tables_added: our_objects()?.values().filter(|kind| *kind == "table").count(),
         database_bytes: database_bytes(connection)?,

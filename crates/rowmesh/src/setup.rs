@@ -2,6 +2,7 @@
 //! Attaching itself is [`crate::Node::open`]'s.
 
 use rowmesh_core::schema::TableSchema;
+use rowmesh_engine::plan::{Dealt, Numbered};
 use serde::Serialize;
 
 use crate::database::{Place, attach_options};
@@ -22,6 +23,8 @@ pub struct Plan {
     pub sync: Vec<PlannedTable>,
     /// Tables that will not, by name.
     pub skip: Vec<SkippedTable>,
+    /// Columns whose numbers will be dealt out in steps as soon as there are two nodes, which then rarely draw the same.
+    pub deal: Vec<DealtColumn>,
     /// Triggers that will be added.
     pub triggers_added: u64,
     /// Tables of ours that will be added; their names begin with `rowmesh_`.
@@ -37,6 +40,17 @@ pub struct PlannedTable {
     pub table: String,
     /// Its key columns.
     pub key: Vec<String>,
+}
+
+/// A column whose numbers will be dealt out in steps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct DealtColumn {
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub column: String,
+    /// From one number to the next.
+    pub step: i64,
 }
 
 /// A table that will not.
@@ -59,6 +73,8 @@ pub struct Installed {
     pub triggers: Vec<String>,
     /// Tables and views, by name.
     pub tables: Vec<String>,
+    /// Sequences of the application's that deal out numbers in steps, by name: they will count as before.
+    pub sequences: Vec<String>,
 }
 
 /// Looks at the database that the options name. Changes nothing.
@@ -78,11 +94,24 @@ pub fn plan(options: &NodeOptions) -> Result<Plan, Failure> {
     let unindexed = plan.unindexed.iter().map(|key| {
         format!("{}.{} refers to other rows without an index: {}", key.table, key.columns.join(", "), key.remedy)
     });
+    let (mut deal, mut as_before) = (Vec::new(), Vec::new());
+    for Numbered { table, column, dealt } in &plan.numbers {
+        match dealt {
+            Dealt::InSteps(step) => {
+                deal.push(DealtColumn { table: table.to_string(), column: column.to_string(), step: *step });
+            }
+            Dealt::AsBefore { reason, remedy } => {
+                let remedy = if remedy.is_empty() { String::new() } else { format!(": {remedy}") };
+                as_before.push(format!("{table}.{column} may get the same numbers on two nodes: {reason}{remedy}"));
+            }
+        }
+    }
     Ok(Plan {
         database: place.to_string(),
         database_bytes: plan.database_bytes,
         attached,
-        notes: remarks.chain(unindexed).chain(triggers).chain(plan.advice.iter().cloned()).collect(),
+        notes: remarks.chain(as_before).chain(unindexed).chain(triggers).chain(plan.advice.iter().cloned()).collect(),
+        deal,
         sync: plan.tracked.into_iter().map(planned).collect(),
         skip: plan
             .skipped
@@ -151,7 +180,13 @@ pub fn uninstall(options: &NodeOptions) -> Result<Installed, Failure> {
 }
 
 fn installed_at(place: &Place) -> Result<Installed, Failure> {
-    let (triggers, tables) = (place.installed()?).into_iter().partition::<Vec<_>, _>(|(kind, _)| kind == "trigger");
-    let names = |objects: Vec<(String, String)>| objects.into_iter().map(|(_, name)| name).collect();
-    Ok(Installed { triggers: names(triggers), tables: names(tables) })
+    let mut installed = Installed::default();
+    for (kind, name) in place.installed()? {
+        match kind.as_str() {
+            "trigger" => installed.triggers.push(name),
+            "sequence" => installed.sequences.push(name),
+            _ => installed.tables.push(name),
+        }
+    }
+    Ok(installed)
 }

@@ -20,7 +20,7 @@ pub fn uninstall(context: &Context, arguments: &Uninstall) -> Outcome<Exit> {
     let job = Job::new(context, arguments.db.as_deref(), &Setup::default())?;
     let found = setup::installed(&job.options)?;
     let is_running = job.place.is_running();
-    let document = |removed: bool| json!({ "database": job.database.place.to_string(), "triggers": found.triggers, "tables": found.tables, "removed": removed });
+    let document = |removed: bool| json!({ "database": job.database.place.to_string(), "triggers": found.triggers, "tables": found.tables, "sequences": found.sequences, "removed": removed });
     if arguments.dry_run || (found.triggers.is_empty() && found.tables.is_empty()) {
         talk.result(&document(false), || render::plan::installed(&found))?;
         return Ok(Exit::Done);

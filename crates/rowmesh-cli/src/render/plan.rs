@@ -30,6 +30,17 @@ pub fn plan(plan: &Plan, full: bool, paint: Paint) -> String {
             let _ = writeln!(text, "                       {}: {}", clean(&table.table), clean(&table.remedy));
         }
     }
+    if let Some(step) = plan.deal.iter().map(|column| column.step).max() {
+        let names: Vec<String> = plan.deal.iter().map(|column| format!("{}.{}", column.table, column.column)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let _ = writeln!(
+            text,
+            "  deal  {:>12}   {}\n                       numbers in steps of {step} as soon as there are two nodes, which then rarely draw the \
+             same; undone by rowmesh uninstall",
+            plural(names.len() as u64, "column"),
+            clean(&some_names(&names, full)),
+        );
+    }
     let _ = match plan.attached {
         true => {
             writeln!(text, "  add to the database: nothing, capture is in place     Undo any time: rowmesh uninstall")
@@ -65,8 +76,12 @@ pub fn installed(installed: &Installed) -> String {
     if triggers + tables == 0 {
         return "Nothing of Rowmesh is in this database.\n".to_owned();
     }
+    let counting = match installed.sequences.len() as u64 {
+        0 => String::new(),
+        sequences => format!(" {} will count one by one again.", plural(sequences, "sequence")),
+    };
     format!(
-        "Remove from the database: {}, {}. Rows of the application stay as they are.\n",
+        "Remove from the database: {}, {}. Rows of the application stay as they are.{counting}\n",
         plural(triggers, "trigger"),
         plural(tables, "table")
     )
@@ -104,6 +119,8 @@ const NOTES_SHOWN: usize = 5;
 
 #[cfg(test)]
 mod tests {
+    use rowmesh::setup::DealtColumn;
+
     use super::*;
 
     fn shop() -> Plan {
@@ -123,6 +140,7 @@ mod tests {
                 skipped("sessions", "sessions", "put into rowmesh.toml …"),
                 skipped("more_sessions", "sessions", ""),
             ],
+            deal: vec![DealtColumn { table: "orders".into(), column: "number".into(), step: 16 }],
             triggers_added: 15,
             tables_added: 17,
             notes: vec!["orders.customer_id has no index".into()],
@@ -144,6 +162,16 @@ mod tests {
     fn what_is_in_place_already_is_not_added_again() {
         let text = plan(&Plan { attached: true, ..shop() }, false, Paint::default());
         assert!(text.contains("nothing, capture is in place") && !text.contains("15 triggers"), "{text}");
+    }
+
+    #[test]
+    fn what_is_taken_out_is_told_and_what_counts_as_before() {
+        let mut found =
+            Installed { triggers: vec!["a".into(), "b".into()], tables: vec!["c".into()], sequences: vec![] };
+        let text = "Remove from the database: 2 triggers, 1 table. Rows of the application stay as they are.";
+        assert_eq!(installed(&found), format!("{text}\n"));
+        found.sequences.push("public.orders_id_seq".into());
+        assert_eq!(installed(&found), format!("{text} 1 sequence will count one by one again.\n"));
     }
 
     #[test]

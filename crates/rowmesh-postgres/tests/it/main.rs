@@ -8,6 +8,7 @@ mod encrypted;
 mod mesh;
 mod pooled;
 mod rights;
+mod sequences;
 mod sessions;
 mod stepped;
 mod travel;

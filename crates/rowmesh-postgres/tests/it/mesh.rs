@@ -10,8 +10,9 @@ use rowmesh_core::policy::PolicyHistory;
 use rowmesh_core::scope::Scope;
 use rowmesh_core::sign::{SecretKey, Signer};
 use rowmesh_core::store::{Standing, Store, Taken};
+use rowmesh_core::stride::Stride;
 use rowmesh_engine::plan::AttachOptions;
-use rowmesh_postgres::connection::Session;
+use rowmesh_postgres::connection::{Location, Session};
 use rowmesh_postgres::store::PostgresStore;
 
 use crate::cluster::Database;
@@ -23,6 +24,7 @@ pub struct Node {
     pub name: u8,
     pub store: PostgresStore,
     pub app: Session,
+    stride: Option<Stride>,
     key: Arc<SecretKey>,
     pub database: Database,
 }
@@ -37,14 +39,31 @@ impl Node {
     pub fn on(name: u8, database: Database, schema: &str) -> Node {
         let app = application(&database);
         app.batch(schema).unwrap();
+        Node::at(name, database.location(), database, app)
+    }
+
+    /// A node on a database that is ready, whose store logs in as this role.
+    pub fn as_role(name: u8, database: Database, role: &str) -> Node {
+        let app = application(&database);
+        Node::at(name, database.location().as_user(role), database, app)
+    }
+
+    fn at(name: u8, location: Location, database: Database, app: Session) -> Node {
         let key = Arc::new(SecretKey::from_seed([name; 32]));
-        let store = open_store(&database, &key);
-        Node { name, app, store, key, database }
+        let store = open_store_at(&location, &key);
+        Node { name, app, store, stride: None, key, database }
     }
 
     /// Tells the store of another scope.
     pub fn stand_by(&mut self, scope: &Scope) {
-        let standing = Standing { scope: Arc::new(scope.clone()), ..standing(&self.key) };
+        let standing = Standing { scope: Arc::new(scope.clone()), stride: self.stride, ..standing(&self.key) };
+        self.store.set_standing(standing, now()).unwrap();
+    }
+
+    /// Tells the store which slot of how many it has.
+    pub fn take_slot(&mut self, slot: usize, slots: usize) {
+        self.stride = Some(Stride::new(slot, slots));
+        let standing = Standing { stride: self.stride, ..standing(&self.key) };
         self.store.set_standing(standing, now()).unwrap();
     }
 
@@ -83,10 +102,10 @@ impl Node {
 
     /// Stops the daemon without warning and starts it again.
     pub fn restart(self) -> Node {
-        let Node { name, app, store, key, database } = self;
+        let Node { name, app, store, stride, key, database } = self;
         drop(store);
         let store = open_store(&database, &key);
-        Node { name, app, store, key, database }
+        Node { name, app, store, stride, key, database }
     }
 
     /// All rows of a query, one line each.
@@ -173,9 +192,13 @@ pub fn now() -> WallTime {
 }
 
 pub fn open_store(database: &Database, key: &Arc<SecretKey>) -> PostgresStore {
+    open_store_at(&database.location(), key)
+}
+
+fn open_store_at(location: &Location, key: &Arc<SecretKey>) -> PostgresStore {
     let incarnation = Incarnation { count: 1, nonce: 1 };
     let options = AttachOptions::default();
-    let mut store = PostgresStore::open(&database.location(), &options, key.node_id(), incarnation).unwrap();
+    let mut store = PostgresStore::open(location, &options, key.node_id(), incarnation).unwrap();
     store.set_standing(standing(key), now()).unwrap();
     store
 }

@@ -154,3 +154,34 @@ fn the_statements_are_told_in_an_order_that_can_be_run_with_what_each_is_for() {
     let superuser = missing(&shop.database.session(), "postgres", &Shop::tables()).unwrap();
     assert_eq!(superuser, [], "a superuser lacks nothing");
 }
+
+#[test]
+fn a_sequence_that_belongs_to_somebody_else_than_its_table_asks_for_a_right_of_its_own() {
+    let database = Database::new();
+    let [owner, other, ours] = ["owner", "other", "ours"].map(|name| database.role(name));
+    let session = database.session();
+    session
+        .batch(&format!(
+            "CREATE SEQUENCE public.numbers; ALTER SEQUENCE public.numbers OWNER TO \"{other}\"; CREATE SEQUENCE public.more;
+             CREATE TABLE public.t (id bigint PRIMARY KEY DEFAULT nextval('public.numbers'), n bigint DEFAULT nextval('public.more'), s serial);
+             ALTER TABLE public.t OWNER TO \"{owner}\""
+        ))
+        .unwrap();
+    let told = || {
+        let grants = missing(&session, &ours, &[("public".to_owned(), "t".to_owned())]).unwrap();
+        let about_it = grants.iter().filter(|grant| match &grant.right {
+            Right::Member(_) => true,
+            Right::Privileges(_, thing) => thing.starts_with("SEQUENCE"),
+            Right::AllRows => false,
+        });
+        about_it.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let expected = [
+        format!("GRANT \"{owner}\" TO \"{ours}\";"),
+        format!("GRANT SELECT, UPDATE ON SEQUENCE \"public\".\"more\" TO \"{ours}\";"),
+        format!("GRANT \"{other}\" TO \"{ours}\";"),
+    ];
+    assert_eq!(told(), expected);
+    told().iter().for_each(|statement| session.batch(statement).unwrap());
+    assert_eq!(told(), [] as [String; 0]);
+}

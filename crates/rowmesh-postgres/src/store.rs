@@ -131,7 +131,7 @@ fn stand_alone(session: &Session) -> Result<()> {
         return Ok(());
     }
     Err(StoreError::needs_person(
-        "RM4001",
+        "RM4202",
         "another rowmesh works on this database already",
         "end the other daemon first; SELECT * FROM pg_stat_activity WHERE application_name = 'rowmesh' tells where it comes from",
     )

@@ -571,5 +571,5 @@ fn c2_a_second_daemon_on_the_same_database_is_turned_away() {
     let incarnation = rowmesh_core::ident::Incarnation { count: 1, nonce: 1 };
     let second =
         PostgresStore::open(&node.database.location(), &options, node.store.position().origin.node, incarnation);
-    assert_eq!(second.err().map(|error| error.code), Some("RM4001"));
+    assert_eq!(second.err().map(|error| error.code), Some("RM4202"));
 }

@@ -84,7 +84,7 @@ impl Ledger for PostgresAccess<'_> {
         let sql = format!(
             "SELECT {COLUMNS} FROM rowmesh.conflict_resolutions WHERE NOT $1::boolean OR state = 'open' ORDER BY detected_at DESC, id LIMIT $2"
         );
-        self.all(&sql, &[&only_open, &(limit as i64)], read)
+        self.all(&sql, &[&only_open, &i64::try_from(limit).unwrap_or(i64::MAX)], read)
     }
 
     fn entries_after(&self, id: &str, limit: usize) -> Result<Vec<EntryRow>> {

@@ -154,7 +154,7 @@ impl Log for PostgresAccess<'_> {
               WHERE ($1::text IS NULL OR t.name = $1) AND ($2::text IS NULL OR e.record_key = $2) AND ($3::bytea IS NULL OR o.node = $3)
                 AND ($4::bigint IS NULL OR e.id > $4) AND ($5::bigint IS NULL OR c.taken_at >= $5)
               ORDER BY e.id DESC LIMIT $6",
-            &[&query.table, &query.key, &node, &after, &since, &(query.limit as i64)],
+            &[&query.table, &query.key, &node, &after, &since, &i64::try_from(query.limit).unwrap_or(i64::MAX)],
             |row| EventLine {
                 id: row.get(0),
                 dot: (row.get::<_, i64>(1) as u32, Seq(row.get::<_, i64>(2) as u64)),

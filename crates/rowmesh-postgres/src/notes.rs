@@ -243,13 +243,15 @@ impl PostgresAccess<'_> {
         Ok(())
     }
 
+    /// What the application noted of a table, oldest first; what we write in this transaction is none of it.
     fn notes_of(&self, table: &Table) -> Result<Vec<Note>> {
         self.delete_spent()?;
         let key = some(self.details(table)?, &table.schema.key);
         let columns: Vec<String> = (1..=key.len()).map(|n| format!("k{n}")).collect();
         let sql = format!(
-            "WITH noted AS (SELECT ctid AS place, t, op, 0::bigint AS at, k, was FROM rowmesh.dirty WHERE t = {number})
-             SELECT op, ARRAY[{}] AS key FROM ({}) AS keys",
+            "WITH noted AS (SELECT ctid AS place, t, op, at, k, was FROM rowmesh.dirty
+                             WHERE t = {number} AND xmin IS DISTINCT FROM pg_current_xact_id_if_assigned()::xid)
+             SELECT op, ARRAY[{}] AS key FROM ({}) AS keys ORDER BY at, place",
             columns.join(", "),
             keys_noted(table.number.0, key.len()),
             number = table.number.0,

@@ -733,7 +733,8 @@ impl<D: Database> Store for Engine<D> {
     fn lamport_of(&mut self, origin: &Origin, after: Seq, until: Seq) -> StoreResult<Option<Lamport>> {
         let db = self.database.access();
         let sealed = log::lamport_between(&db, &self.origins, origin, after, until)?;
-        let is_first = after == Seq(0) && *origin == self.own;
+        let stood_before = self.origins.get(&self.own).is_some_and(|own| own.floor > Seq(0));
+        let is_first = after == Seq(0) && *origin == self.own && stood_before;
         let adopted = match db.fact("adopted")? {
             Some(Value::Integer(lamport)) if is_first => Some(Lamport(lamport as u64)),
             _ => None,

@@ -29,6 +29,8 @@ pub enum ChangeKind {
     },
     /// It was altered in place, with its triggers: a change of schema makes no events.
     Altered,
+    /// The same, and it may have a column now of which values came before.
+    Widened,
     /// It was made anew, as migration tools do; what was written on the way was not noted.
     Rebuilt,
     /// It is as it was, but triggers of ours were missing or changed.
@@ -37,6 +39,8 @@ pub enum ChangeKind {
     NotesLost,
     /// Its triggers were those of an older Rowmesh and are replaced; nothing was missed.
     Upgraded,
+    /// It is as it was, but its rows were to be compared already when the daemon ended.
+    Unsure,
     /// It is not tracked any more.
     Left {
         /// Why.
@@ -49,14 +53,7 @@ pub enum ChangeKind {
 impl TableChange {
     /// Whether rows may differ from what is remembered of them without any note.
     pub fn needs_reconcile(&self) -> bool {
-        match self.kind {
-            ChangeKind::Appeared
-            | ChangeKind::Renamed { .. }
-            | ChangeKind::Rebuilt
-            | ChangeKind::TriggersVanished
-            | ChangeKind::NotesLost => true,
-            ChangeKind::Altered | ChangeKind::Upgraded | ChangeKind::Left { .. } | ChangeKind::Dropped => false,
-        }
+        self.kind.needs_reconcile()
     }
 
     /// For the log, in one sentence.
@@ -65,7 +62,7 @@ impl TableChange {
         match &self.kind {
             ChangeKind::Appeared => format!("table {table} is new here and is synced from now on"),
             ChangeKind::Renamed { from } => format!("table {from} is called {table} now"),
-            ChangeKind::Altered => format!("table {table} was altered"),
+            ChangeKind::Altered | ChangeKind::Widened => format!("table {table} was altered"),
             ChangeKind::Rebuilt => format!(
                 "table {table} was rebuilt, likely by a migration; its rows are compared with what is known of them"
             ),
@@ -80,9 +77,54 @@ impl TableChange {
                 )
             }
             ChangeKind::Upgraded => format!("triggers of table {table} were replaced by those of this version"),
+            ChangeKind::Unsure => format!("rows of table {table} are still to be compared with what is known of them"),
             ChangeKind::Left { reason } => format!("table {table} is not synced any more: {reason}"),
             ChangeKind::Dropped => format!("table {table} was dropped"),
         }
+    }
+}
+
+impl ChangeKind {
+    /// Whether rows may differ from what is remembered of them without any note.
+    pub fn needs_reconcile(&self) -> bool {
+        match self {
+            ChangeKind::Appeared
+            | ChangeKind::Renamed { .. }
+            | ChangeKind::Rebuilt
+            | ChangeKind::TriggersVanished
+            | ChangeKind::NotesLost
+            | ChangeKind::Unsure => true,
+            ChangeKind::Altered
+            | ChangeKind::Widened
+            | ChangeKind::Upgraded
+            | ChangeKind::Left { .. }
+            | ChangeKind::Dropped => false,
+        }
+    }
+
+    /// Whether row states may hold values of columns that were not here when they were shown.
+    pub fn may_show_more(&self) -> bool {
+        *self == ChangeKind::Widened || self.needs_reconcile()
+    }
+}
+
+/// How capture stood before the tables are looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Capture {
+    /// Not at all: what stands in the tables is what the node begins with.
+    New,
+    /// In place, by an earlier run of the daemon, which may have ended before it had done all that was to be done.
+    Left,
+    /// In place, by this run.
+    There,
+    /// The same, but notes were lost with a table of ours.
+    NotesLost,
+}
+
+impl Capture {
+    /// In place by this run, with all its notes or without.
+    pub fn restored(notes_lost: bool) -> Capture {
+        if notes_lost { Capture::NotesLost } else { Capture::There }
     }
 }
 
@@ -91,10 +133,14 @@ impl TableChange {
 pub struct Before {
     /// Whether it was gone in between: dropped, or left out.
     pub gone: bool,
+    /// Whether an earlier run of the daemon was to compare its rows with what is remembered of them, and did not come to it.
+    pub unsure: bool,
     /// Whether it is still the same table: one that was made anew is another, whatever it is called.
     pub same_root: bool,
     /// Whether its definition, keys and indexes are still the same.
     pub same_looks: bool,
+    /// Whether it lacked columns that have been heard of.
+    pub lacked_columns: bool,
 }
 
 /// What is found at a table.
@@ -116,6 +162,13 @@ pub struct Now {
 
 /// What a change of schema was to a table; `None` if nothing happened to it.
 pub fn what_happened(before: Option<Before>, now: &Now) -> Option<ChangeKind> {
+    let kind = found_at(before, now);
+    let tells_already = kind.as_ref().is_some_and(ChangeKind::needs_reconcile);
+    let is_unsure = before.is_some_and(|before| before.unsure && !before.gone);
+    if is_unsure && !tells_already { Some(ChangeKind::Unsure) } else { kind }
+}
+
+fn found_at(before: Option<Before>, now: &Now) -> Option<ChangeKind> {
     let Some(before) = before else {
         return Some(match &now.came_from {
             Some(from) => ChangeKind::Renamed { from: from.clone() },
@@ -130,7 +183,7 @@ pub fn what_happened(before: Option<Before>, now: &Now) -> Option<ChangeKind> {
     } else if now.own_triggers < now.triggers_expected {
         Some(ChangeKind::TriggersVanished)
     } else if !before.same_looks {
-        Some(ChangeKind::Altered)
+        Some(if before.lacked_columns { ChangeKind::Widened } else { ChangeKind::Altered })
     } else if now.in_order {
         None
     } else if now.older_version {

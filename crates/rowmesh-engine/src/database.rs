@@ -241,6 +241,8 @@ pub trait Notes {
 pub trait Names {
     /// Every table ever named.
     fn table_names(&self) -> Result<Vec<(TableNumber, TableName)>>;
+    /// Says that the rows of a table were compared with what is remembered of them ([`ChangeKind::needs_reconcile`](crate::changes::ChangeKind)).
+    fn trust(&self, table: TableNumber) -> Result<()>;
     /// Every column ever named, in the order of their numbers within each table.
     fn column_names(&self) -> Result<Vec<(TableNumber, ColumnName)>>;
     /// Gives a table a number.

@@ -31,6 +31,8 @@ use crate::seal::{self, Round};
 use crate::work::Work;
 use crate::{apply, ledger_rows, log, reconcile, restamp, row_states, snapshot, views};
 
+mod late;
+
 /// How often in a row a schema may have moved under us before we give way.
 const SCHEMA_PATIENCE: usize = 5;
 /// Rows that one transaction adopts on first attach: where the application goes on writing meanwhile,
@@ -60,6 +62,8 @@ pub struct Engine<D> {
     plan: Plan,
     /// Tables in which something may have been written unnoticed.
     to_reconcile: BTreeSet<TableName>,
+    /// Tables of which row states may hold more than is shown.
+    to_show: BTreeSet<TableName>,
     /// What following the schema found and nobody was told yet.
     found: Vec<String>,
 }
@@ -109,6 +113,7 @@ impl<D: Database> Engine<D> {
             schema_fingerprint: Digest::default(),
             plan: followed.plan,
             to_reconcile: BTreeSet::new(),
+            to_show: BTreeSet::new(),
             found: Vec::new(),
         };
         engine.reload()?;
@@ -117,6 +122,7 @@ impl<D: Database> Engine<D> {
             // What they hold is compared once the roster is known.
             let reconcile = followed.changes.iter().filter(|change| change.needs_reconcile());
             engine.to_reconcile.extend(reconcile.map(|change| change.table.clone()));
+            engine.to_show.extend(late::tables(&followed.changes));
         }
         Ok(engine)
     }
@@ -446,6 +452,7 @@ impl<D: Database> Engine<D> {
         for change in followed.changes.iter().filter(|change| change.needs_reconcile()) {
             self.to_reconcile.insert(change.table.clone());
         }
+        self.to_show.extend(late::tables(&followed.changes));
         self.found.extend(followed.changes.iter().map(TableChange::sentence));
         let before = std::mem::take(&mut self.membership);
         self.reload()?;
@@ -649,7 +656,10 @@ impl<D: Database> Store for Engine<D> {
         }
         // Under another schema our own tables may be gone: whoever follows it makes them anew.
         let dirty = !self.round.is_empty() || seen.schema_changed || self.database.access().any_noted()?;
-        Ok(Look { dirty, schema_moved: seen.schema_changed || !self.to_reconcile.is_empty() })
+        Ok(Look {
+            dirty,
+            schema_moved: seen.schema_changed || !(self.to_reconcile.is_empty() && self.to_show.is_empty()),
+        })
     }
 
     fn follow_schema(&mut self, now: WallTime) -> StoreResult<Vec<String>> {
@@ -661,6 +671,7 @@ impl<D: Database> Store for Engine<D> {
             }
             self.to_reconcile.remove(&table);
         }
+        self.show_late_columns(now)?;
         Ok(std::mem::take(&mut self.found))
     }
 

@@ -209,10 +209,11 @@ pub fn shown_row(table: &Table, state: &RowState) -> Option<Vec<Value>> {
     })
 }
 
-/// Remembers that this row stands in the table: as the one maximal write of each column where that is so, else as its own image.
+/// Remembers that this row stands in the table: as the one maximal write of each column where that is so, else as its own image. A column that is
+/// not here is shown nowhere: when it comes, what was written to it is not taken for what stands in it.
 pub fn remember_shown(table: &Table, state: &mut RowState, row: &[Value]) {
     let as_written = state.registers.iter().enumerate().all(|(number, register)| {
-        let Some(position) = table.position(ColumnIx(number as u16)) else { return register.writes().len() <= 1 };
+        let Some(position) = table.position(ColumnIx(number as u16)) else { return register.writes().is_empty() };
         match register.writes() {
             [] => is_default(&table.schema, position, &row[position]),
             [written] => written.value == row[position],

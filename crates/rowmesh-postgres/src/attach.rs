@@ -13,7 +13,7 @@ use rowmesh_core::ident::hex;
 use rowmesh_core::schema::{KeyKind, TableSchema};
 use rowmesh_core::scope::TablePatterns;
 use rowmesh_core::value::{TableName, Value};
-use rowmesh_engine::changes::{Before, ChangeKind, Now, TableChange, what_happened};
+use rowmesh_engine::changes::{Before, Capture, ChangeKind, Now, TableChange, what_happened};
 use rowmesh_engine::plan::{AttachOptions, Dealt, Followed, Numbered, Plan, Remark, UnindexedKey, Untracked};
 use rowmesh_engine::registry::TableNumber;
 use rowmesh_engine::rules::Rules;
@@ -97,8 +97,9 @@ fn survey(session: &Session, home: &str, options: &AttachOptions) -> Result<(Pla
 pub fn attach(session: &Session, home: &str, options: &AttachOptions) -> Result<Followed> {
     refuse_taken_names(session)?;
     refuse_newer(session)?;
+    let capture = if is_attached(session)? { Capture::Left } else { Capture::New };
     in_transaction(session, || session.batch(TABLES_SQL))?;
-    follow_now(session, home, options, false)
+    follow_now(session, home, options, capture)
 }
 
 /// Brings capture in step with the schema as it is now: attaches to new and rebuilt tables, re-makes what vanished, forgets what is gone.
@@ -108,7 +109,7 @@ pub fn attach(session: &Session, home: &str, options: &AttachOptions) -> Result<
 pub fn follow(session: &Session, home: &str, options: &AttachOptions) -> Result<Followed> {
     refuse_newer(session)?;
     let lost = restore_tables(session)?;
-    follow_now(session, home, options, lost)
+    follow_now(session, home, options, Capture::restored(lost))
 }
 
 /// Remembers which tables sync by the mesh's rules and, if they are others than before, brings capture in step with them.
@@ -126,7 +127,7 @@ pub fn follow_mesh(
     }
     let lost = restore_tables(session)?;
     set_fact(session, MESH_RULES, &Value::text(&rules.to_rules().join("\n")))?;
-    follow_now(session, home, options, lost).map(Some)
+    follow_now(session, home, options, Capture::restored(lost)).map(Some)
 }
 
 /// Whether capture is installed here, whole or in part.
@@ -233,7 +234,7 @@ fn tracked_names(session: &Session) -> Result<BTreeSet<TableName>> {
         return Ok(BTreeSet::new());
     }
     let listed = listed_tables(session)?.into_iter();
-    Ok(listed.filter(|table| table.state == State::Tracked).map(|table| table.name).collect())
+    Ok(listed.filter(|table| table.state.is_captured()).map(|table| table.name).collect())
 }
 
 fn remark_on_key(table: &TableSchema, numbers: &[Numbered]) -> Option<Remark> {
@@ -420,6 +421,8 @@ struct Listed {
     name: TableName,
     state: State,
     shape: Shape,
+    /// How many columns of it were ever named, by it or by events.
+    heard_of: usize,
 }
 
 /// How this database stands to a table.
@@ -429,6 +432,8 @@ enum State {
     Named,
     /// Captured.
     Tracked,
+    /// Captured, and its rows are still to be compared with what is remembered of them, or shown anew.
+    Unsure,
     /// Captured once: dropped, renamed or left out since.
     Gone,
 }
@@ -438,12 +443,18 @@ impl State {
         match self {
             State::Named => "named",
             State::Tracked => "tracked",
+            State::Unsure => "unsure",
             State::Gone => "gone",
         }
     }
 
     fn of_word(word: &str) -> State {
-        [State::Tracked, State::Gone].into_iter().find(|state| state.word() == word).unwrap_or(State::Named)
+        let states = [State::Tracked, State::Unsure, State::Gone];
+        states.into_iter().find(|state| state.word() == word).unwrap_or(State::Named)
+    }
+
+    fn is_captured(self) -> bool {
+        matches!(self, State::Tracked | State::Unsure)
     }
 }
 
@@ -456,6 +467,8 @@ struct Shape {
     looks: String,
     /// Hash over our triggers on it.
     triggers: String,
+    /// How many columns it has.
+    columns: usize,
 }
 
 impl Shape {
@@ -475,17 +488,18 @@ impl Shape {
             [] => table.oid.to_string(),
             parts => format!("{}:{}", table.oid, short(&blake3::hash(format!("{parts:?}").as_bytes()))),
         };
-        Shape { root, looks: short(&looks.finalize()), triggers: short(&standing.finalize()) }
+        let columns = table.schema.columns.len();
+        Shape { root, looks: short(&looks.finalize()), triggers: short(&standing.finalize()), columns }
     }
 
     fn parse(text: &str) -> Shape {
         let mut words = text.split(' ').map(str::to_owned);
         let mut next = || words.next().unwrap_or_default();
-        Shape { root: next(), looks: next(), triggers: next() }
+        Shape { root: next(), looks: next(), triggers: next(), columns: next().parse().unwrap_or_default() }
     }
 
     fn to_text(&self) -> String {
-        format!("{} {} {}", self.root, self.looks, self.triggers)
+        format!("{} {} {} {}", self.root, self.looks, self.triggers, self.columns)
     }
 }
 
@@ -494,20 +508,22 @@ fn short(hash: &blake3::Hash) -> String {
 }
 
 fn listed_tables(session: &Session) -> Result<Vec<Listed>> {
-    let rows = session.query("SELECT t, name, state, shape FROM rowmesh.tables ORDER BY t", &[])?;
+    let sql = "SELECT t, name, state, shape, (SELECT count(*) FROM rowmesh.columns c WHERE c.t = tables.t) FROM rowmesh.tables ORDER BY t";
+    let rows = session.query(sql, &[])?;
     let listed = rows.iter().map(|row| Listed {
         number: TableNumber(row.get(0)),
         name: row.get::<_, &str>(1).into(),
         state: State::of_word(row.get(2)),
         shape: Shape::parse(row.get(3)),
+        heard_of: row.get::<_, i64>(4) as usize,
     });
     Ok(listed.collect())
 }
 
-fn follow_now(session: &Session, home: &str, options: &AttachOptions, notes_lost: bool) -> Result<Followed> {
+fn follow_now(session: &Session, home: &str, options: &AttachOptions, capture: Capture) -> Result<Followed> {
     let (plan, tables) = survey(session, home, options)?;
     let (triggers, listed) = (own_triggers(session)?, listed_tables(session)?);
-    let found = Found { session, plan: &plan, tables: &tables, triggers, listed, notes_lost };
+    let found = Found { session, plan: &plan, tables: &tables, triggers, listed, capture };
     let mut changes = Vec::new();
     for table in &tables {
         changes.extend(found.follow_table(table)?);
@@ -527,7 +543,7 @@ struct Found<'a> {
     tables: &'a [Tracked],
     triggers: Vec<OwnTrigger>,
     listed: Vec<Listed>,
-    notes_lost: bool,
+    capture: Capture,
 }
 
 impl Found<'_> {
@@ -543,8 +559,10 @@ impl Found<'_> {
         let same_text = is_as_expected(&here, &expected);
         let before = known.filter(|known| known.state != State::Named).map(|known| Before {
             gone: known.state == State::Gone,
+            unsure: known.state == State::Unsure && self.capture == Capture::Left,
             same_root: known.shape.root == shape.root,
             same_looks: known.shape.looks == shape.looks,
+            lacked_columns: known.shape.columns < known.heard_of,
         });
         let now = Now {
             own_triggers: here.iter().filter(|trigger| capture::number_in(&trigger.name) == Some(number)).count(),
@@ -554,19 +572,28 @@ impl Found<'_> {
                 .iter()
                 .any(|trigger| capture::version_in(&trigger.body).is_some_and(|version| version != capture::VERSION)),
             came_from: self.origin_of(&here, number),
-            notes_lost: self.notes_lost,
+            notes_lost: self.capture == Capture::NotesLost,
         };
-        let is_listed = known.is_some_and(|known| known.state == State::Tracked && known.shape == shape);
+        let kind = what_happened(before, &now);
+        let state = self.state_after(kind.as_ref(), known);
+        let is_listed = known.is_some_and(|known| known.state == state && known.shape == shape);
         if !now.in_order {
             patiently(self.session, || {
                 install(self.session, table, &here, &expected)?;
                 let standing = own_triggers(self.session)?;
-                set_state(self.session, number, State::Tracked, &Shape::of(table, &standing_on(&standing, table)))
+                set_state(self.session, number, state, &Shape::of(table, &standing_on(&standing, table)))
             })?;
         } else if !is_listed {
-            set_state(self.session, number, State::Tracked, &shape)?;
+            set_state(self.session, number, state, &shape)?;
         }
-        Ok(what_happened(before, &now).map(|kind| TableChange { table: table.schema.name.clone(), number, kind }))
+        Ok(kind.map(|kind| TableChange { table: table.schema.name.clone(), number, kind }))
+    }
+
+    /// What is to be done about rows is to be done until it is, whether or not the daemon ends before.
+    fn state_after(&self, change: Option<&ChangeKind>, known: Option<&Listed>) -> State {
+        let was_unsure = known.is_some_and(|known| known.state == State::Unsure);
+        let is_unsure = was_unsure || change.is_some_and(ChangeKind::may_show_more);
+        if is_unsure && self.capture != Capture::New { State::Unsure } else { State::Tracked }
     }
 
     /// The table, gone now, whose triggers stand here because it was renamed.
@@ -575,7 +602,7 @@ impl Found<'_> {
             here.iter().filter_map(|trigger| capture::number_in(&trigger.name)).filter(|other| *other != number);
         let origins = others.filter_map(|other| self.listed.iter().find(|known| known.number == other));
         origins
-            .filter(|known| known.state == State::Tracked)
+            .filter(|known| known.state.is_captured())
             .map(|known| &known.name)
             .find(|name| !self.exists(name))
             .cloned()
@@ -605,7 +632,7 @@ impl Found<'_> {
         let renamed =
             |name: &TableName| changes.iter().any(|change| change.kind == ChangeKind::Renamed { from: name.clone() });
         let mut gone = Vec::new();
-        for known in self.listed.iter().filter(|known| known.state == State::Tracked && !self.is_tracked(&known.name)) {
+        for known in self.listed.iter().filter(|known| known.state.is_captured() && !self.is_tracked(&known.name)) {
             set_state(self.session, known.number, State::Gone, &known.shape)?;
             let kind = match self.plan.skipped.iter().find(|table| table.name == known.name) {
                 Some(table) => ChangeKind::Left { reason: table.reason.clone() },

@@ -21,6 +21,11 @@ impl Names for PostgresAccess<'_> {
         })
     }
 
+    fn trust(&self, table: TableNumber) -> Result<()> {
+        let sql = "UPDATE rowmesh.tables SET state = 'tracked' WHERE t = $1 AND state = 'unsure'";
+        self.run(sql, &[&table.0]).map(drop)
+    }
+
     fn column_names(&self) -> Result<Vec<(TableNumber, ColumnName)>> {
         let sql = "SELECT t, name FROM rowmesh.columns ORDER BY t, ix";
         self.all(sql, &[], |row| (TableNumber(row.get(0)), row.get::<_, &str>(1).into()))

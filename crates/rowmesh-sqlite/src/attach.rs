@@ -7,7 +7,7 @@ use rowmesh_core::ident::hex;
 use rowmesh_core::schema::{KeyKind, TableSchema};
 use rowmesh_core::scope::TablePatterns;
 use rowmesh_core::value::{TableName, Value};
-use rowmesh_engine::changes::{Before, ChangeKind, Now, TableChange, what_happened};
+use rowmesh_engine::changes::{Before, Capture, ChangeKind, Now, TableChange, what_happened};
 use rowmesh_engine::plan::{AttachOptions, Followed, Plan, Remark, UnindexedKey, Untracked};
 use rowmesh_engine::registry::TableNumber;
 use rowmesh_engine::rules::Rules;
@@ -83,8 +83,9 @@ pub fn attach(connection: &mut Connection, plan: &Plan) -> Result<Followed> {
     in_transaction(connection, |connection| {
         refuse_taken_names(connection)?;
         let plan = still_true(connection, plan.clone())?;
+        let capture = if is_attached(connection)? { Capture::Left } else { Capture::New };
         connection.execute_batch(TABLES_SQL)?;
-        follow_now(connection, plan, false)
+        follow_now(connection, plan, capture)
     })
 }
 
@@ -98,7 +99,7 @@ pub fn follow(connection: &mut Connection, options: &AttachOptions) -> Result<Fo
     in_transaction(connection, |connection| {
         let plan = still_true(connection, plan)?;
         let lost = restore_tables(connection)?;
-        follow_now(connection, plan, lost)
+        follow_now(connection, plan, Capture::restored(lost))
     })
 }
 
@@ -117,7 +118,7 @@ pub fn follow_mesh(
     in_transaction(connection, |connection| {
         let lost = restore_tables(connection)?;
         set_fact(connection, MESH_RULES, &Value::text(&rules.to_rules().join("\n")))?;
-        follow_now(connection, plan(connection, options)?, lost).map(Some)
+        follow_now(connection, plan(connection, options)?, Capture::restored(lost)).map(Some)
     })
 }
 
@@ -128,7 +129,7 @@ pub fn follow_mesh(
 pub fn follow_inside(connection: &Connection, options: &AttachOptions) -> Result<()> {
     let plan = plan(connection, options)?;
     let lost = restore_tables(connection)?;
-    follow_now(connection, plan, lost)?;
+    follow_now(connection, plan, Capture::restored(lost))?;
     Ok(())
 }
 
@@ -223,7 +224,7 @@ fn tracked_names(connection: &Connection) -> Result<BTreeSet<TableName>> {
         return Ok(BTreeSet::new());
     }
     let listed = listed_tables(connection)?.into_iter();
-    Ok(listed.filter(|table| table.state == State::Tracked).map(|table| table.name).collect())
+    Ok(listed.filter(|table| table.state.is_captured()).map(|table| table.name).collect())
 }
 
 fn remark_on_key(table: &TableSchema) -> Option<Remark> {
@@ -382,6 +383,8 @@ enum State {
     Named,
     /// Captured.
     Tracked,
+    /// Captured, and its rows are still to be compared with what is remembered of them, or shown anew.
+    Unsure,
     /// Captured once: dropped, renamed or left out since.
     Gone,
 }
@@ -391,12 +394,18 @@ impl State {
         match self {
             State::Named => "named",
             State::Tracked => "tracked",
+            State::Unsure => "unsure",
             State::Gone => "gone",
         }
     }
 
     fn of_word(word: &str) -> State {
-        [State::Tracked, State::Gone].into_iter().find(|state| state.word() == word).unwrap_or(State::Named)
+        let states = [State::Tracked, State::Unsure, State::Gone];
+        states.into_iter().find(|state| state.word() == word).unwrap_or(State::Named)
+    }
+
+    fn is_captured(self) -> bool {
+        matches!(self, State::Tracked | State::Unsure)
     }
 }
 
@@ -406,6 +415,8 @@ struct Shape {
     root_page: String,
     /// Hash over its columns, keys and indexes, and over its own definition.
     looks: String,
+    /// How many columns it has.
+    columns: usize,
 }
 
 impl Shape {
@@ -416,16 +427,18 @@ impl Shape {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&fingerprint(table).0);
         hasher.update(sql.as_bytes());
-        Ok(Shape { root_page: root_page.to_string(), looks: hex(&hasher.finalize().as_bytes()[..16]) })
+        let looks = hex(&hasher.finalize().as_bytes()[..16]);
+        Ok(Shape { root_page: root_page.to_string(), looks, columns: table.columns.len() })
     }
 
     fn parse(text: &str) -> Shape {
-        let (root_page, looks) = text.split_once(' ').unwrap_or_default();
-        Shape { root_page: root_page.to_owned(), looks: looks.to_owned() }
+        let mut words = text.split(' ');
+        let mut next = || words.next().unwrap_or_default();
+        Shape { root_page: next().to_owned(), looks: next().to_owned(), columns: next().parse().unwrap_or_default() }
     }
 
     fn to_text(&self) -> String {
-        format!("{} {}", self.root_page, self.looks)
+        format!("{} {} {}", self.root_page, self.looks, self.columns)
     }
 }
 
@@ -443,10 +456,10 @@ fn listed_tables(connection: &Connection) -> Result<Vec<Listed>> {
     Ok(listed.collect::<rusqlite::Result<_>>()?)
 }
 
-fn follow_now(connection: &Connection, plan: Plan, notes_lost: bool) -> Result<Followed> {
+fn follow_now(connection: &Connection, plan: Plan, capture: Capture) -> Result<Followed> {
     let (triggers, listed) = (own_triggers(connection)?, listed_tables(connection)?);
     refuse_newer(&triggers)?;
-    let found = Found { connection, plan: &plan, triggers, listed, notes_lost };
+    let found = Found { connection, plan: &plan, triggers, listed, capture };
     let mut changes = Vec::new();
     for table in &plan.tracked {
         changes.extend(found.follow_table(table)?);
@@ -461,7 +474,7 @@ struct Found<'a> {
     plan: &'a Plan,
     triggers: Vec<OwnTrigger>,
     listed: Vec<Listed>,
-    notes_lost: bool,
+    capture: Capture,
 }
 
 impl Found<'_> {
@@ -475,10 +488,13 @@ impl Found<'_> {
         let is_here = |trigger: &&OwnTrigger| trigger.table.eq_ignore_ascii_case(&table.name);
         let here: Vec<&OwnTrigger> = self.triggers.iter().filter(is_here).collect();
         let (shape, expected) = (Shape::of(self.connection, table)?, capture::triggers(number, table));
+        let heard_of = count_columns(self.connection, number)?;
         let before = known.filter(|known| known.state != State::Named).map(|known| Before {
             gone: known.state == State::Gone,
+            unsure: known.state == State::Unsure && self.capture == Capture::Left,
             same_root: known.shape.root_page == shape.root_page,
             same_looks: known.shape.looks == shape.looks,
+            lacked_columns: known.shape.columns < heard_of,
         });
         let now = Now {
             triggers_expected: expected.len(),
@@ -486,13 +502,21 @@ impl Found<'_> {
             in_order: is_in_order(&here, &expected),
             older_version: here.iter().any(|trigger| capture::version_in(&trigger.sql) != Some(capture::VERSION)),
             came_from: self.origin_of(&here, number),
-            notes_lost: self.notes_lost,
+            notes_lost: self.capture == Capture::NotesLost,
         };
         if !now.in_order {
             install(self.connection, &here, &expected)?;
         }
-        set_state(self.connection, number, State::Tracked, &shape)?;
-        Ok(what_happened(before, &now).map(|kind| TableChange { table: table.name.clone(), number, kind }))
+        let kind = what_happened(before, &now);
+        set_state(self.connection, number, self.state_after(kind.as_ref(), known), &shape)?;
+        Ok(kind.map(|kind| TableChange { table: table.name.clone(), number, kind }))
+    }
+
+    /// What is to be done about rows is to be done until it is, whether or not the daemon ends before.
+    fn state_after(&self, change: Option<&ChangeKind>, known: Option<&Listed>) -> State {
+        let was_unsure = known.is_some_and(|known| known.state == State::Unsure);
+        let is_unsure = was_unsure || change.is_some_and(ChangeKind::may_show_more);
+        if is_unsure && self.capture != Capture::New { State::Unsure } else { State::Tracked }
     }
 
     /// The table, gone now, whose triggers stand here because it was renamed.
@@ -501,7 +525,7 @@ impl Found<'_> {
             here.iter().filter_map(|trigger| capture::number_in(&trigger.name)).filter(|other| *other != number);
         let origins = others.filter_map(|other| self.listed.iter().find(|known| known.number == other));
         origins
-            .filter(|known| known.state == State::Tracked)
+            .filter(|known| known.state.is_captured())
             .map(|known| &known.name)
             .find(|name| !self.exists(name))
             .cloned()
@@ -530,7 +554,7 @@ impl Found<'_> {
         let renamed =
             |name: &TableName| changes.iter().any(|change| change.kind == ChangeKind::Renamed { from: name.clone() });
         let mut gone = Vec::new();
-        for known in self.listed.iter().filter(|known| known.state == State::Tracked && !self.is_tracked(&known.name)) {
+        for known in self.listed.iter().filter(|known| known.state.is_captured() && !self.is_tracked(&known.name)) {
             set_state(self.connection, known.number, State::Gone, &known.shape)?;
             let kind = match self.plan.skipped.iter().find(|table| table.name == known.name) {
                 Some(table) => ChangeKind::Left { reason: table.reason.clone() },
@@ -578,6 +602,13 @@ fn new_number(connection: &Connection, name: &TableName) -> Result<TableNumber> 
         .prepare_cached("INSERT INTO main.rowmesh_tables (name, state, shape) VALUES (?1, 'named', '')")?
         .execute(params![&**name])?;
     Ok(TableNumber(connection.last_insert_rowid()))
+}
+
+/// How many columns of a table were ever named, by it or by events.
+fn count_columns(connection: &Connection, number: TableNumber) -> Result<usize> {
+    let sql = "SELECT count(*) FROM main.rowmesh_columns WHERE t = ?1";
+    let count: i64 = connection.prepare_cached(sql)?.query_row([number.0], |row| row.get(0))?;
+    Ok(count as usize)
 }
 
 fn set_state(connection: &Connection, number: TableNumber, state: State, shape: &Shape) -> Result<()> {

@@ -18,6 +18,10 @@ impl Names for SqliteAccess<'_> {
         self.all("SELECT t, name FROM rowmesh_tables", [], |row| Ok((TableNumber(row.get(0)?), read_name(row, 1)?)))
     }
 
+    fn trust(&self, table: TableNumber) -> Result<()> {
+        self.run("UPDATE rowmesh_tables SET state = 'tracked' WHERE t = ?1 AND state = 'unsure'", [table.0]).map(drop)
+    }
+
     fn column_names(&self) -> Result<Vec<(TableNumber, ColumnName)>> {
         let sql = "SELECT t, name FROM rowmesh_columns ORDER BY t, ix";
         self.all(sql, [], |row| Ok((TableNumber(row.get(0)?), read_name(row, 1)?)))

@@ -1,0 +1,95 @@
+//! Values that came before their columns were here: row states have kept them, and now that the table has the column they are shown. Whether a
+//! table may have such columns is found out by whoever follows the schema.
+
+use rowmesh_core::clock::WallTime;
+use rowmesh_core::encode::Reader;
+use rowmesh_core::row_state::{self, ColumnIx, RowState};
+use rowmesh_core::show::{self, Choice};
+use rowmesh_core::store::StoreResult;
+use rowmesh_core::value::{Key, TableName, Value};
+
+use super::{End, Engine};
+use crate::apply;
+use crate::changes::TableChange;
+use crate::database::{Access, Database, Names, Rows, States};
+use crate::fault::Error;
+use crate::registry::Table;
+use crate::seal;
+use crate::work::is_default;
+
+/// Rows that one transaction shows anew.
+const ROWS_AT_ONCE: usize = 500;
+
+/// Tables that may have such columns now.
+pub(super) fn tables(changes: &[TableChange]) -> impl Iterator<Item = TableName> {
+    changes.iter().filter(|change| change.kind.may_show_more()).map(|change| change.table.clone())
+}
+
+impl<D: Database> Engine<D> {
+    /// Shows what the row states of tables hold for columns that they did not have when they were shown last, and so has done all that
+    /// following the schema left to do.
+    pub(super) fn show_late_columns(&mut self, now: WallTime) -> StoreResult<()> {
+        if self.standing.is_none() {
+            return Ok(());
+        }
+        while let Some(table) = self.to_show.first().cloned() {
+            for keys in self.rows_with_late_columns(&table)?.chunks(ROWS_AT_ONCE) {
+                while !self.following(|engine| engine.show_rows(&table, keys, now))? {}
+            }
+            if let Some(number) = self.registry.tracked_by_name(&table).map(|table| table.number) {
+                self.write(|db| db.trust(number))?;
+            }
+            self.to_show.remove(&table);
+        }
+        Ok(())
+    }
+
+    fn rows_with_late_columns(&self, table: &str) -> StoreResult<Vec<Key>> {
+        let Some(table) = self.registry.tracked_by_name(table) else { return Ok(Vec::new()) };
+        let names = self.registry.column_names(table.number);
+        let policy = self.standing()?.policies.current().table(&table.schema.name);
+        let mut keys = Vec::new();
+        self.database.access().each_state(table.number, &mut |key, bytes| {
+            let state = row_state::decode(&mut Reader::new(bytes), &self.origins);
+            let state = state.map_err(|source| Error::damaged("a row state", source))?;
+            if shows_less(table, &state, &show::show(&state, policy, names)) {
+                keys.push(key);
+            }
+            Ok(())
+        })?;
+        Ok(keys)
+    }
+
+    /// Shows some rows, once everything that was written to them here is sealed; `false` if that is not yet.
+    fn show_rows(&mut self, table: &str, keys: &[Key], now: WallTime) -> StoreResult<bool> {
+        self.in_transaction_with_round(|work, round| {
+            work.now = now;
+            let Some(table) = work.registry.tracked_by_name(table).cloned() else { return Ok(End::Rollback(true)) };
+            let rows: Vec<_> = keys.iter().map(|key| (table.clone(), key.clone())).collect();
+            let locked = work.db.lock(&rows)?;
+            let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
+            if part.more || (part.spent && work.db.lock(&rows)? > locked) {
+                return Ok(End::Commit(false));
+            }
+            if D::Access::<'_>::IS_REMOTE {
+                work.db.expect_states(&rows)?;
+            }
+            let named: Vec<_> = keys.iter().map(|key| (table.number, key.clone())).collect();
+            apply::show_anew(work, &named)?;
+            Ok(End::Commit(true))
+        })
+    }
+}
+
+/// Whether a row that stands shows something else in a column than its writes tell.
+fn shows_less(table: &Table, state: &RowState, choice: &Choice) -> bool {
+    let Choice::Present(image) = choice else { return false };
+    let is_shown = |(column, value): &(ColumnIx, Value)| {
+        let Some(position) = table.position(*column) else { return true };
+        match state.shown_value(*column) {
+            Some(shown) => shown == value,
+            None => is_default(&table.schema, position, value),
+        }
+    };
+    state.is_shown() && !image.iter().all(is_shown)
+}

@@ -8,6 +8,7 @@ use crate::repo::Repo;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("rowmesh-core", &[]),
     ("rowmesh-engine", &["rowmesh-core"]),
+    ("rowmesh-contract", &["rowmesh-core"]),
     ("rowmesh-sqlite", &["rowmesh-core", "rowmesh-engine"]),
     ("rowmesh-postgres", &["rowmesh-core", "rowmesh-engine"]),
     ("rowmesh", &["rowmesh-core", "rowmesh-engine", "rowmesh-sqlite", "rowmesh-postgres"]),

@@ -210,6 +210,15 @@ impl Database {
         Database { cluster: cluster.clone(), name }
     }
 
+    /// Another one that holds what this one holds. Nobody may be in it meanwhile.
+    pub fn copy(&self) -> Database {
+        let name = unique();
+        let session = Session::open(&self.cluster.location("postgres")).expect("the server is there");
+        let sql = format!("CREATE DATABASE \"{name}\" TEMPLATE \"{}\"", self.name);
+        session.batch(&sql).expect("nobody is in it");
+        Database { cluster: self.cluster.clone(), name }
+    }
+
     /// Where it is, for the superuser.
     pub fn location(&self) -> Location {
         self.cluster.location(&self.name)
@@ -245,6 +254,28 @@ impl Drop for Database {
         }
     }
 }
+
+/// Asserts that every foreign key of a database leads to a row, which a server that is told to replicate does not look after itself. How many
+/// there are.
+pub fn check_references(session: &Session) -> usize {
+    let keys = session.query(REFERENCES, &[]).expect("read");
+    for key in &keys {
+        let (name, child, parent): (String, String, String) = (key.get(0), key.get(1), key.get(2));
+        let broken = format!("SELECT count(*) FROM {child} AND NOT EXISTS (SELECT 1 FROM {parent})");
+        let broken: i64 = session.query_one(&broken, &[]).expect("read").get(0);
+        assert_eq!(broken, 0, "{name} is broken");
+    }
+    keys.len()
+}
+
+/// Name, the table whose rows refer with the condition that they do, the table that they refer to with the condition that they find it.
+const REFERENCES: &str = "SELECT c.conname::text, \
+    format('%s AS c WHERE ', c.conrelid::regclass) || string_agg(format('c.%I IS NOT NULL', a.attname), ' AND '), \
+    format('%s AS p WHERE ', c.confrelid::regclass) || string_agg(format('p.%I = c.%I', p.attname, a.attname), ' AND ') \
+    FROM pg_constraint AS c CROSS JOIN unnest(c.conkey, c.confkey) AS k (own, parent) \
+    JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = k.own \
+    JOIN pg_attribute AS p ON p.attrelid = c.confrelid AND p.attnum = k.parent \
+    WHERE c.contype = 'f' GROUP BY c.oid, c.conname, c.conrelid, c.confrelid";
 
 /// Makes the folder if need be and takes the lock of a user in it. A keeper that is about to remove the folder is waited for.
 fn occupy(folder: &Path) -> File {

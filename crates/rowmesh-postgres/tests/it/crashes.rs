@@ -10,7 +10,7 @@ use rowmesh_core::store::{Store, StoreError, StoreErrorKind};
 use rowmesh_postgres::connection::Session;
 
 use crate::cluster::{Cluster, Database};
-use crate::mesh::{Node, application, check_equal, converge, now, verified};
+use crate::mesh::{Node, Site, application, check_equal, converge, lacked, now, verified};
 
 const SCHEMA: &str = "CREATE TABLE notes (id bigint PRIMARY KEY, a text);
     CREATE TABLE loose (id bigint PRIMARY KEY, a text);
@@ -119,7 +119,7 @@ fn exchange(one: &mut Node, two: &mut Node, exposed: &mut Exposed) -> Result<(),
 
 fn begin(cluster: Option<&std::sync::Arc<Cluster>>) -> Vec<Node> {
     let database = cluster.map_or_else(Database::new, Database::on);
-    let mut nodes = vec![Node::on(1, database, SCHEMA), Node::new(2, SCHEMA)];
+    let mut nodes = vec![Node::on(1, Site::on(database), SCHEMA), Node::new(2, SCHEMA)];
     nodes[0].run("INSERT INTO counters VALUES (1, 0), (2, 0)");
     converge(&mut nodes);
     nodes
@@ -173,7 +173,7 @@ fn h3_a_full_disk_is_told_and_nothing_is_lost_when_there_is_room_again() {
     nodes[1].seal();
     let changesets = {
         let (here, there) = nodes.split_at_mut(1);
-        crate::mesh::lacked(&here[0], &mut there[0])
+        lacked(&here[0], &mut there[0])
     };
     nodes[0].run("INSERT INTO notes VALUES (-1, 'mine')");
     cluster.fill_disk();

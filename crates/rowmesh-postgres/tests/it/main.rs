@@ -3,6 +3,7 @@
 mod attaching;
 mod capturing;
 mod cluster;
+mod contract;
 mod crashes;
 mod encrypted;
 mod mesh;

@@ -2,6 +2,7 @@
 //! respected, and that taking Rowmesh out leaves every sequence as it was.
 
 use rowmesh_core::clock::VersionVector;
+use rowmesh_core::policy::PolicyHistory;
 use rowmesh_core::scope::{Scope, TablePatterns};
 use rowmesh_core::store::Store;
 use rowmesh_core::stride::Stride;
@@ -10,7 +11,7 @@ use rowmesh_postgres::attach::{installed, plan};
 use rowmesh_postgres::connection::Session;
 
 use crate::cluster::{Cluster, Database};
-use crate::mesh::{Node, application, check_equal, converge, now};
+use crate::mesh::{Node, Site, application, check_equal, converge, now};
 
 /// Every kind of column that a sequence hands numbers to, as key and beside one.
 const SHOP: &str = "CREATE TABLE always (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, node int);
@@ -256,7 +257,7 @@ fn a_table_that_leaves_the_mesh_has_its_sequence_back_and_a_new_one_is_brought_i
     assert_eq!(increments(&node), ["(always_id_seq,16)", "(later_id_seq,16)"]);
     node.run("DROP TABLE always");
     let scope = Scope { tables: TablePatterns::from_rules(["later"]), ..Scope::default() };
-    node.stand_by(&scope);
+    node.stand_by(&scope, &PolicyHistory::default());
     node.store.follow_schema(now()).unwrap();
     assert_eq!(increments(&node), ["(later_id_seq,1)"]);
     assert_eq!(number(&node, "SELECT count(*) FROM rowmesh.sequences"), 4);
@@ -348,7 +349,7 @@ fn an_idle_store_in_step_writes_nothing() {
     // Alone on its server, and without what a server writes by itself.
     let cluster =
         Cluster::own(&["autovacuum = off", "wal_level = minimal", "max_wal_senders = 0", "checkpoint_timeout = 1h"]);
-    let mut node = Node::on(1, Database::on(&cluster), SHOP);
+    let mut node = Node::on(1, Site::on(Database::on(&cluster)), SHOP);
     node.take_slot(1, 2);
     insert(&node, 3);
     node.seal();
@@ -442,8 +443,10 @@ fn a_role_that_may_not_alter_a_sequence_leaves_it_and_still_keeps_it_ahead_of_wh
     assert_eq!(told(&plan), [format!("serials.id: its sequence belongs to {owner}")]);
     assert!(matches!(&plan.numbers[0].dealt, Dealt::AsBefore { remedy, .. } if remedy.contains(&owner)));
     drop(session);
-    let mut nodes =
-        vec![Node::as_role(1, database, &ours), Node::new(2, "CREATE TABLE serials (id serial PRIMARY KEY, node int)")];
+    let mut nodes = vec![
+        Node::on(1, Site::as_role(database, &ours), "SELECT 1"),
+        Node::new(2, "CREATE TABLE serials (id serial PRIMARY KEY, node int)"),
+    ];
     nodes[0].take_slot(1, 2);
     nodes[1].take_slot(2, 2);
     assert_eq!((next_serial(&nodes[0]), next_serial(&nodes[1])), (1, 2));

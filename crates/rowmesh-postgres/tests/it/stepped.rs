@@ -4,12 +4,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rowmesh_core::clock::WallTime;
+use rowmesh_core::policy::PolicyHistory;
 use rowmesh_core::scope::{Filter, Scope};
 use rowmesh_core::store::{Store, StoreErrorKind, StoreResult, Taken};
 use rowmesh_postgres::connection::Session;
 use rowmesh_postgres::store::PostgresStore;
 
-use crate::mesh::{Node, application, check_equal, converge, lacked, now};
+use crate::mesh::{Node, Site, application, check_equal, converge, lacked, now};
 
 const NOTES: &str = "CREATE TABLE notes (id text PRIMARY KEY, a text, b text)";
 
@@ -39,7 +40,7 @@ fn while_it_waits<T: Send>(
     ours: impl FnOnce(&mut PostgresStore) -> T + Send,
     theirs: impl FnOnce(&Session),
 ) -> T {
-    let Node { store, app, .. } = node;
+    let Node { store, place: Site { app, .. }, .. } = node;
     store.database().session().batch("SET lock_timeout = '60s'").unwrap();
     std::thread::scope(|scope| {
         let ours = scope.spawn(|| ours(store));
@@ -161,7 +162,7 @@ fn d1_q18_a_row_that_goes_with_its_owner_takes_along_what_was_written_to_it_afte
     );
     let filter = Filter::parse("private", "shops", "kind = 'private'", &[] as &[&str]).unwrap();
     let scope = Scope { filters: vec![filter], ..Scope::default() };
-    nodes.iter_mut().for_each(|node| node.stand_by(&scope));
+    nodes.iter_mut().for_each(|node| node.stand_by(&scope, &PolicyHistory::default()));
     nodes[1].run("INSERT INTO shops VALUES ('s', 'open')");
     converge(&mut nodes);
     nodes[0].run("INSERT INTO orders VALUES ('o', 's', 'first')");
@@ -305,7 +306,7 @@ fn d5_in_a_deadlock_we_lose_and_the_application_goes_on() {
     let changesets = from_second(&mut nodes);
     let other = application(&nodes[0].database);
     nodes[0].run("BEGIN; UPDATE notes SET a = 'y' WHERE id = 'b'");
-    let Node { store, app, .. } = &mut nodes[0];
+    let Node { store, place: Site { app, .. }, .. } = &mut nodes[0];
     let refused = std::thread::scope(|scope| {
         let ours = scope.spawn(|| store.take(now(), &changesets));
         until(&other, "NOT granted", || ours.is_finished());

@@ -11,7 +11,7 @@ use rowmesh_postgres::location::{Host, Location, Server, TlsMode};
 
 use crate::capturing::{attached, noted};
 use crate::cluster::{Cluster, Database, has_since};
-use crate::mesh::{Node, application, check_equal, converge, lacked, now};
+use crate::mesh::{Node, Site, application, check_equal, converge, lacked, now};
 
 fn pair(schema: &str) -> Vec<Node> {
     vec![Node::new(1, schema), Node::new(2, schema)]
@@ -318,7 +318,7 @@ const ROOMS: &str =
 fn temporal(name: u8, schema: &str) -> Node {
     let database = Database::new();
     database.session().batch("CREATE EXTENSION btree_gist SCHEMA public").unwrap();
-    Node::on(name, database, schema)
+    Node::on(name, Site::on(database), schema)
 }
 
 #[test]
@@ -483,7 +483,7 @@ fn since_18_a_server_with_checksums_and_workers_for_its_disk_is_a_server_like_ot
     }
     let cluster = Cluster::own(&["io_method = worker", "file_copy_method = copy"]);
     let mut nodes = vec![
-        Node::on(1, Database::on(&cluster), "CREATE TABLE t (id int PRIMARY KEY, a text)"),
+        Node::on(1, Site::on(Database::on(&cluster)), "CREATE TABLE t (id int PRIMARY KEY, a text)"),
         Node::new(2, "CREATE TABLE t (id int PRIMARY KEY, a text)"),
     ];
     nodes[1].run("INSERT INTO t SELECT n, 'x' FROM generate_series(1, 1000) n");

@@ -1,10 +1,9 @@
 //! Calls of the store that fail half-way: refused commits, broken off statements, a full disk, a daemon that dies with the application's
 //! transaction open. Each must have happened wholly or not at all.
 
-use rowmesh_core::changeset::Changeset;
 use rowmesh_core::store::Store;
 
-use crate::mesh::{Node, check_equal, converge, everything_after, now, verified};
+use crate::mesh::{Node, check_equal, converge, lacked, now, two};
 
 const SHOP: &str = "
     CREATE TABLE customers (id TEXT PRIMARY KEY, name TEXT NOT NULL, email TEXT UNIQUE);
@@ -66,11 +65,6 @@ fn break_off_everywhere(node: &mut Node, call: impl Fn(&mut Node) -> bool) {
     }
 }
 
-fn lacked(to: &Node, from: &mut Node) -> Vec<Changeset> {
-    let page = from.store.read_log(&everything_after(&to.store)).unwrap();
-    page.changesets.iter().map(|bytes| verified(bytes)).collect()
-}
-
 #[test]
 fn h4_d13_a_seal_that_breaks_off_anywhere_has_not_happened() {
     let mut nodes = pair();
@@ -85,9 +79,9 @@ fn h4_d13_an_apply_that_breaks_off_anywhere_has_not_happened() {
     let mut nodes = pair();
     nodes[0].run(MORE);
     nodes[0].seal();
-    let (left, right) = nodes.split_at_mut(1);
-    let changesets = lacked(&right[0], &mut left[0]);
-    break_off_everywhere(&mut right[0], |node| node.store.take(now(), &changesets).is_ok());
+    let (left, right) = two(&mut nodes);
+    let changesets = lacked(right, left);
+    break_off_everywhere(right, |node| node.store.take(now(), &changesets).is_ok());
     converge(&mut nodes);
     check_equal(&mut nodes);
 }
@@ -128,13 +122,13 @@ fn h3_a_full_disk_stops_sealing_and_taking_with_its_own_code_and_nothing_else() 
     free(&mut nodes[0]);
     nodes[0].seal();
 
-    let (left, right) = nodes.split_at_mut(1);
-    let changesets = lacked(&right[0], &mut left[0]);
-    fill(&mut right[0]);
-    let before = state(&right[0]);
-    assert_eq!(right[0].store.take(now(), &changesets).unwrap_err().code, "RM8102");
-    assert_eq!(state(&right[0]), before);
-    free(&mut right[0]);
+    let (left, right) = two(&mut nodes);
+    let changesets = lacked(right, left);
+    fill(right);
+    let before = state(right);
+    assert_eq!(right.store.take(now(), &changesets).unwrap_err().code, "RM8102");
+    assert_eq!(state(right), before);
+    free(right);
     converge(&mut nodes);
     check_equal(&mut nodes);
 }
@@ -145,19 +139,21 @@ fn b17_what_a_killed_application_left_half_written_in_delete_mode_is_rolled_back
     node.run(SOME);
     node.seal();
     // The daemon's own connection would keep the mode from being switched.
-    let killed = node.stopped();
+    let killed = node.stop();
     killed
+        .place
         .app
         .execute_batch("PRAGMA journal_mode = DELETE; PRAGMA cache_size = 2; PRAGMA cache_spill = 1; BEGIN")
         .unwrap();
     killed
+        .place
         .app
         .execute_batch("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO customers SELECT 'n' || i, hex(zeroblob(200)), 'n' || i FROM n; UPDATE customers SET name = 'half'")
         .unwrap();
     // The files as a kill leaves them: the journal hot, pages of an open transaction in the database.
-    let journal = killed.path.with_file_name("app.db-journal");
+    let journal = killed.place.path.with_file_name("app.db-journal");
     assert!(std::fs::metadata(&journal).unwrap().len() > 512, "the journal must be hot");
-    let mut after = killed.copy_files();
+    let mut after = killed.on(killed.place.copy_files()).start();
     assert_eq!(after.query("SELECT count(*) FROM customers"), ["Integer(3)"]);
     assert_eq!(after.seal(), 0);
     assert_eq!(after.store.reconcile(None, now()).unwrap(), 0);

@@ -1,12 +1,8 @@
 //! Tests of the store against real SQLite files.
 
 mod altering;
+mod contract;
 mod failing;
-mod joining;
-mod leaving;
-mod ledger;
 mod mesh;
-mod restamping;
 mod shapes;
 mod travel;
-mod widening;

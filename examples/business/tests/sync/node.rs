@@ -19,7 +19,7 @@ use rowmesh_sqlite::connection::Location;
 use rowmesh_sqlite::store::SqliteStore;
 use rusqlite::Connection;
 
-use crate::{server, server::Server, support};
+use crate::{server::Server, support};
 
 const MESH: MeshId = MeshId([7; 32]);
 /// No page of a test's log is larger, so that paging is part of every exchange.
@@ -291,14 +291,14 @@ impl Place {
         match self {
             // A connection that has used a full-text table checks its index by what it remembers of it, so a fresh one looks.
             Place::Folder(folder) => support::assert_sound(&Connection::open(file_in(folder)).unwrap()),
-            Place::Server(server) => server::assert_references(&*server.app),
+            Place::Server(server) => server.assert_references(),
         }
     }
 
     fn check_references(&self) {
         match self {
             Place::Folder(folder) => support::assert_references(&Connection::open(file_in(folder)).unwrap()),
-            Place::Server(server) => server::assert_references(&*server.app),
+            Place::Server(server) => server.assert_references(),
         }
     }
 }

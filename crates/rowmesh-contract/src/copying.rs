@@ -1,0 +1,240 @@
+//! `snapshot` and the load of one: whole and at one moment, beside an application that writes, begun anew where it was cut short, refused where
+//! it does not fit.
+
+use rowmesh_core::clock::VersionVector;
+use rowmesh_core::ident::Seq;
+use rowmesh_core::store::Store;
+
+use crate::node::{Copy, Node, check_equal, check_refused, converge, nodes, now, two};
+use crate::place::Place;
+
+const NOTES: &str = "CREATE TABLE notes (id TEXT PRIMARY KEY, text TEXT)";
+
+/// A member with two rows, and a node that has captured nothing yet.
+fn member_and_joiner<P: Place>() -> (Node<P>, Node<P>) {
+    let mut member = Node::<P>::new(1, NOTES);
+    member.run("INSERT INTO notes VALUES ('a', 'ann'), ('b', 'bob')");
+    member.seal();
+    (member, Node::outside(2, NOTES))
+}
+
+fn check<P: Place>(member: Node<P>, joiner: Node<P>, expected: &[&str]) {
+    let mut nodes = vec![member, joiner];
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    for node in &nodes {
+        assert_eq!(node.texts("SELECT id || '=' || text FROM notes ORDER BY id"), expected, "node {}", node.name);
+    }
+}
+
+/// More rows than one chunk holds.
+const MANY: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2100) INSERT INTO notes SELECT 'n' || i, 'x' FROM n";
+
+pub(crate) fn g1_a_copy_holds_rows_ledger_log_and_what_is_remembered_of_the_deleted<P: Place>() {
+    let mut nodes = nodes::<P>(2, NOTES);
+    nodes[0].run("INSERT INTO notes VALUES ('a', 'ann'), ('b', 'bob'), ('c', 'cid')");
+    converge(&mut nodes);
+    nodes[0].run("UPDATE notes SET text = 'of one' WHERE id = 'a'; DELETE FROM notes WHERE id = 'c'");
+    nodes[1].run("UPDATE notes SET text = 'of two' WHERE id = 'a'");
+    converge(&mut nodes);
+    let mut late = Node::<P>::new(4, NOTES);
+    late.load(&nodes[0].copy());
+    // Who was not there when it was deleted does not bring it back.
+    nodes[1].run("INSERT INTO notes VALUES ('d', 'dan')");
+    nodes.push(late);
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[2].texts("SELECT id FROM notes ORDER BY id"), ["a", "b", "d"]);
+    assert_eq!(nodes[2].ledger().len(), 1);
+    assert_eq!(nodes[2].log().len(), nodes[0].log().len());
+    assert_eq!(nodes[2].store.position().vector, nodes[0].store.position().vector);
+}
+
+pub(crate) fn a_copy_tells_its_rows_and_is_of_one_moment<P: Place>() {
+    let (mut member, mut joiner) = member_and_joiner::<P>();
+    member.run(MANY);
+    member.seal();
+    let mut source = member.store.snapshot(&VersionVector::default()).expect("read");
+    let start = source.start();
+    let vector = member.store.position().vector;
+    member.run("DELETE FROM notes WHERE id <> 'a'; UPDATE notes SET text = 'later'");
+    member.seal();
+    assert_eq!(source.rows(), 2_102);
+    joiner.stand();
+    joiner.store.load_begin(&start, member.store.position().origin.node, now()).expect("begun");
+    let (mut chunks, mut rows) = (0, 0);
+    while let Some((chunk, count)) = source.next_chunk().expect("read") {
+        assert_eq!(joiner.store.load_chunk(&chunk, now()).expect("loaded"), count);
+        (chunks, rows) = (chunks + 1, rows + count);
+    }
+    assert!(chunks > 2 && rows == 2_102, "{rows} rows in {chunks} chunks");
+    assert_eq!(joiner.store.position().vector.get(&member.dot(1).origin).0, 0, "it counts from its end on");
+    joiner.store.load_finish(&source.end(), now()).expect("loaded");
+    assert_eq!(joiner.store.position().vector, vector);
+    assert_eq!(
+        (joiner.count("notes"), joiner.texts("SELECT text FROM notes WHERE id = 'a'")),
+        (2_102, vec!["ann".to_owned()])
+    );
+    assert_eq!(joiner.seal(), 0, "what was loaded is no event");
+    let mut nodes = vec![member, joiner];
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+}
+
+pub(crate) fn what_is_stable_is_left_out_of_the_log_and_stands_all_the_same<P: Place>() {
+    let (mut member, mut joiner) = member_and_joiner::<P>();
+    let stable = member.store.position().vector;
+    member.run("UPDATE notes SET text = 'later' WHERE id = 'a'");
+    member.seal();
+    joiner.stand();
+    joiner.load(&member.copy_after(&stable));
+    let position = joiner.store.position();
+    assert_eq!((position.floor.get(&member.dot(1).origin), position.vector), (Seq(1), member.store.position().vector));
+    assert_eq!(joiner.log_after(&stable).iter().map(|changeset| changeset.dot()).collect::<Vec<_>>(), [member.dot(2)]);
+    check(member, joiner, &["a=later", "b=bob"]);
+}
+
+pub(crate) fn g1_what_the_joiner_s_application_writes_before_it_is_let_in_reaches_the_others<P: Place>() {
+    let (mut member, mut joiner) = member_and_joiner::<P>();
+    joiner.run("INSERT INTO notes VALUES ('j', 'before'), ('b', 'also here')");
+    joiner.stand();
+    joiner.run("INSERT INTO notes VALUES ('k', 'after')");
+    joiner.load(&member.copy());
+    check(member, joiner, &["a=ann", "b=also here", "j=before", "k=after"]);
+}
+
+pub(crate) fn g1_a_load_that_is_cut_short_keeps_what_the_application_did_meanwhile<P: Place>() {
+    let (mut member, mut joiner) = member_and_joiner::<P>();
+    joiner.stand();
+    let copy = member.copy();
+    joiner.load_but_for_the_end(&copy);
+    joiner.run("DELETE FROM notes WHERE id = 'a'; UPDATE notes SET text = 'edited' WHERE id = 'b'; INSERT INTO notes VALUES ('j', 'new')");
+    let mut joiner = joiner.restart();
+    joiner.load_but_for_the_end(&copy);
+    let mut joiner = joiner.restart();
+    joiner.load(&copy);
+    check(member, joiner, &["b=edited", "j=new"]);
+}
+
+pub(crate) fn g1_a_row_that_the_joiner_made_and_deleted_itself_says_nothing_about_the_mesh_s_row_of_that_key<
+    P: Place,
+>() {
+    let (mut member, mut joiner) = member_and_joiner::<P>();
+    joiner.stand();
+    joiner.run("INSERT INTO notes VALUES ('a', 'mine'); DELETE FROM notes WHERE id = 'a'");
+    joiner.load(&member.copy());
+    check(member, joiner, &["a=ann", "b=bob"]);
+}
+
+pub(crate) fn a_load_cut_short_after_any_piece_is_begun_anew_and_comes_to_the_same_end<P: Place>() {
+    let (mut member, mut joiner) = member_and_joiner::<P>();
+    member.run(MANY);
+    member.seal();
+    joiner.stand();
+    let copy = member.copy();
+    for pieces in 0..copy.chunks.len() {
+        joiner.begin_load(&copy).expect("begun");
+        for chunk in &copy.chunks[..pieces] {
+            joiner.store.load_chunk(chunk, now()).expect("loaded");
+        }
+        // In the same run of the daemon, and after a restart.
+        if pieces % 2 == 0 {
+            joiner = joiner.restart();
+        }
+        assert_eq!(joiner.store.position().vector.total(), 0);
+    }
+    // The member has gone on meanwhile: the last copy is another one.
+    member.run("DELETE FROM notes WHERE id = 'n7'; UPDATE notes SET text = 'later' WHERE id = 'a'");
+    member.seal();
+    joiner.load(&member.copy());
+    assert_eq!(joiner.count(&format!("{} WHERE state = 'Completed'", P::ours("initial_load_sessions"))), 1);
+    let mut nodes = vec![member, joiner];
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+}
+
+pub(crate) fn pieces_of_a_copy_are_refused_where_none_was_begun<P: Place>() {
+    let (mut member, mut joiner) = member_and_joiner::<P>();
+    joiner.stand();
+    let copy = member.copy();
+    check_refused(joiner.store.load_chunk(&copy.chunks[0], now()), "RM9105");
+    check_refused(joiner.store.load_finish(&copy.end, now()), "RM9105");
+    joiner.load(&copy);
+    check_refused(joiner.store.load_chunk(&copy.chunks[0], now()), "RM9105");
+    check_refused(joiner.store.load_finish(&copy.end, now()), "RM9105");
+    check(member, joiner, &["a=ann", "b=bob"]);
+}
+
+/// Loads these pieces of a copy, and says whether all was taken for whole.
+fn comes_to_an_end<P: Place>(joiner: &mut Node<P>, copy: &Copy, pieces: &[usize]) -> bool {
+    joiner.begin_load(copy).expect("begun");
+    let loaded = pieces.iter().all(|piece| joiner.store.load_chunk(&copy.chunks[*piece], now()).is_ok());
+    loaded && joiner.store.load_finish(&copy.end, now()).is_ok()
+}
+
+pub(crate) fn a_copy_with_a_piece_missing_is_not_taken_for_whole<P: Place>() {
+    let (mut member, mut joiner) = member_and_joiner::<P>();
+    joiner.stand();
+    member.run(MANY);
+    member.seal();
+    let copy = member.copy();
+    for missing in 0..copy.chunks.len() {
+        let pieces: Vec<usize> = (0..copy.chunks.len()).filter(|piece| *piece != missing).collect();
+        assert!(!comes_to_an_end(&mut joiner, &copy, &pieces), "without piece {missing}");
+        assert_eq!(joiner.store.position().vector.total(), 0);
+    }
+    joiner.begin_load(&copy).expect("begun");
+    check_refused(joiner.store.load_finish(&copy.end, now()), "RM5303");
+    joiner.load(&copy);
+    assert_eq!(joiner.count("notes"), 2_102);
+    joiner.place.check_sound();
+}
+
+pub(crate) fn a_damaged_piece_of_a_copy_is_refused_and_the_load_can_be_begun_anew<P: Place>() {
+    let (mut member, mut joiner) = member_and_joiner::<P>();
+    joiner.stand();
+    let copy = member.copy();
+    joiner.store.load_begin(&copy.start[1..], member.store.position().origin.node, now()).expect_err("damaged");
+    joiner.begin_load(&copy).expect("begun");
+    joiner.store.load_chunk(&copy.chunks[0][..copy.chunks[0].len() - 1], now()).expect_err("damaged");
+    let mut joiner = joiner.restart();
+    joiner.load_but_for_the_end(&copy);
+    joiner.store.load_finish(&copy.end[1..], now()).expect_err("damaged");
+    let mut joiner = joiner.restart();
+    joiner.load(&copy);
+    check(member, joiner, &["a=ann", "b=bob"]);
+}
+
+pub(crate) fn a_database_that_holds_rows_already_is_not_loaded_over<P: Place>() {
+    let (mut member, joiner) = member_and_joiner::<P>();
+    drop(joiner);
+    let place = P::empty();
+    place.run(&format!("{NOTES}; INSERT INTO notes VALUES ('mine', 'x')"));
+    let mut joiner = Node::on(2, place, "SELECT 1");
+    let (copy, position) = (member.copy(), joiner.store.position());
+    check_refused(joiner.begin_load(&copy), "RM5504");
+    assert_eq!((joiner.store.position(), joiner.count("notes")), (position, 1));
+    check_refused(joiner.store.load_chunk(&copy.chunks[0], now()), "RM9105");
+}
+
+pub(crate) fn tables_and_columns_of_a_copy_that_are_not_here_wait_for_them<P: Place>() {
+    let mut nodes = vec![
+        Node::<P>::new(
+            1,
+            "CREATE TABLE notes (id TEXT PRIMARY KEY, text TEXT, mood TEXT); CREATE TABLE plants (id TEXT PRIMARY KEY)",
+        ),
+        Node::new(2, NOTES),
+    ];
+    nodes[0].run("INSERT INTO notes VALUES ('a', 'ann', 'merry'); INSERT INTO plants VALUES ('fern')");
+    nodes[0].seal();
+    let (member, joiner) = two(&mut nodes);
+    joiner.load(&member.copy());
+    assert_eq!(joiner.texts("SELECT text FROM notes"), ["ann"]);
+    assert_eq!(joiner.store.parked().expect("read").len(), 1);
+    joiner.run("ALTER TABLE notes ADD COLUMN mood TEXT; CREATE TABLE plants (id TEXT PRIMARY KEY)");
+    joiner.store.follow_schema(now()).expect("followed");
+    assert_eq!(joiner.store.retry_parked(now()).expect("tried"), 0);
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[1].texts("SELECT mood || plants.id FROM notes, plants"), ["merryfern"]);
+}

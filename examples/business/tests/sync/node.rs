@@ -367,5 +367,6 @@ fn standing(name: u8, rules: &Rules) -> Standing {
         roster: Digest::default(),
         policies: rules.policies.clone(),
         scope: rules.scope.clone(),
+        stride: None,
     }
 }

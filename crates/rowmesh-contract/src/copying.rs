@@ -3,6 +3,7 @@
 
 use rowmesh_core::clock::VersionVector;
 use rowmesh_core::ident::Seq;
+use rowmesh_core::limits;
 use rowmesh_core::store::Store;
 
 use crate::node::{Copy, Node, check_equal, check_refused, converge, nodes, now, two};
@@ -27,8 +28,13 @@ fn check<P: Place>(member: Node<P>, joiner: Node<P>, expected: &[&str]) {
     }
 }
 
-/// More rows than one chunk holds.
-const MANY: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2100) INSERT INTO notes SELECT 'n' || i, 'x' FROM n";
+/// Fifty rows, more than two pieces of a copy hold.
+fn many() -> String {
+    let wide = "x".repeat(limits::SNAPSHOT_CHUNK_BYTES_TARGET / 20);
+    format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50) INSERT INTO notes SELECT 'n' || i, '{wide}' FROM n"
+    )
+}
 
 pub(crate) fn g1_a_copy_holds_rows_ledger_log_and_what_is_remembered_of_the_deleted<P: Place>() {
     let mut nodes = nodes::<P>(2, NOTES);
@@ -52,14 +58,14 @@ pub(crate) fn g1_a_copy_holds_rows_ledger_log_and_what_is_remembered_of_the_dele
 
 pub(crate) fn a_copy_tells_its_rows_and_is_of_one_moment<P: Place>() {
     let (mut member, mut joiner) = member_and_joiner::<P>();
-    member.run(MANY);
+    member.run(&many());
     member.seal();
     let mut source = member.store.snapshot(&VersionVector::default()).expect("read");
     let start = source.start();
     let vector = member.store.position().vector;
     member.run("DELETE FROM notes WHERE id <> 'a'; UPDATE notes SET text = 'later'");
     member.seal();
-    assert_eq!(source.rows(), 2_102);
+    assert_eq!(source.rows(), 52);
     joiner.stand();
     joiner.store.load_begin(&start, member.store.position().origin.node, now()).expect("begun");
     let (mut chunks, mut rows) = (0, 0);
@@ -67,13 +73,13 @@ pub(crate) fn a_copy_tells_its_rows_and_is_of_one_moment<P: Place>() {
         assert_eq!(joiner.store.load_chunk(&chunk, now()).expect("loaded"), count);
         (chunks, rows) = (chunks + 1, rows + count);
     }
-    assert!(chunks > 2 && rows == 2_102, "{rows} rows in {chunks} chunks");
+    assert!(chunks > 2 && rows == 52, "{rows} rows in {chunks} chunks");
     assert_eq!(joiner.store.position().vector.get(&member.dot(1).origin).0, 0, "it counts from its end on");
     joiner.store.load_finish(&source.end(), now()).expect("loaded");
     assert_eq!(joiner.store.position().vector, vector);
     assert_eq!(
         (joiner.count("notes"), joiner.texts("SELECT text FROM notes WHERE id = 'a'")),
-        (2_102, vec!["ann".to_owned()])
+        (52, vec!["ann".to_owned()])
     );
     assert_eq!(joiner.seal(), 0, "what was loaded is no event");
     let mut nodes = vec![member, joiner];
@@ -128,7 +134,7 @@ pub(crate) fn g1_a_row_that_the_joiner_made_and_deleted_itself_says_nothing_abou
 
 pub(crate) fn a_load_cut_short_after_any_piece_is_begun_anew_and_comes_to_the_same_end<P: Place>() {
     let (mut member, mut joiner) = member_and_joiner::<P>();
-    member.run(MANY);
+    member.run(&many());
     member.seal();
     joiner.stand();
     let copy = member.copy();
@@ -175,7 +181,7 @@ fn comes_to_an_end<P: Place>(joiner: &mut Node<P>, copy: &Copy, pieces: &[usize]
 pub(crate) fn a_copy_with_a_piece_missing_is_not_taken_for_whole<P: Place>() {
     let (mut member, mut joiner) = member_and_joiner::<P>();
     joiner.stand();
-    member.run(MANY);
+    member.run(&many());
     member.seal();
     let copy = member.copy();
     for missing in 0..copy.chunks.len() {
@@ -186,7 +192,7 @@ pub(crate) fn a_copy_with_a_piece_missing_is_not_taken_for_whole<P: Place>() {
     joiner.begin_load(&copy).expect("begun");
     check_refused(joiner.store.load_finish(&copy.end, now()), "RM5303");
     joiner.load(&copy);
-    assert_eq!(joiner.count("notes"), 2_102);
+    assert_eq!(joiner.count("notes"), 52);
     joiner.place.check_sound();
 }
 

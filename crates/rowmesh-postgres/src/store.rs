@@ -44,6 +44,10 @@ const CATALOG_INTERVAL: Duration = Duration::from_millis(200);
 const TIDY_INTERVAL: Duration = Duration::from_secs(2);
 const NOTES_BYTES_UNTIDIED: i64 = 256 << 10;
 
+/// How long the session of a daemon that was killed may outlive it, and how often we ask whether it is gone.
+const HANDOVER: Duration = Duration::from_secs(5);
+const HANDOVER_PAUSE: Duration = Duration::from_millis(25);
+
 /// A PostgreSQL database with a session of ours.
 pub struct PostgresDatabase {
     location: Location,
@@ -123,12 +127,20 @@ impl PostgresDatabase {
     }
 }
 
-/// Keeps every other daemon away from this database, as long as the session lasts.
+/// Keeps every other daemon away from this database, as long as the session lasts. Of a daemon that was killed the server may still be carrying out
+/// the last statement: that is waited for.
 fn stand_alone(session: &Session) -> Result<()> {
-    let sql = "SELECT pg_try_advisory_lock($1)";
-    let alone: bool = session.query_one(sql, &[&ADVISORY_LOCK]).told()?.get(0);
-    if alone {
-        return Ok(());
+    let started = Instant::now();
+    loop {
+        let sql = "SELECT pg_try_advisory_lock($1)";
+        let alone: bool = session.query_one(sql, &[&ADVISORY_LOCK]).told()?.get(0);
+        if alone {
+            return Ok(());
+        }
+        if started.elapsed() > HANDOVER {
+            break;
+        }
+        std::thread::sleep(HANDOVER_PAUSE);
     }
     Err(StoreError::needs_person(
         "RM4202",

@@ -1,18 +1,16 @@
-//! A hundred kills of real processes while the reference application works on both databases. What power loss takes beside the process is
-//! the simulator's; single moments of a kill are the store's own tests.
+//! Kills of real processes, again and again, while the reference application works on both databases. What power loss takes beside the process is
+//! the simulator's; single moments of a kill, and what becomes of a server that ends, are the stores' own tests.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use business::{Action, Desk, Seed, Workload};
-use rusqlite::Connection;
+use business::{Action, Database, Desk, Dialect, Seed, Workload};
 
+use crate::home::Home;
 use crate::machine::{Daemon, Machine, eventually};
 
-const KILLS: usize = 100;
 const NAMES: [&str; 2] = ["a", "b"];
 /// What users leave between two actions: the rows that everybody writes are edited some hundred times a second in all.
 const BREATH: Duration = Duration::from_millis(5);
@@ -20,56 +18,87 @@ const BREATH: Duration = Duration::from_millis(5);
 #[test]
 fn h1_a_hundred_kills_under_load_lose_and_double_nothing() {
     let machine = Machine::new();
-    let paths = NAMES.map(|name| machine.path(&format!("{name}.db")));
-    Desk::create(&paths[0]).and_then(|desk| desk.seed(&Seed::small(1))).expect("the application's own data");
-    let a = machine.start(&["up", "a.db", "--name", "a", "--yes"]);
-    let b = machine.start(&["up", "b.db", "--name", "b", "--yes", "--join", &a.invite()]);
+    check_kills(&machine, NAMES.map(|name| Home::file(&machine, name)), 100);
+}
+
+#[test]
+fn h1_fifty_kills_under_load_on_postgresql_lose_and_double_nothing() {
+    check_kills(&Machine::new(), NAMES.map(|_| Home::server()), 50);
+}
+
+fn check_kills(machine: &Machine, homes: [Home; 2], kills: usize) {
+    Desk::create(&homes[0].place).and_then(|desk| desk.seed(&Seed::small(1))).expect("the application's own data");
+    // A file gets the schema with the copy, a server's database from the application.
+    homes[1].make_ready(|db| business::create(db));
+    let (a, b) = up(machine, &homes);
     let addresses = [a.address(), b.address()];
 
     let is_open = AtomicBool::new(true);
     let (daemons, written) = thread::scope(|scope| {
         let writers = [0, 1].map(|at| {
-            let (path, is_open) = (&paths[at], &is_open);
-            scope.spawn(move || work(path, NAMES[at], is_open))
+            let (place, is_open) = (homes[at].place.as_str(), &is_open);
+            scope.spawn(move || work(place, NAMES[at], is_open))
         });
         let _closing = Closing(&is_open);
-        let daemons = kill_in_turns(&machine, [a, b], &addresses);
+        let daemons = kill_in_turns(machine, [a, b], &addresses, kills);
         is_open.store(false, Ordering::Relaxed);
         (daemons, writers.map(|writer| writer.join().expect("the application is never refused")))
     });
 
-    eventually("both nodes have everything", || NAMES.iter().all(|name| has_everything(&machine, name)));
-    check_nothing_lost_or_doubled(&paths, &written);
+    eventually("both nodes have everything", || NAMES.iter().all(|name| has_everything(machine, name)));
+    for written in &written {
+        assert!(written.steps > kills, "the application worked all the time: {} steps", written.steps);
+        assert!(!written.orders.is_empty(), "it sold");
+    }
+    check_nothing_lost_or_doubled(&homes, &written);
     assert_eq!(daemons.map(Daemon::terminate), [0, 0]);
-    check_nothing_lost_or_doubled(&paths, &written);
+    check_nothing_lost_or_doubled(&homes, &written);
+}
+
+/// Founds a mesh on the first database and joins it with the second.
+fn up(machine: &Machine, homes: &[Home; 2]) -> (Daemon, Daemon) {
+    let a = machine.start(&["up", &homes[0].place, "--name", "a", "--yes"]);
+    let b = machine.start(&["up", &homes[1].place, "--name", "b", "--yes", "--join", &a.invite()]);
+    (a, b)
 }
 
 /// Numbers are given in the transaction that uses them: wherever a large seal is cut off, the next one goes on behind the last that is there.
 #[test]
 fn c3_a_kill_in_the_middle_of_a_seal_leaves_no_hole_and_uses_no_number_twice() {
-    const ROUNDS: u64 = 12;
     let machine = Machine::new();
-    let paths = NAMES.map(|name| machine.path(&format!("{name}.db")));
-    machine.shop("a.db");
-    let mut a = machine.start(&["up", "a.db", "--name", "a", "--yes"]);
-    let b = machine.start(&["up", "b.db", "--name", "b", "--yes", "--join", &a.invite()]);
+    check_kills_of_seals(&machine, NAMES.map(|name| Home::file(&machine, name)));
+}
+
+#[test]
+fn c3_a_kill_in_the_middle_of_a_seal_on_postgresql_leaves_no_hole_and_uses_no_number_twice() {
+    check_kills_of_seals(&Machine::new(), NAMES.map(|_| Home::server()));
+}
+
+fn check_kills_of_seals(machine: &Machine, homes: [Home; 2]) {
+    const ROUNDS: u64 = 12;
+    let products = |db: &dyn Database| db.run("CREATE TABLE products (id TEXT PRIMARY KEY, name TEXT NOT NULL)");
+    products(&*homes[0].open_new()).expect("made");
+    homes[1].make_ready(products);
+    let (mut a, b) = up(machine, &homes);
     for round in 0..ROUNDS {
         let rows = format!(
             "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 4000)
              INSERT INTO products SELECT '{round}-' || i, 'sealed in round {round}' FROM n"
         );
-        crate::machine::sql(&paths[0], &rows);
+        homes[0].open().run(&rows).expect("the application is never refused");
         thread::park_timeout(Duration::from_millis(round * 12));
         a.kill();
         a = machine.start(&["run", "--name", "a"]);
     }
-    crate::machine::sql(&paths[1], "INSERT INTO products VALUES ('b', 'of the other node')");
-    eventually("both nodes have everything", || NAMES.iter().all(|name| has_everything(&machine, name)));
-    let logs = paths.each_ref().map(|path| {
-        let conn = Connection::open(path).expect("opened");
-        assert_eq!(texts(&conn, "SELECT count(*) || '' FROM products"), [(ROUNDS * 4000 + 1).to_string()]);
-        check_sound(&conn);
-        read_log(&conn)
+    homes[1]
+        .open()
+        .run("INSERT INTO products VALUES ('b', 'of the other node')")
+        .expect("the application is never refused");
+    eventually("both nodes have everything", || NAMES.iter().all(|name| has_everything(machine, name)));
+    let logs = homes.each_ref().map(|home| {
+        assert_eq!(home.texts("SELECT count(*) || '' FROM products"), [(ROUNDS * 4000 + 1).to_string()]);
+        check_sound(home);
+        read_log(home)
     });
     check_same_changesets(&logs[0], &logs[1]);
     assert_eq!(logs[0].len(), 2, "one origin per node: a kill is no reason for a new incarnation");
@@ -93,8 +122,8 @@ impl Drop for Closing<'_> {
 }
 
 /// One action of the application after the other, until the shop closes.
-fn work(path: &Path, name: &str, is_open: &AtomicBool) -> Written {
-    let desk = Desk::open(path).expect("opened");
+fn work(place: &str, name: &str, is_open: &AtomicBool) -> Written {
+    let desk = Desk::open(place).expect("opened");
     let mut workload = Workload::new(1, name);
     let mut written = Written { steps: 0, orders: Vec::new() };
     while is_open.load(Ordering::Relaxed) {
@@ -114,10 +143,10 @@ fn work(path: &Path, name: &str, is_open: &AtomicBool) -> Written {
 }
 
 /// Kills one node after the other at moments drawn at random, and starts it again.
-fn kill_in_turns(machine: &Machine, daemons: [Daemon; 2], addresses: &[String; 2]) -> [Daemon; 2] {
+fn kill_in_turns(machine: &Machine, daemons: [Daemon; 2], addresses: &[String; 2], kills: usize) -> [Daemon; 2] {
     let mut moments = Moments(7);
     let mut daemons = daemons.map(Some);
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         thread::park_timeout(moments.next());
         let at = kill % 2;
         daemons[at].take().expect("it runs").kill();
@@ -145,44 +174,42 @@ fn has_everything(machine: &Machine, name: &str) -> bool {
     synced.code == 0 && machine.json(&["status", "--name", name])["dirty"] == false
 }
 
-fn check_nothing_lost_or_doubled(paths: &[PathBuf; 2], written: &[Written; 2]) {
-    let contents = paths.each_ref().map(|path| Desk::open(path).and_then(|desk| desk.contents()).expect("read"));
+fn check_nothing_lost_or_doubled(homes: &[Home; 2], written: &[Written; 2]) {
+    let contents = homes.each_ref().map(|home| Desk::open(&home.place).and_then(|desk| desk.contents()).expect("read"));
     for (a, b) in contents[0].iter().zip(&contents[1]) {
         assert_eq!(a, b, "both nodes hold the same rows");
     }
-    for written in written {
-        assert!(written.steps > KILLS, "the application worked all the time: {} steps", written.steps);
-        assert!(!written.orders.is_empty(), "it sold");
-    }
-    let logs = paths.each_ref().map(|path| {
-        let conn = Connection::open(path).expect("opened");
-        check_sound(&conn);
-        check_orders(&conn, written);
-        read_log(&conn)
+    let logs = homes.each_ref().map(|home| {
+        check_sound(home);
+        check_orders(home, written);
+        read_log(home)
     });
     assert_eq!(logs[0].len(), 2, "one origin per node: a kill is no reason for a new incarnation");
     check_same_changesets(&logs[0], &logs[1]);
 }
 
-/// The file, the application's references, and what Rowmesh has still to do.
-fn check_sound(conn: &Connection) {
-    assert_eq!(texts(conn, "PRAGMA integrity_check"), ["ok"]);
-    assert_eq!(texts(conn, "SELECT \"table\" || ' ' || rowid FROM pragma_foreign_key_check"), [""; 0]);
-    assert_eq!(texts(conn, "SELECT reason FROM rowmesh_parked"), [""; 0]);
-    assert_eq!(texts(conn, "SELECT op || ' ' || k1 FROM rowmesh_dirty"), [""; 0]);
-    let said = "SELECT seq || ': ' || events FROM rowmesh_changesets ORDER BY c";
-    let there = "SELECT c.seq || ': ' || count(e.id) FROM rowmesh_changesets c
-                 LEFT JOIN rowmesh_events e ON e.id / 131072 = c.c GROUP BY c.c ORDER BY c.c";
-    assert_eq!(texts(conn, said), texts(conn, there), "each changeset with its events, each once");
+/// The database, the application's references, and what Rowmesh has still to do.
+fn check_sound(home: &Home) {
+    home.check_sound();
+    let [parked, dirty, changesets, events] = ["parked", "dirty", "changesets", "events"].map(|table| home.ours(table));
+    assert_eq!(home.texts(&format!("SELECT reason FROM {parked}")), [""; 0]);
+    assert_eq!(home.texts(&format!("SELECT CAST(t AS TEXT) FROM {dirty}")), [""; 0]);
+    let said = format!("SELECT seq || ': ' || events FROM {changesets} ORDER BY c");
+    let there = format!(
+        "SELECT c.seq || ': ' || count(e.id) FROM {changesets} c LEFT JOIN {events} e ON e.id / 131072 = c.c GROUP BY c.c ORDER BY c.c"
+    );
+    assert_eq!(home.texts(&said), home.texts(&there), "each changeset with its events, each once");
 }
 
 /// Every sale that was committed anywhere stands here, and no other.
-fn check_orders(conn: &Connection, written: &[Written; 2]) {
+fn check_orders(home: &Home, written: &[Written; 2]) {
     for (name, written) in NAMES.iter().zip(written) {
         let mut committed = written.orders.clone();
         committed.sort();
-        let here = format!("SELECT order_number FROM business_orders WHERE order_number LIKE '{name}-%' ORDER BY 1");
-        assert_eq!(texts(conn, &here), committed, "the orders of {name}");
+        let mut here =
+            home.texts(&format!("SELECT order_number FROM business_orders WHERE order_number LIKE '{name}-%'"));
+        here.sort();
+        assert_eq!(here, committed, "the orders of {name}");
     }
 }
 
@@ -196,25 +223,26 @@ struct Changesets {
 }
 
 /// Reads a log and asserts that none of its origins has a hole, a double or anything beyond its end.
-fn read_log(conn: &Connection) -> Log {
-    let origins = "SELECT o, node_id || '.' || incarnation || '.' || nonce, floor, seq, hex(hash) FROM rowmesh_origins";
-    let mut statement = conn.prepare(origins).expect("read");
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
-    let origins: Vec<(i64, String, i64, i64, String)> =
-        statement.query_map([], read).expect("read").collect::<Result<_, _>>().expect("read");
-    let changesets = |(number, name, floor, seq, hash): (i64, String, i64, i64, String)| {
-        let mut statement =
-            conn.prepare("SELECT seq, hex(hash) FROM rowmesh_changesets WHERE o = ?1 ORDER BY seq").expect("read");
-        let rows = statement.query_map([number], |row| Ok((row.get(0)?, row.get(1)?))).expect("read");
-        let list: Vec<(i64, String)> = rows.collect::<Result<_, _>>().expect("read");
+fn read_log(home: &Home) -> Log {
+    let db = home.open();
+    let hash = match db.dialect() {
+        Dialect::Sqlite => "hex(hash)",
+        Dialect::Postgres => "upper(encode(hash, 'hex'))",
+    };
+    let [origins, changesets] = ["origins", "changesets"].map(|table| home.ours(table));
+    let sql = format!("SELECT o, node_id || '.' || incarnation || '.' || nonce, floor, seq, {hash} FROM {origins}");
+    let origins: Vec<(i64, String, i64, i64, String)> = db.all(&sql, &[]).expect("read");
+    let of_origin = |(number, name, floor, seq, last): (i64, String, i64, i64, String)| {
+        let sql = format!("SELECT seq, {hash} FROM {changesets} WHERE o = {number} ORDER BY seq");
+        let list: Vec<(i64, String)> = db.all(&sql, &[]).expect("read");
         let seqs: Vec<i64> = list.iter().map(|(seq, _)| *seq).collect();
         assert_eq!(seqs, (floor + 1..=seq).collect::<Vec<_>>(), "{name} from its floor to its end");
-        if let Some((_, last)) = list.last() {
-            assert_eq!(*last, hash, "{name} ends with the hash that the vector names");
+        if let Some((_, kept)) = list.last() {
+            assert_eq!(*kept, last, "{name} ends with the hash that the vector names");
         }
         (name, Changesets { floor, hashes: list.into_iter().collect() })
     };
-    origins.into_iter().map(changesets).collect()
+    origins.into_iter().map(of_origin).collect()
 }
 
 /// Two logs hold the same origins up to the same end, and what both still hold is equal.
@@ -226,10 +254,4 @@ fn check_same_changesets(a: &Log, b: &Log) {
         let both = [at_a, at_b].map(|log| log.hashes.range(from..).collect::<Vec<_>>());
         assert_eq!(both[0], both[1], "{name} from {from} on");
     }
-}
-
-fn texts(conn: &Connection, query: &str) -> Vec<String> {
-    let mut statement = conn.prepare(query).expect("valid");
-    let rows = statement.query_map([], |row| row.get(0)).expect("read");
-    rows.collect::<Result<_, _>>().expect("read")
 }

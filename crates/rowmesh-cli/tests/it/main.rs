@@ -5,6 +5,7 @@ mod configuration;
 mod daemons;
 mod deciding;
 mod demo;
+mod home;
 mod invites;
 mod kill;
 mod leaving;

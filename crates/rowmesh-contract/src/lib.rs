@@ -20,8 +20,8 @@ mod viewing;
 mod watching;
 
 pub use node::{
-    Copy, EPOCH, FIRST_LIFE, MESH, Node, Stopped, check_equal, check_refused, converge, lacked, nodes, now, two,
-    verified,
+    Copy, EPOCH, FIRST_LIFE, MESH, Node, Stopped, check_equal, check_refused, converge, lacked, nodes, now, travels,
+    two, verified,
 };
 pub use place::Place;
 pub use restless::{Restless, RestlessStore};
@@ -124,6 +124,7 @@ clauses! {
         d1_an_unsealed_edit_is_sealed_before_anything_is_applied_over_it
         d2_q26_what_was_applied_is_never_sealed_again
         d6_e14_one_key_many_times_in_one_batch_ends_as_its_last_write
+        p3_changesets_that_come_together_make_what_they_make_one_by_one
         d7_rows_of_five_hundred_columns_and_keys_of_eight_travel
         e1_a_changed_primary_key_moves_the_row_and_its_children
         e3_unique_values_swap_and_rotate_inside_a_transaction

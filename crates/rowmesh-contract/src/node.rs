@@ -345,6 +345,20 @@ pub fn converge<P: Place>(nodes: &mut [Node<P>]) {
     }
 }
 
+/// Runs each batch on the first of two nodes and asserts after each that the second holds the same and that nothing is sealed twice; at the end
+/// that nothing waits.
+pub fn travels<P: Place>(schema: &str, batches: &[&str]) -> Vec<Node<P>> {
+    let mut nodes = nodes::<P>(2, schema);
+    for batch in batches {
+        nodes[0].run(batch);
+        converge(&mut nodes);
+        check_equal(&mut nodes);
+        assert_eq!((nodes[0].seal(), nodes[1].seal()), (0, 0), "nothing is sealed twice after {batch}");
+    }
+    assert_eq!(nodes[1].store.parked().expect("read"), []);
+    nodes
+}
+
 /// Asserts that the nodes hold the same rows and ledger, and that what the stores remember is what stands.
 pub fn check_equal<P: Place>(nodes: &mut [Node<P>]) {
     let digests: Vec<_> = nodes.iter_mut().map(|node| node.store.content_digest().expect("read")).collect();

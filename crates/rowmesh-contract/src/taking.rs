@@ -206,6 +206,48 @@ pub(crate) fn d6_e14_one_key_many_times_in_one_batch_ends_as_its_last_write<P: P
     check_equal(&mut nodes);
 }
 
+pub(crate) fn p3_changesets_that_come_together_make_what_they_make_one_by_one<P: Place>() {
+    const LOOSE: &str = "CREATE TABLE t (id TEXT PRIMARY KEY, n INTEGER, name TEXT UNIQUE)";
+    const STRICT: &str = "CREATE TABLE t (id TEXT PRIMARY KEY, n INTEGER CHECK (n < 100), name TEXT UNIQUE)";
+    let mut writers = vec![Node::<P>::new(1, LOOSE), Node::new(2, LOOSE)];
+    writers[0].run("INSERT INTO t VALUES ('a', 1, 'x'), ('b', 2, 'y'), ('gone', 1, NULL), ('poison', 1, NULL)");
+    converge(&mut writers);
+    for (writer, batch) in [
+        (1, "UPDATE t SET n = 50 WHERE id = 'a'"),
+        (1, "DELETE FROM t WHERE id = 'b'"),
+        (0, "UPDATE t SET n = 7 WHERE id = 'a'"),
+        (0, "UPDATE t SET name = NULL WHERE id = 'a'"),
+        (0, "UPDATE t SET name = 'x' WHERE id = 'b'"),
+        (0, "DELETE FROM t WHERE id = 'gone'"),
+        (0, "INSERT INTO t VALUES ('gone', 9, NULL)"),
+        (0, "UPDATE t SET n = 500 WHERE id = 'poison'"),
+        (0, "UPDATE t SET n = 600, name = 'p' WHERE id = 'poison'"),
+    ] {
+        writers[writer].run(batch);
+        assert_eq!(writers[writer].seal(), 1, "{batch}");
+    }
+    converge(&mut writers);
+    let all = writers[0].log();
+    let mut readers = vec![Node::<P>::new(3, STRICT), Node::new(4, STRICT)];
+    readers[0].take(&all);
+    all.iter().for_each(|changeset| drop(readers[1].take(std::slice::from_ref(changeset))));
+    check_equal(&mut readers);
+    let parked = |node: &mut Node<P>| {
+        let parked = node.store.parked().expect("read").into_iter();
+        parked.map(|parked| (parked.dot, parked.key, parked.reason)).collect::<Vec<_>>()
+    };
+    let (together, alone) = (parked(&mut readers[0]), parked(&mut readers[1]));
+    assert!(together.len() == 2 && together == alone, "{together:?} and {alone:?}");
+    let rows = "SELECT id || n || coalesce(name, '-') FROM t ORDER BY id";
+    assert_eq!(readers[0].texts(rows), ["a7-", "b2x", "gone9-", "poison1-"]);
+    let states = |node: &mut Node<P>| {
+        let events = node.events().into_iter();
+        events.map(|event| (event.dot, event.key, event.operation, event.state)).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&mut readers[0]), states(&mut readers[1]));
+    assert_eq!(readers[0].ledger(), writers[0].ledger());
+}
+
 pub(crate) fn d7_rows_of_five_hundred_columns_and_keys_of_eight_travel<P: Place>() {
     let columns: Vec<String> = (0..500).map(|n| format!("c{n} INTEGER DEFAULT {n}")).collect();
     let key: Vec<String> = (0..8).map(|n| format!("k{n} TEXT NOT NULL")).collect();

@@ -149,11 +149,14 @@ impl Event {
         }
     }
 
+    /// What [`Event::weight`] is at least.
+    pub const WEIGHT_MIN: usize = 64;
+
     /// Rough bytes it takes, for budgets.
     pub fn weight(&self) -> usize {
         let before: usize = self.before.iter().map(Value::weight).sum();
         let written: usize = self.written.iter().map(|(_, value)| value.weight() + 2).sum();
-        before + written + 64
+        before + written + Event::WEIGHT_MIN
     }
 
     /// Appends the canonical bytes. `origins` is the changeset's list; each birth's origin must be in it.

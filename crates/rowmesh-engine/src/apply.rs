@@ -88,7 +88,8 @@ pub fn first_of(changesets: &[Changeset], rows_max: usize) -> &[Changeset] {
 }
 
 /// Takes in changesets, each whole, up to the first that comes too early. They are shown together: what the first of them wrote and a later
-/// one changed again is written once. Where rows are judged by others that stand, a changeset is shown before the next is looked at.
+/// one changed again is written once. Where rows are judged by others that stand, or where that has met a row which cannot be shown as the last
+/// one left it, a changeset is shown before the next is looked at.
 pub fn take_in<A: Access>(work: &mut Work<'_, A>, changesets: &[Changeset]) -> Result<Applied> {
     if A::IS_REMOTE {
         work.db.expect_states(&rows_of(work, changesets))?;
@@ -105,7 +106,7 @@ pub fn take_in<A: Access>(work: &mut Work<'_, A>, changesets: &[Changeset]) -> R
             }
         }
         applied.changesets += 1;
-        if work.membership.has_filters() {
+        if *work.one_by_one || work.membership.has_filters() {
             settle(work, std::mem::take(&mut passages).rows, &mut applied)?;
         }
     }
@@ -261,6 +262,14 @@ fn settle<A: Access>(work: &mut Work<'_, A>, mut passages: Vec<Passage>, applied
         writes.push(plan_write(work, passage)?);
     }
     let outcomes = work.db.write_rows(work.registry, &mut writes)?;
+    let skipped_one = |(passage, outcome): (&Passage, &Outcome)| {
+        matches!(outcome, Outcome::Parked { .. }) && !passage.earlier.is_empty()
+    };
+    if passages.iter().zip(&outcomes).any(skipped_one) {
+        // What an earlier changeset left may well be shown.
+        *work.one_by_one = true;
+        return Err(Error::StartOver);
+    }
     for ((passage, write), outcome) in passages.into_iter().zip(writes).zip(outcomes) {
         remember(work, passage, &write, &outcome, applied)?;
     }

@@ -19,7 +19,7 @@ use rowmesh_core::store::{
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
 use crate::changes::TableChange;
-use crate::database::{Access, Database, HeldBack, Names, Notes, Opened, Parking, Records, Rows, States};
+use crate::database::{Access, Database, HeldBack, Names, Notes, Opened, Parking, Records, Rows};
 use crate::fault::{Error, Result};
 use crate::load::Load;
 use crate::log::Decoded;
@@ -35,7 +35,7 @@ mod late;
 
 /// How often in a row a schema may have moved under us before we give way.
 const SCHEMA_PATIENCE: usize = 5;
-/// Rows that one transaction adopts on first attach: where the application goes on writing meanwhile,
+/// Rows that one transaction adopts on first attach: where the application goes on writing meanwhile, though no schema can be altered,
 const ADOPT_ROWS_SHARED: usize = 20_000;
 /// and where it waits.
 const ADOPT_ROWS_ALONE: usize = 2_000;
@@ -54,6 +54,8 @@ pub struct Engine<D> {
     /// How long a transaction goes on taking in further changesets.
     lock_budget: Duration,
     has_parked: bool,
+    /// Whether the next transaction shows changesets one by one: showing them together has failed.
+    one_by_one: bool,
     /// Whether something failed, so that memory may say what the database does not.
     is_stale: bool,
     /// Whether the database was found to be another one: for good, until the daemon is started anew.
@@ -108,6 +110,7 @@ impl<D: Database> Engine<D> {
             decoded: Decoded::default(),
             lock_budget: D::LOCK_BUDGET,
             has_parked: false,
+            one_by_one: false,
             is_stale: false,
             is_replaced: false,
             schema_fingerprint: Digest::default(),
@@ -243,7 +246,10 @@ impl<D: Database> Engine<D> {
         let stamp = Stamp { lamport: Lamport::at(now), dot: first };
         let mut any = false;
         for table in self.registry.all() {
-            any |= if D::IS_SHARED { self.adopt_as_of_now(&table, stamp)? } else { self.adopt_by_key(&table, stamp)? };
+            let keys = self.database.access().keys(&table)?;
+            for some in keys.chunks(if D::IS_SHARED { ADOPT_ROWS_SHARED } else { ADOPT_ROWS_ALONE }) {
+                any |= self.adopt(&table, some, stamp)?;
+            }
         }
         self.in_transaction(|work| {
             if any {
@@ -254,42 +260,16 @@ impl<D: Database> Engine<D> {
         })
     }
 
-    /// Remembers the rows of one table as they stand at this moment. Returns whether there were any.
-    fn adopt_as_of_now(&mut self, table: &Arc<Table>, stamp: Stamp) -> StoreResult<bool> {
-        let (mut any, mut rows) = (false, Vec::new());
-        let reader = self.database.reader()?;
-        reader.access().scan(table, &mut |row| {
-            rows.push(row);
-            if rows.len() == ADOPT_ROWS_SHARED {
-                any |= self.adopt(table, &std::mem::take(&mut rows), stamp)?;
-            }
-            Ok(())
-        })?;
-        Ok(self.adopt(table, &rows, stamp)? || any)
-    }
-
-    /// The same where a reader of one moment would keep others from writing.
-    fn adopt_by_key(&mut self, table: &Arc<Table>, stamp: Stamp) -> StoreResult<bool> {
-        let mut any = false;
-        let keys = self.database.access().keys(table)?;
-        for some in keys.chunks(ADOPT_ROWS_ALONE) {
-            let db = self.database.access();
-            let rows = some.iter().filter_map(|key| db.read(table, key).transpose()).collect::<Result<Vec<_>>>()?;
-            drop(db);
-            any |= self.adopt(table, &rows, stamp)?;
-        }
-        Ok(any)
-    }
-
-    /// Remembers rows of one table, all that are not noted: what the application wrote after they were read is noted by now, or will be.
-    fn adopt(&mut self, table: &Arc<Table>, rows: &[Vec<Value>], stamp: Stamp) -> StoreResult<bool> {
+    /// Remembers rows of one table as they stand, all that are not noted. Returns whether there were any.
+    fn adopt(&mut self, table: &Arc<Table>, keys: &[Vec<Value>], stamp: Stamp) -> StoreResult<bool> {
         self.in_transaction(|work| {
             let noted = work.db.noted_keys(table)?;
-            let keyed: Vec<_> = rows.iter().map(|row| (table.clone(), table.key_of(row))).collect();
-            work.db.expect_states(&keyed)?;
+            if D::Access::<'_>::IS_REMOTE {
+                work.db.expect(&keys.iter().map(|key| (table.clone(), Key::of(key))).collect::<Vec<_>>())?;
+            }
             let mut any = false;
-            for (row, (_, key)) in rows.iter().zip(keyed) {
-                any |= !noted.contains(&key) && adopt_row(work, table, key, row, stamp)?;
+            for key in keys.iter().filter(|key| !noted.contains(&Key::of(*key))) {
+                any |= adopt_row(work, table, key, stamp)?;
             }
             Ok(End::Commit(any))
         })
@@ -337,6 +317,7 @@ impl<D: Database> Engine<D> {
             now: WallTime::default(),
             decoded: &mut self.decoded,
             has_parked: self.has_parked,
+            one_by_one: &mut self.one_by_one,
             bytes: Writer::default(),
             shown: HashMap::new(),
             conflicts: 0,
@@ -358,6 +339,7 @@ impl<D: Database> Engine<D> {
         match ended {
             Ok(value) => {
                 self.has_parked = has_parked;
+                self.one_by_one = false;
                 Ok(value)
             }
             Err(error) => {
@@ -608,17 +590,19 @@ fn remember_own(db: &impl Names, origins: &mut Origins, own: &Origin) -> Result<
 }
 
 /// Remembers a row as it stands, if nothing is remembered of it yet. Returns whether it is an adopted one.
-fn adopt_row<A: Access>(work: &mut Work<'_, A>, table: &Table, key: Key, row: &[Value], stamp: Stamp) -> Result<bool> {
+fn adopt_row<A: Access>(work: &mut Work<'_, A>, table: &Table, key: &[Value], stamp: Stamp) -> Result<bool> {
+    let Some(row) = work.db.read(table, key)? else { return Ok(false) };
+    let key = table.key_of(&row);
     if key.0.len() > limits::KEY_BYTES_MAX {
         let bytes = key.0.len();
         crate::scope::keep_too_large(work.db, &[(table.number, key, bytes)], &[])?;
         return Ok(false);
     }
-    let judgement = work.membership.judge(work.db, table, &key, Some(row))?;
+    let judgement = work.membership.judge(work.db, table, &key, Some(&row))?;
     if judgement.held_back {
         return Ok(false);
     }
-    let row = judgement.travelling(row);
+    let row = judgement.travelling(&row);
     let known = row_states::load(work.db, work.origins, table.number, &key)?;
     if known != RowState::default() {
         return Ok(known.births.iter().any(|birth| birth.dot == stamp.dot));

@@ -42,6 +42,9 @@ pub struct Work<'a, A> {
     pub decoded: &'a mut Decoded,
     /// Whether anything is parked, as far as is known.
     pub has_parked: bool,
+    /// Whether each changeset is shown before the next is looked at: what a row shows that has to wait is what stood before the first that it
+    /// cannot show.
+    pub one_by_one: &'a mut bool,
     /// Room for the bytes of a row state.
     pub bytes: Writer,
     /// By table, how many rows more are shown than at the transaction's beginning.

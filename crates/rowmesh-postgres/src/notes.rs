@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use rowmesh_core::clock::WallTime;
+use rowmesh_core::event::Event;
+use rowmesh_core::limits;
 use rowmesh_core::value::{Key, Value};
 use rowmesh_engine::database::{Note, NotedOperation, Notes, Rows, States};
 use rowmesh_engine::fault::{Error, Result};
@@ -19,9 +21,9 @@ use crate::rows::{name_of, read_texts, some, texts};
 use crate::sql::quote;
 use crate::values::{fit, row_expression, value_expression};
 
-/// Keys whose rows are read together with the notes. More than these do not fit into one changeset, so they are seen in parts however they are
+/// Keys whose rows are read together with the notes. More than these never fit into one changeset, so they are seen in parts however they are
 /// read: each part reads its rows when its turn comes.
-const KEYS_WITH_ROWS_MAX: i64 = 20_000;
+const KEYS_WITH_ROWS_MAX: usize = limits::CHANGESET_BYTES_TARGET / Event::WEIGHT_MIN;
 
 /// Notes that one look reads; a note may hold the keys of many rows.
 const NOTES_PER_LOOK: i64 = 100_000;
@@ -149,11 +151,15 @@ impl PostgresAccess<'_> {
     }
 
     /// The tables that have notes, and how many keys are noted.
-    fn noted_tables(&self, registry: &Registry) -> Result<(Vec<Arc<Table>>, i64)> {
+    fn noted_tables(&self, registry: &Registry) -> Result<(Vec<Arc<Table>>, usize)> {
         let sql = "SELECT t, sum(coalesce(cardinality(k), 1)) FROM rowmesh.dirty GROUP BY t ORDER BY t";
         let noted: Vec<(i32, i64)> = self.all(sql, &[], |row| (row.get(0), row.get(1)))?;
-        let tables = noted.iter().filter_map(|(number, _)| registry.tracked(TableNumber(i64::from(*number))));
-        Ok((tables.cloned().collect(), noted.iter().map(|(_, keys)| keys).sum()))
+        let tracked = |(number, parts): (i32, i64)| {
+            Some((registry.tracked(TableNumber(i64::from(number)))?.clone(), parts as usize))
+        };
+        let noted: Vec<(Arc<Table>, usize)> = noted.into_iter().filter_map(tracked).collect();
+        let keys = noted.iter().map(|(table, parts)| parts / table.schema.key.len()).sum();
+        Ok((noted.into_iter().map(|(table, _)| table).collect(), keys))
     }
 
     /// One statement for the notes and, if wanted, for the rows that they name. A note of a table that is not tracked is read too, so that it

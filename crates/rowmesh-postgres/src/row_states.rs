@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rowmesh_core::value::{Key, Value};
 use rowmesh_engine::database::{Place, States};
-use rowmesh_engine::fault::Result;
+use rowmesh_engine::fault::{Error, Result};
 use rowmesh_engine::registry::{Table, TableNumber};
 
 use crate::access::{HeldState, PostgresAccess, Stands};
@@ -202,11 +202,14 @@ impl PostgresAccess<'_> {
         for some in standing.chunks(STATES_PER_STATEMENT) {
             let places: Vec<&str> = some.iter().map(|(place, _)| &**place).collect();
             let states: Vec<Option<&[u8]>> = some.iter().map(|(_, bytes)| bytes.as_deref()).collect();
-            self.run(
+            let updated = self.run(
                 "UPDATE rowmesh.row_states AS s SET state = n.state FROM unnest($1::text[]::tid[], $2::bytea[]) AS n (place, state)
                   WHERE s.ctid = n.place",
                 &[&places, &states],
             )?;
+            if updated != some.len() as u64 {
+                return Err(Error::inconsistent("row states that are not where they were read"));
+            }
         }
         Ok(())
     }

@@ -44,9 +44,8 @@ const CATALOG_INTERVAL: Duration = Duration::from_millis(200);
 const TIDY_INTERVAL: Duration = Duration::from_secs(2);
 const NOTES_BYTES_UNTIDIED: i64 = 256 << 10;
 
-/// How long the session of a daemon that was killed may outlive it, and how often we ask whether it is gone.
+/// How long the session of a daemon that was killed may outlive it.
 const HANDOVER: Duration = Duration::from_secs(5);
-const HANDOVER_PAUSE: Duration = Duration::from_millis(25);
 
 /// A PostgreSQL database with a session of ours.
 pub struct PostgresDatabase {
@@ -64,7 +63,7 @@ pub struct PostgresDatabase {
     /// When the catalog was last found unchanged.
     looked: Option<Instant>,
     /// When the notes' table was last tidied.
-    tidied: Instant,
+    tidied: Option<Instant>,
 }
 
 impl PostgresDatabase {
@@ -85,7 +84,7 @@ impl PostgresDatabase {
             is_careful: Cell::new(false),
             dealer: Dealer::default(),
             looked: None,
-            tidied: Instant::now(),
+            tidied: None,
             session,
         })
     }
@@ -102,10 +101,10 @@ impl PostgresDatabase {
     /// Spent notes keep their room until they are vacuumed, and every look reads it: a statement of very many rows leaves much behind at once,
     /// and autovacuum comes when it comes.
     fn tidy_notes(&mut self) {
-        if self.tidied.elapsed() < TIDY_INTERVAL {
+        if self.tidied.is_some_and(|tidied| tidied.elapsed() < TIDY_INTERVAL) {
             return;
         }
-        self.tidied = Instant::now();
+        self.tidied = Some(Instant::now());
         let size = self.session.query_one("SELECT pg_relation_size('rowmesh.dirty')", &[]).map_or(0, |row| row.get(0));
         if size > NOTES_BYTES_UNTIDIED
             && let Err(error) = self.session.batch("VACUUM rowmesh.dirty")
@@ -130,24 +129,22 @@ impl PostgresDatabase {
 /// Keeps every other daemon away from this database, as long as the session lasts. Of a daemon that was killed the server may still be carrying out
 /// the last statement: that is waited for.
 fn stand_alone(session: &Session) -> Result<()> {
-    let started = Instant::now();
-    loop {
-        let sql = "SELECT pg_try_advisory_lock($1)";
-        let alone: bool = session.query_one(sql, &[&ADVISORY_LOCK]).told()?.get(0);
-        if alone {
-            return Ok(());
+    session.begin().told()?;
+    let wait = format!("SET LOCAL lock_timeout = {}; SELECT pg_advisory_lock({ADVISORY_LOCK})", HANDOVER.as_millis());
+    match session.batch(&wait) {
+        // The lock is the session's and outlasts the transaction.
+        Ok(()) => session.commit().told(),
+        Err(error) if error.is_lock() => {
+            session.rollback().told()?;
+            Err(StoreError::needs_person(
+                "RM4202",
+                "another rowmesh works on this database already",
+                "end the other daemon first; SELECT * FROM pg_stat_activity WHERE application_name = 'rowmesh' tells where it comes from",
+            )
+            .into())
         }
-        if started.elapsed() > HANDOVER {
-            break;
-        }
-        std::thread::sleep(HANDOVER_PAUSE);
+        Err(error) => Err(error).told(),
     }
-    Err(StoreError::needs_person(
-        "RM4202",
-        "another rowmesh works on this database already",
-        "end the other daemon first; SELECT * FROM pg_stat_activity WHERE application_name = 'rowmesh' tells where it comes from",
-    )
-    .into())
 }
 
 /// Tables on which triggers of the application fire for what we write, so that rows may stand otherwise than we wrote them. Where our session

@@ -515,7 +515,7 @@ fn look(keeper: &mut Keeper) -> Instant {
     let pause = match looked {
         Ok(Ok(_)) if keeper.locked_since.is_some() => LOCKED_PAUSE,
         Ok(Ok(_)) if keeper.more => Duration::ZERO,
-        Ok(Ok(true)) => (started.elapsed() * REST_PER_WORK).min(REST_MAX).max(keeper.look),
+        Ok(Ok(true)) => rest_after(started.elapsed()).max(keeper.look),
         Ok(Ok(_)) => keeper.look,
         Ok(Err(_)) => LOOK_AFTER_FAILURE.max(keeper.look),
         Err(_) => {
@@ -524,6 +524,11 @@ fn look(keeper: &mut Keeper) -> Instant {
         }
     };
     Instant::now() + pause
+}
+
+/// How long a round of sealing is rested from that took so long.
+fn rest_after(work: Duration) -> Duration {
+    (work * REST_PER_WORK).min(REST_MAX)
 }
 
 fn not_sealed() -> Failure {
@@ -544,5 +549,16 @@ fn lock(queue: &Queue) -> MutexGuard<'_, Jobs> {
 impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Queue")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sealing_takes_a_tenth_of_the_time_and_puts_nothing_off_for_long() {
+        assert_eq!(rest_after(Duration::from_millis(3)), Duration::from_millis(27));
+        assert_eq!(rest_after(Duration::from_secs(60)), Duration::from_millis(500));
     }
 }

@@ -131,3 +131,13 @@ pub fn application(database: &Database) -> Session {
     app.batch("RESET ALL").unwrap();
     app
 }
+
+/// Nodes of one mesh that have the same schema.
+pub fn nodes(count: u8, schema: &str) -> Vec<Node> {
+    rowmesh_contract::nodes(count, schema)
+}
+
+/// Two of them, between which each batch has travelled.
+pub fn travels(schema: &str, batches: &[&str]) -> Vec<Node> {
+    rowmesh_contract::travels(schema, batches)
+}

@@ -4,35 +4,18 @@
 use rowmesh_core::store::Store;
 
 use crate::cluster::{Cluster, Database, has_since};
-use crate::mesh::{Node, Site, check_equal, converge, now};
+use crate::mesh::{Node, Site, check_equal, converge, nodes, now, travels};
 
 const SHOP: &str = "CREATE TABLE customers (id text PRIMARY KEY, name text NOT NULL, email text UNIQUE);
     CREATE TABLE orders (id bigint PRIMARY KEY, customer text NOT NULL REFERENCES customers (id) ON DELETE CASCADE, total numeric(12,2), note text,
                          at timestamptz DEFAULT '2026-01-01 00:00:00+00')";
-
-fn pair(schema: &str) -> Vec<Node> {
-    vec![Node::new(1, schema), Node::new(2, schema)]
-}
-
-/// Runs each batch on the first node, converging after each, and asserts that nothing is parked and nothing comes back.
-fn check(schema: &str, batches: &[&str]) -> Vec<Node> {
-    let mut nodes = pair(schema);
-    for batch in batches {
-        nodes[0].run(batch);
-        converge(&mut nodes);
-        check_equal(&mut nodes);
-        assert_eq!((nodes[0].seal(), nodes[1].seal()), (0, 0), "nothing is sealed twice after {batch}");
-    }
-    assert!(nodes[1].store.parked().unwrap().is_empty(), "{:?}", nodes[1].store.parked().unwrap());
-    nodes
-}
 
 const MERGE: &str = "MERGE INTO orders o USING (SELECT generate_series(2990, 3010) AS id) s ON o.id = s.id
     WHEN MATCHED THEN UPDATE SET note = 'merged' WHEN NOT MATCHED THEN INSERT VALUES (s.id, 'c1', 1, NULL, NULL)";
 
 #[test]
 fn a8_bulk_statements_upserts_merges_cascades_and_copies_arrive() {
-    check(
+    travels(
         SHOP,
         &[
             "INSERT INTO customers SELECT 'c' || n, 'name ' || n, NULL FROM generate_series(1, 500) n;
@@ -50,7 +33,7 @@ fn a8_bulk_statements_upserts_merges_cascades_and_copies_arrive() {
 
 #[test]
 fn a6_a_table_that_is_emptied_is_emptied_everywhere_and_rows_that_came_meanwhile_stay() {
-    let mut nodes = check(SHOP, &["INSERT INTO customers SELECT 'c' || n, 'x', NULL FROM generate_series(1, 20) n"]);
+    let mut nodes = travels(SHOP, &["INSERT INTO customers SELECT 'c' || n, 'x', NULL FROM generate_series(1, 20) n"]);
     nodes[0].run("TRUNCATE customers CASCADE; INSERT INTO customers VALUES ('c5', 'again', NULL)");
     nodes[1].run("INSERT INTO customers VALUES ('new', 'x', NULL)");
     converge(&mut nodes);
@@ -61,7 +44,7 @@ fn a6_a_table_that_is_emptied_is_emptied_everywhere_and_rows_that_came_meanwhile
 #[test]
 fn p5_e9_a_parent_that_has_to_stay_gets_its_place_back_from_who_took_its_unique_value() {
     let rows = "INSERT INTO customers SELECT 'c' || n, 'x', 'c' || n || '@x' FROM generate_series(1, 20) n";
-    let mut nodes = check(SHOP, &[rows]);
+    let mut nodes = travels(SHOP, &[rows]);
     // All of them go and come back under other names with the same addresses; one has an order by then.
     nodes[0].run("UPDATE customers SET id = 'new ' || id");
     nodes[1].run("INSERT INTO orders (id, customer) VALUES (1, 'c7')");
@@ -93,7 +76,7 @@ fn an_idle_store_writes_nothing() {
 #[test]
 fn numbers_that_the_application_draws_are_never_taken_already() {
     let schema = "CREATE TABLE tickets (id serial PRIMARY KEY, what text); CREATE TABLE notes (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, what text)";
-    let mut nodes = pair(schema);
+    let mut nodes = nodes(2, schema);
     for round in 0..5 {
         nodes[round % 2].run("INSERT INTO tickets (what) SELECT 'x' FROM generate_series(1, 100); INSERT INTO notes (what) VALUES ('a'), ('b')");
         converge(&mut nodes);
@@ -103,4 +86,35 @@ fn numbers_that_the_application_draws_are_never_taken_already() {
         (nodes[0].text("SELECT count(*) FROM tickets"), nodes[0].text("SELECT count(*) FROM notes")),
         ("500".into(), "10".into())
     );
+}
+
+#[test]
+fn of_many_new_rows_that_go_in_at_once_only_the_one_waits_that_cannot_stand() {
+    let mut nodes = nodes(2, SHOP);
+    nodes[1].run("INSERT INTO customers VALUES ('own', 'x', 'c60@x')");
+    nodes[0].run(
+        "INSERT INTO customers SELECT 'c' || n, E'a\\tb\\n\\\\N' || n, 'c' || n || '@x' FROM generate_series(1, 200) n",
+    );
+    converge(&mut nodes);
+    assert_eq!(nodes[1].text("SELECT count(*) FROM customers WHERE id <> 'own'"), "199");
+    assert_eq!(nodes[1].text("SELECT name FROM customers WHERE id = 'c7'"), "a\tb\n\\N7");
+    let parked: Vec<String> = nodes[1].store.parked().unwrap().into_iter().map(|parked| parked.key).collect();
+    assert_eq!(parked, ["c60"]);
+    nodes[1].run("UPDATE customers SET email = 'other@x' WHERE id = 'own'");
+    converge(&mut nodes);
+    assert_eq!(nodes[1].store.retry_parked(now()).unwrap(), 0);
+    check_equal(&mut nodes);
+}
+
+#[test]
+fn a9_a_round_of_more_keys_than_fit_into_a_changeset_arrives_whole_and_its_notes_leave_no_room_behind() {
+    let table = "CREATE TABLE t (id int PRIMARY KEY, n int)";
+    let insert = "INSERT INTO t SELECT n, 0 FROM generate_series(1, 70000) n";
+    let mut nodes = travels(table, &[insert, "UPDATE t SET n = id % 7; DELETE FROM t WHERE id % 10000 = 0"]);
+    assert_eq!(nodes[1].text("SELECT count(*) FROM t WHERE n = id % 7"), "69993");
+    for node in nodes.drain(..) {
+        let mut node = node.restart();
+        node.store.look().unwrap();
+        assert_eq!(node.text("SELECT pg_relation_size('rowmesh.dirty')"), "0");
+    }
 }

@@ -7,7 +7,8 @@ use rowmesh_engine::plan::DeclaredKeys;
 use rowmesh_postgres::Bytes;
 use rowmesh_postgres::catalog::{Catalog, Tracked};
 use rowmesh_postgres::connection::Session;
-use rowmesh_postgres::values::{Parameter, fit, read_row, row_expression, value_expression};
+use rowmesh_postgres::copy::CopyTexts;
+use rowmesh_postgres::values::{Parameter, copied as copy_text, fit, read_row, row_expression, value_expression};
 
 use crate::cluster::{Database, has_extension};
 
@@ -41,14 +42,23 @@ fn write(session: &Session, table: &Tracked, into: &str, row: &[Value]) {
     session.execute(&sql, &params).unwrap();
 }
 
-/// Values of one type, as literals, go out and back in, and are then the same bytes to the server.
+/// The same for all rows at once, the way in which many new rows go in.
+fn copy(session: &Session, table: &Tracked, into: &str, rows: &[Vec<Value>]) {
+    let mut texts = CopyTexts::default();
+    for row in rows {
+        texts.row(table.columns.iter().zip(row).map(|(column, value)| copy_text(column, value)));
+    }
+    session.copy_in(&format!("COPY {into} FROM STDIN"), texts.take()).unwrap();
+}
+
+/// Values of one type, as literals, go out and back in by either way, and are then the same bytes to the server.
 fn check(types: &str, column_type: &str, literals: &[&str]) {
     let database = Database::new();
     let session = database.session();
     session.batch(types).unwrap();
     session
         .batch(&format!(
-            "CREATE TABLE public.a (id int PRIMARY KEY, v {column_type}); CREATE TABLE public.b (LIKE public.a)"
+            "CREATE TABLE public.a (id int PRIMARY KEY, v {column_type}); CREATE TABLE public.b (LIKE public.a); CREATE TABLE public.c (LIKE public.a)"
         ))
         .unwrap();
     let mut values = String::new();
@@ -61,8 +71,11 @@ fn check(types: &str, column_type: &str, literals: &[&str]) {
     for row in &read {
         write(&session, &a, "public.b", row);
     }
-    assert_eq!(rows(&session, &a, "public.b"), read, "{column_type}");
-    assert_eq!(copied(&session, "a"), copied(&session, "b"), "{column_type}");
+    copy(&session, &a, "public.c", &read);
+    for other in ["b", "c"] {
+        assert_eq!(rows(&session, &a, &format!("public.{other}")), read, "{column_type} in {other}");
+        assert_eq!(copied(&session, "a"), copied(&session, other), "{column_type} in {other}");
+    }
 }
 
 /// What stands in a table, in the server's own binary form: by bytes where the type's own equality is not.

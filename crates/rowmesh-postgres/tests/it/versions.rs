@@ -11,24 +11,7 @@ use rowmesh_postgres::location::{Host, Location, Server, TlsMode};
 
 use crate::capturing::{attached, noted};
 use crate::cluster::{Cluster, Database, has_since};
-use crate::mesh::{Node, Site, application, check_equal, converge, lacked, now};
-
-fn pair(schema: &str) -> Vec<Node> {
-    vec![Node::new(1, schema), Node::new(2, schema)]
-}
-
-/// Runs each batch on the first node, and asserts after each that the second holds the same and that nothing waits.
-fn check(schema: &str, batches: &[&str]) -> Vec<Node> {
-    let mut nodes = pair(schema);
-    for batch in batches {
-        nodes[0].run(batch);
-        converge(&mut nodes);
-        check_equal(&mut nodes);
-        assert_eq!((nodes[0].seal(), nodes[1].seal()), (0, 0), "nothing is sealed twice after {batch}");
-    }
-    assert!(nodes[1].store.parked().unwrap().is_empty(), "{:?}", nodes[1].store.parked().unwrap());
-    nodes
-}
+use crate::mesh::{Node, Site, application, check_equal, converge, lacked, nodes, now, travels};
 
 /// How many rows wait on all nodes together.
 fn parked(nodes: &mut [Node]) -> usize {
@@ -84,7 +67,7 @@ fn since_15_unique_values_of_which_null_is_one_move_and_are_never_there_twice() 
     if !has_since(15, "UNIQUE NULLS NOT DISTINCT") {
         return;
     }
-    check(
+    travels(
         "CREATE TABLE seats (id int PRIMARY KEY, place int UNIQUE NULLS NOT DISTINCT)",
         &[
             "INSERT INTO seats VALUES (1, 1), (2, NULL)",
@@ -93,7 +76,7 @@ fn since_15_unique_values_of_which_null_is_one_move_and_are_never_there_twice() 
     );
     // Checked late, it is we who check it.
     let late = "UNIQUE NULLS NOT DISTINCT DEFERRABLE INITIALLY DEFERRED";
-    let mut nodes = pair(&format!("CREATE TABLE seats (id int PRIMARY KEY, place int {late})"));
+    let mut nodes = nodes(2, &format!("CREATE TABLE seats (id int PRIMARY KEY, place int {late})"));
     nodes[0].run("INSERT INTO seats VALUES (1, NULL)");
     nodes[1].run("INSERT INTO seats VALUES (2, NULL)");
     converge(&mut nodes);
@@ -108,7 +91,7 @@ fn since_15_a_foreign_key_that_sets_some_of_its_columns_null_is_followed() {
     if !has_since(15, "ON DELETE SET NULL (columns)") {
         return;
     }
-    let nodes = check(
+    let nodes = travels(
         "CREATE TABLE users (firm int, id int, PRIMARY KEY (firm, id));
          CREATE TABLE posts (firm int, id int, author int, PRIMARY KEY (firm, id),
                              FOREIGN KEY (firm, author) REFERENCES users ON DELETE SET NULL (author))",
@@ -206,7 +189,7 @@ fn since_17_identity_columns_of_partitioned_tables_travel() {
     if !has_since(17, "identity columns of partitioned tables") {
         return;
     }
-    let nodes = check(
+    let nodes = travels(
         "CREATE TABLE events (id bigint GENERATED ALWAYS AS IDENTITY, region text, n int, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
          CREATE TABLE events_a PARTITION OF events FOR VALUES IN ('a'); CREATE TABLE events_b PARTITION OF events FOR VALUES IN ('b')",
         &["INSERT INTO events (region, n) VALUES ('a', 1), ('b', 2)", "UPDATE events SET region = 'b' WHERE n = 1"],
@@ -224,7 +207,7 @@ fn since_18_virtual_generated_columns_stay_at_home_and_cost_no_event() {
                                       wide int GENERATED ALWAYS AS (price * 2) STORED);
         CREATE TABLE parts (id int PRIMARY KEY, n int, twice int GENERATED ALWAYS AS (n * 2) VIRTUAL) PARTITION BY RANGE (id);
         CREATE TABLE parts_1 PARTITION OF parts DEFAULT";
-    let mut nodes = check(
+    let mut nodes = travels(
         schema,
         &[
             "INSERT INTO items SELECT n, n * 5 FROM generate_series(1, 200) n; INSERT INTO parts VALUES (1, 2), (2, 3)",
@@ -246,7 +229,7 @@ fn since_18_keys_of_the_new_kind_of_uuid_are_keys_like_others() {
     if !has_since(18, "uuidv7()") {
         return;
     }
-    let nodes = check(
+    let nodes = travels(
         "CREATE TABLE notes (id uuid PRIMARY KEY DEFAULT uuidv7(), a text)",
         &["INSERT INTO notes (a) SELECT n FROM generate_series(1, 50) n", "UPDATE notes SET a = a || '!'"],
     );
@@ -306,7 +289,7 @@ fn since_18_a_foreign_key_that_the_server_does_not_enforce_parks_nothing() {
     }
     let schema = "CREATE TABLE users (id int PRIMARY KEY);
         CREATE TABLE posts (id int PRIMARY KEY, author int REFERENCES users NOT ENFORCED, n int CHECK (n > 0) NOT ENFORCED)";
-    let nodes = check(schema, &["INSERT INTO posts VALUES (1, 77, -1)", "UPDATE posts SET author = 78"]);
+    let nodes = travels(schema, &["INSERT INTO posts VALUES (1, 77, -1)", "UPDATE posts SET author = 78"]);
     assert_eq!(nodes[1].query("SELECT * FROM posts"), ["(1,78,-1)"]);
 }
 
@@ -451,7 +434,7 @@ fn since_18_a_reference_to_a_period_is_not_synced_by_a_role_that_cannot_write_it
 #[test]
 fn e3_rows_that_exclude_one_another_change_places_inside_a_transaction() {
     let schema = "CREATE TABLE stays (id int PRIMARY KEY, at int4range, EXCLUDE USING gist (at WITH &&))";
-    check(
+    travels(
         schema,
         &[
             "INSERT INTO stays VALUES (1, '[1,5)'), (2, '[5,9)')",
@@ -465,7 +448,7 @@ fn e3_rows_that_exclude_one_another_change_places_inside_a_transaction() {
 #[test]
 fn p5_rows_that_exclude_one_another_and_are_checked_late_never_stand_together() {
     let schema = "CREATE TABLE stays (id int PRIMARY KEY, at int4range, EXCLUDE USING gist (at WITH &&) DEFERRABLE INITIALLY DEFERRED)";
-    let mut nodes = pair(schema);
+    let mut nodes = nodes(2, schema);
     nodes[0].run("INSERT INTO stays VALUES (1, '[1,5)')");
     nodes[1].run("INSERT INTO stays VALUES (2, '[3,9)')");
     converge(&mut nodes);

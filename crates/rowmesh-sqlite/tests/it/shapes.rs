@@ -3,23 +3,7 @@
 use rowmesh_core::limits;
 use rowmesh_core::store::Store;
 
-use crate::mesh::{Node, check_equal, converge, lacked, now, open_app, two};
-
-fn pair(schema: &str) -> Vec<Node> {
-    vec![Node::new(1, schema), Node::new(2, schema)]
-}
-
-/// Runs each batch on the first node, converging after each, and asserts that nothing is parked anywhere.
-fn check(schema: &str, batches: &[&str]) -> Vec<Node> {
-    let mut nodes = pair(schema);
-    for batch in batches {
-        nodes[0].run(batch);
-        converge(&mut nodes);
-        check_equal(&mut nodes);
-    }
-    assert!(nodes[1].store.parked().unwrap().is_empty(), "{:?}", nodes[1].store.parked().unwrap());
-    nodes
-}
+use crate::mesh::{Node, check_equal, converge, lacked, nodes, now, open_app, travels, two};
 
 /// One text of the second node.
 fn text(node: &Node, sql: &str) -> String {
@@ -40,14 +24,14 @@ fn b3_rows_are_sealed_as_the_application_s_own_triggers_left_them_in_whatever_or
     let again = format!("DROP TRIGGER touch_before; DROP TRIGGER count_before; {}", touching.replace("{}", "after"));
     let write = "INSERT INTO notes (id, name) VALUES ('a', 'x'), ('b', 'x'); UPDATE notes SET name = 'y'";
     let write_more = "INSERT INTO notes (id, name) VALUES ('c', 'x'); UPDATE notes SET name = 'z'";
-    let nodes = check(&schema, &[write, &again, write_more]);
+    let nodes = travels(&schema, &[write, &again, write_more]);
     assert_eq!(text(&nodes[1], "SELECT group_concat(id || edits || name) FROM notes"), "a2z,b2z,c1z");
     assert_eq!(text(&nodes[1], "SELECT CAST(n AS TEXT) FROM totals"), "3", "counted once, where it was inserted");
 }
 
 #[test]
 fn b12_between_two_bites_of_an_apply_an_application_that_waits_for_nothing_gets_its_turn() {
-    let mut nodes = pair("CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT)");
+    let mut nodes = nodes(2, "CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT)");
     for round in 0..60 {
         nodes[0].run(&format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) INSERT INTO t SELECT '{round}-' || i, 'x' FROM n"));
         nodes[0].seal();
@@ -70,7 +54,7 @@ fn b12_between_two_bites_of_an_apply_an_application_that_waits_for_nothing_gets_
 fn e8_rows_that_refer_to_one_another_across_a_cut_wait_and_are_whole_at_the_end() {
     let schema = "CREATE TABLE p (id TEXT PRIMARY KEY, best TEXT REFERENCES c(id)); CREATE INDEX p_best ON p (best);
                   CREATE TABLE c (id TEXT PRIMARY KEY, p TEXT NOT NULL REFERENCES p(id)); CREATE INDEX c_p ON c (p);";
-    let mut nodes = pair(schema);
+    let mut nodes = nodes(2, schema);
     nodes[0].run(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000) INSERT INTO p SELECT 'p' || i, NULL FROM n;
          INSERT INTO c SELECT 'c' || id, id FROM p; UPDATE p SET best = 'c' || id",
@@ -84,7 +68,7 @@ fn e8_rows_that_refer_to_one_another_across_a_cut_wait_and_are_whole_at_the_end(
 #[test]
 fn d10_a_reader_never_sees_half_of_a_transaction_that_came_from_elsewhere() {
     let schema = "CREATE TABLE orders (id TEXT PRIMARY KEY, total INTEGER); CREATE TABLE lines (id TEXT PRIMARY KEY, amount INTEGER)";
-    let mut nodes = pair(schema);
+    let mut nodes = nodes(2, schema);
     for order in 0..40 {
         nodes[0].run(&format!(
             "BEGIN; INSERT INTO orders VALUES ('o{order}', 30);
@@ -121,7 +105,7 @@ fn e4_unique_values_of_every_kind_of_index_move_between_rows_and_are_replaced() 
     for index in ["u", "u COLLATE NOCASE", "lower(u)", "u) WHERE (v <> 'off'", "u, coalesce(v, '')"] {
         let schema =
             format!("CREATE TABLE t (id TEXT PRIMARY KEY, u TEXT, v TEXT); CREATE UNIQUE INDEX i ON t ({index});");
-        let nodes = check(
+        let nodes = travels(
             &schema,
             &[
                 "INSERT INTO t VALUES ('a', 'x', 'on'), ('b', 'y', 'on'), ('c', 'z', 'on')",
@@ -142,7 +126,7 @@ fn e4_unique_values_of_every_kind_of_index_move_between_rows_and_are_replaced() 
 
 #[test]
 fn e7_a_transaction_that_defers_foreign_keys_to_its_end_arrives_whole() {
-    check(
+    travels(
         "CREATE TABLE p (id TEXT PRIMARY KEY, v TEXT);
          CREATE TABLE s (id TEXT PRIMARY KEY, p TEXT NOT NULL REFERENCES p(id));",
         &[

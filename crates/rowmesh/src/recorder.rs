@@ -62,6 +62,8 @@ struct Hour {
 }
 
 const HOUR_MS: u64 = 3_600_000;
+/// Why a peer is lost of which nothing was heard and that was not called in vain yet.
+const UNEXPLAINED: &str = "no exchange";
 
 impl Recorder {
     /// Knows of nothing yet. `lost` are the partitions that were open when the node stopped.
@@ -91,7 +93,10 @@ impl Recorder {
                 seen.idle += 1;
                 return records;
             }
-            Some(failure) => seen.last_failure = Some(failure.clone()),
+            Some(failure) => {
+                records.extend(seen.explained(failure).map(Record::Partition));
+                seen.last_failure = Some(failure.clone());
+            }
         }
         let is_news = exchanged.failure.is_some() || exchanged.sent.changesets + exchanged.received.changesets > 0;
         if is_news {
@@ -109,7 +114,7 @@ impl Recorder {
             let seen = self.peers.entry(*peer).or_default();
             let last = seen.last_success.unwrap_or(self.started_at);
             if seen.lost.is_none() && now.0.saturating_sub(last.0) > self.lost_after_ms {
-                let reason = seen.last_failure.as_ref().map_or_else(|| "no exchange".to_owned(), Failure::to_string);
+                let reason = seen.last_failure.as_ref().map_or_else(|| UNEXPLAINED.to_owned(), Failure::to_string);
                 let partition = PartitionRecord {
                     peer: *peer,
                     started_at: last,
@@ -200,6 +205,13 @@ impl Record {
 }
 
 impl Seen {
+    /// Gives a partition that was noticed by silence its reason, with the first failure that tells one.
+    fn explained(&mut self, failure: &Failure) -> Option<PartitionRecord> {
+        let partition = self.lost.as_mut().filter(|partition| partition.reason == UNEXPLAINED)?;
+        partition.reason = failure.to_string();
+        Some(partition.clone())
+    }
+
     /// Closes the partition that was open, if one was.
     fn found(&mut self, exchanged: &Exchanged) -> Option<PartitionRecord> {
         let mut partition = self.lost.take()?;
@@ -292,6 +304,20 @@ mod tests {
         assert_eq!((healed.started_at, healed.events_on_healing), (partition.started_at, 7));
         assert_eq!(healed.healed_at, Some(WallTime(START.0 + 300_000)));
         assert!(!recorder.is_lost(&PEER));
+    }
+
+    #[test]
+    fn g16_a_peer_that_was_lost_in_silence_has_its_reason_as_soon_as_a_call_fails() {
+        let mut recorder = recorder();
+        let opened = recorder.tick(WallTime(START.0 + 90_001), &[PEER]);
+        let [Record::Partition(silent)] = &opened[..] else { panic!("{opened:?}") };
+        assert_eq!(silent.reason, UNEXPLAINED);
+        let told = recorder.exchanged(&failed(91_000, "RM4401"));
+        let [Record::Partition(partition), Record::Session(_)] = &told[..] else { panic!("{told:?}") };
+        assert!(partition.reason.contains("RM4401"), "{partition:?}");
+        assert_eq!(PartitionRecord { reason: silent.reason.clone(), ..partition.clone() }, *silent);
+        let again = recorder.exchanged(&failed(92_000, "RM4105"));
+        assert!(matches!(&again[..], [Record::Session(_)]), "the first reason stays: {again:?}");
     }
 
     #[test]

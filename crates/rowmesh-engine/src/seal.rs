@@ -26,8 +26,9 @@ pub const SALT_PURPOSE: &str = "rowmesh 2026 event salt";
 /// Bytes of a change, both images, that is sealed: whoever reads the log refuses more, and nothing after it could be read either.
 const EVENT_BYTES_SEALED_MAX: usize = limits::EVENT_BYTES_MAX - (1 << 20);
 
-/// Rows that are fetched at once, where that is worth it. How many fit into the changeset is known only when it is full.
-const ROWS_EXPECTED: usize = 4_000;
+/// Rows that are fetched at once, where that is worth it, at most and at least. How many fit into the changeset is known only when it is full.
+const ROWS_EXPECTED_MAX: usize = 4_000;
+const ROWS_EXPECTED_MIN: usize = 64;
 
 /// Keys that wait to be looked at: all that one reading of the notes found, in an order that keeps foreign keys whole when it is cut.
 #[derive(Default)]
@@ -90,12 +91,15 @@ pub fn seal_part<A: Access>(work: &mut Work<'_, A>, round: &mut Round, unit_rows
     let mut any_spent = round.is_empty() && plan(work.db, work.registry, round, limit)?;
     let mut draft = Draft::new(work, unit_rows)?;
     let mut spent: Vec<i64> = Vec::new();
+    let mut expected = 0;
     for looked in 0.. {
         if draft.is_full() {
             break;
         }
-        if A::IS_REMOTE && looked % ROWS_EXPECTED == 0 {
-            expect(work, round.waiting.iter().take(ROWS_EXPECTED))?;
+        if A::IS_REMOTE && looked == expected {
+            let some = draft.room().clamp(ROWS_EXPECTED_MIN, ROWS_EXPECTED_MAX);
+            expect(work, round.waiting.iter().take(some))?;
+            expected += some;
         }
         let Some(pending) = round.waiting.pop_front() else { break };
         spent.extend(pending.notes.iter().filter(|note| round.spends(**note)));
@@ -243,6 +247,14 @@ impl Draft {
 
     fn is_full(&self) -> bool {
         self.events.len() >= self.unit_rows || self.bytes >= limits::CHANGESET_BYTES_TARGET
+    }
+
+    /// How many more events there is room for, as far as those that are in it tell.
+    fn room(&self) -> usize {
+        let rows = self.unit_rows.saturating_sub(self.events.len());
+        let bytes = limits::CHANGESET_BYTES_TARGET.saturating_sub(self.bytes);
+        // A row that has not changed makes no event, so there may be room for more.
+        rows.min(bytes * self.events.len().max(1) / self.bytes.max(1) + 1)
     }
 
     /// Looks at a row, and at those that it pushed aside or draws along: they belong into the same changeset.

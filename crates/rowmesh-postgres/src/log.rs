@@ -16,8 +16,9 @@ use crate::fault::Told;
 
 /// Bytes of events that wait before they are sent although the transaction goes on.
 const WAITING_BYTES_MAX: usize = 16 << 20;
-/// Changesets that one look at the log fetches at once.
+/// Changesets that one look at the log fetches at once, and bytes of them unless one has more.
 const CHANGESETS_PER_FETCH: i64 = 64;
+const FETCH_BYTES_MAX: i64 = 8 << 20;
 
 impl Log for PostgresAccess<'_> {
     fn append_changeset(&self, entry: &LogEntry<'_>) -> Result<i64> {
@@ -108,8 +109,12 @@ impl Log for PostgresAccess<'_> {
         self.flush_log()?;
         let mut next = from;
         loop {
-            let sql = "SELECT c, o, seq, body FROM rowmesh.changesets WHERE c >= $1 ORDER BY c LIMIT $2";
-            let found = self.session.query(sql, &[&next, &CHANGESETS_PER_FETCH]).told()?;
+            // The length of a body is known without reading it.
+            let sql = "SELECT c, o, seq, body FROM (
+                           SELECT c, o, seq, body, sum(octet_length(body)) OVER (ORDER BY c ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+                             FROM (SELECT c, o, seq, body FROM rowmesh.changesets WHERE c >= $1 ORDER BY c LIMIT $2) AS next) AS weighed
+                        WHERE before IS NULL OR before < $3 ORDER BY c";
+            let found = self.session.query(sql, &[&next, &CHANGESETS_PER_FETCH, &FETCH_BYTES_MAX]).told()?;
             let Some(last) = found.last() else { return Ok(()) };
             next = last.get::<_, i64>(0) + 1;
             for row in &found {

@@ -17,28 +17,26 @@ use crate::fit::fit_in;
 /// Brings every row to its new image, or leaves it at the old one and says why.
 pub fn write_rows(db: &SqliteAccess<'_>, registry: &Registry, writes: &mut [RowWrite]) -> Result<Vec<Outcome>> {
     writes.iter_mut().for_each(fit_values);
-    let mut refused: Vec<Option<String>> = writes.iter().map(|write| write.impossible.clone()).collect();
-    let mut blocked = Vec::new();
+    let refused = writes.iter().map(|write| write.impossible.clone()).collect();
+    let mut job = Job { db, registry, writes, refused, blocked: Vec::new() };
     // Deletes give unique values free, updates move them, inserts take them.
     for phase in [Phase::Delete, Phase::Update, Phase::Insert] {
-        for position in 0..writes.len() {
-            let write = &writes[position];
-            if write.impossible.is_some() || write.is_idle() || phase != Phase::of(write) {
-                continue;
-            }
-            match try_write(db, write)? {
-                Tried::Written => {}
-                Tried::UniqueTaken(_) => blocked.push(position),
-                Tried::Refused(reason) => refused[position] = Some(reason),
-            }
-        }
+        job.write_phase(phase)?;
     }
-    for (position, reason) in rewrite_blocked(db, writes, &blocked)? {
-        refused[position] = Some(reason);
-    }
-    take_back_dangling(db, registry, writes, &mut refused)?;
+    job.rewrite_blocked()?;
+    job.take_back_dangling()?;
+    job.outcomes()
+}
 
-    writes.iter().zip(refused).map(|(write, refused)| outcome(db, write, refused)).collect()
+/// Rows being written.
+struct Job<'j, 'a> {
+    db: &'j SqliteAccess<'a>,
+    registry: &'j Registry,
+    writes: &'j [RowWrite],
+    /// Why a row stands as it did, by position.
+    refused: Vec<Option<String>>,
+    /// Rows whose unique values others held when they were written.
+    blocked: Vec<usize>,
 }
 
 /// Values from other databases become what they stand as here.
@@ -48,19 +46,6 @@ fn fit_values(write: &mut RowWrite) {
     if let Err(reason) = fitted {
         write.impossible = Some(reason);
     }
-}
-
-fn outcome(db: &SqliteAccess<'_>, write: &RowWrite, refused: Option<String>) -> Result<Outcome> {
-    if let Some(reason) = refused {
-        return Ok(Outcome::Parked { reason });
-    }
-    let Some(table) = &write.table else { return Ok(Outcome::Shown { row: None, written: false }) };
-    let inserted = write.before.is_none() && write.after.is_some();
-    let given = write.after.as_ref().map_or(0, Vec::len);
-    // Columns that no event wrote got whatever default the table has, which only the table can tell.
-    let row =
-        if inserted && given < table.columns.len() { db.read(table, &write.values)? } else { write.final_row(table) };
-    Ok(Outcome::Shown { row, written: !write.is_idle() })
 }
 
 enum Tried {
@@ -111,67 +96,175 @@ fn judge(db: &SqliteAccess<'_>, write: &RowWrite, table: &Table, result: rusqlit
     }
 }
 
-/// Rows whose unique values another row of the same set still held: out of the way all together, then back in at their new places.
-/// Succeeds whenever the final state is legal.
-fn rewrite_blocked(db: &SqliteAccess<'_>, writes: &[RowWrite], blocked: &[usize]) -> Result<Vec<(usize, String)>> {
-    for position in blocked {
-        let write = &writes[*position];
-        if let Some(table) = &write.table {
-            db.delete(table, &write.values)?;
-        }
-    }
-    let mut refused = Vec::new();
-    for position in blocked {
-        let write = &writes[*position];
-        let Some(table) = &write.table else { continue };
-        let Some(row) = write.final_row(table) else { continue };
-        let result = match &write.before {
-            Some(_) => db.insert(table, &row),
-            None => insert(db, table, write.after.as_deref().unwrap_or_default()),
-        };
-        match judge(db, write, table, result)? {
-            Tried::Written => {}
-            Tried::UniqueTaken(reason) | Tried::Refused(reason) => refused.push((*position, reason)),
-        }
-    }
-    // A row that cannot stand in its new image goes back to the old one, as far as that is still free.
-    for (position, _) in &refused {
-        put_back(db, &writes[*position])?;
-    }
-    Ok(refused)
-}
-
-/// Takes back rows whose foreign keys would dangle, until none does.
-fn take_back_dangling(
-    db: &SqliteAccess<'_>,
-    registry: &Registry,
-    writes: &mut [RowWrite],
-    refused: &mut [Option<String>],
-) -> Result<()> {
-    let mut checked = HashSet::new();
-    loop {
-        let mut took_back = false;
-        for position in 0..writes.len() {
-            let write = &writes[position];
-            if refused[position].is_some() || write.is_idle() {
+impl Job<'_, '_> {
+    fn write_phase(&mut self, phase: Phase) -> Result<()> {
+        for (position, write) in self.writes.iter().enumerate() {
+            if write.impossible.is_some() || write.is_idle() || phase != Phase::of(write) {
                 continue;
             }
-            let Some(table) = &write.table else { continue };
-            let reason = match &write.after {
-                Some(_) if table.schema.foreign_keys.is_empty() => None,
-                Some(_) => missing_parent(db, registry, table, write, &mut checked)?,
-                None => living_child(db, registry, table, write)?,
-            };
-            if let Some(reason) = reason {
-                take_back(db, write)?;
-                refused[position] = Some(reason);
+            match try_write(self.db, write)? {
+                Tried::Written => {}
+                Tried::UniqueTaken(_) => self.blocked.push(position),
+                Tried::Refused(reason) => self.refused[position] = Some(reason),
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows whose unique values another row of the same set still held: out of the way all together, then back in at their new places.
+    /// Succeeds whenever the final state is legal.
+    fn rewrite_blocked(&mut self) -> Result<()> {
+        let blocked = std::mem::take(&mut self.blocked);
+        for position in &blocked {
+            self.delete_row(*position)?;
+        }
+        let mut refused = Vec::new();
+        for position in blocked {
+            let Some(reason) = self.insert_whole(position)? else { continue };
+            self.refused[position] = Some(reason);
+            refused.push(position);
+        }
+        // A row that cannot stand in its new image goes back to the old one, as far as that is still free.
+        for position in refused {
+            if !self.put_back(position)? {
+                self.make_room(position)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Inserts one row in its new image; why not, if it cannot be.
+    fn insert_whole(&self, position: usize) -> Result<Option<String>> {
+        let write = &self.writes[position];
+        let Some(table) = &write.table else { return Ok(None) };
+        let Some(row) = write.final_row(table) else { return Ok(None) };
+        let result = match &write.before {
+            Some(_) => self.db.insert(table, &row),
+            None => insert(self.db, table, write.after.as_deref().unwrap_or_default()),
+        };
+        Ok(match judge(self.db, write, table, result)? {
+            Tried::Written => None,
+            Tried::UniqueTaken(reason) | Tried::Refused(reason) => Some(reason),
+        })
+    }
+
+    /// Takes back rows whose foreign keys would dangle, until none does.
+    fn take_back_dangling(&mut self) -> Result<()> {
+        let mut checked = HashSet::new();
+        loop {
+            let mut took_back = false;
+            for position in 0..self.writes.len() {
+                let Some(reason) = self.why_dangling(position, &mut checked)? else { continue };
+                self.refused[position] = Some(reason);
+                self.take_back(position)?;
                 took_back = true;
                 checked.clear();
             }
+            if !took_back {
+                return Ok(());
+            }
         }
-        if !took_back {
-            return Ok(());
+    }
+
+    /// Why a row cannot stand as it was written, as far as foreign keys go.
+    fn why_dangling(&self, position: usize, checked: &mut HashSet<Reference>) -> Result<Option<String>> {
+        let write = &self.writes[position];
+        let (None, false, Some(table)) = (&self.refused[position], write.is_idle(), &write.table) else {
+            return Ok(None);
+        };
+        let orphaned = match &write.after {
+            Some(_) if !table.schema.foreign_keys.is_empty() => {
+                missing_parent(self.db, self.registry, table, write, checked)?
+            }
+            _ => None,
+        };
+        match orphaned {
+            None => living_child(self.db, self.registry, table, write),
+            reason => Ok(reason),
         }
+    }
+
+    /// Undoes a write that was made.
+    fn take_back(&mut self, position: usize) -> Result<()> {
+        if !self.stands_as_before(position)? {
+            self.make_room(position)?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what other rows of the set were given in the place of this one, which has to stay: it may be that rows refer to it.
+    fn make_room(&mut self, position: usize) -> Result<()> {
+        let mut aside = Vec::new();
+        let mut stands = false;
+        for other in self.rivals(position) {
+            self.stands_as_before(other)?;
+            aside.push(other);
+            stands = self.put_back(position)?;
+            if stands {
+                break;
+            }
+        }
+        // Most of them were in nobody's way.
+        for other in aside {
+            self.delete_row(other)?;
+            if let Some(reason) = self.insert_whole(other)? {
+                self.refused[other] = Some(format!("a row that has to stay is in its place: {reason}"));
+                self.stands_as_before(other)?;
+            }
+        }
+        if !stands && let Some(table) = &self.writes[position].table {
+            tracing::warn!(table = %table.schema.name, "a parked row's old place is taken: it is hidden until the cause is gone");
+        }
+        Ok(())
+    }
+
+    /// Rows that were written to the same table, those first that have a unique value of the row's.
+    fn rivals(&self, position: usize) -> Vec<usize> {
+        let write = &self.writes[position];
+        let (Some(table), Some(before)) = (&write.table, &write.before) else { return Vec::new() };
+        let has_same = |row: &[Value]| {
+            let mut uniques = table.schema.uniques.iter();
+            uniques.any(|index| index.parts.iter().flatten().all(|part| row[part.column] == before[part.column]))
+        };
+        let mut others: Vec<(bool, usize)> = Vec::new();
+        for (other, write) in self.writes.iter().enumerate() {
+            let was_written = self.refused[other].is_none() && !write.is_idle() && other != position;
+            let row = write.table.as_ref().filter(|of| of.number == table.number).and_then(|of| write.final_row(of));
+            if let (true, Some(row)) = (was_written, row) {
+                others.push((!has_same(&row), other));
+            }
+        }
+        others.sort_unstable();
+        others.into_iter().map(|(_, other)| other).collect()
+    }
+
+    /// Brings a row that was written back to what it was, or away if it was not there; whether its place was free.
+    fn stands_as_before(&self, position: usize) -> Result<bool> {
+        self.delete_row(position)?;
+        self.put_back(position)
+    }
+
+    /// The same for a row that does not stand.
+    fn put_back(&self, position: usize) -> Result<bool> {
+        let write = &self.writes[position];
+        let (Some(table), Some(before)) = (&write.table, &write.before) else { return Ok(true) };
+        match self.db.insert(table, before) {
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => Ok(false),
+            result => result.told().map(|()| true),
+        }
+    }
+
+    fn delete_row(&self, position: usize) -> Result<()> {
+        let write = &self.writes[position];
+        if let Some(table) = &write.table {
+            self.db.delete(table, &write.values)?;
+        }
+        Ok(())
+    }
+
+    fn outcomes(self) -> Result<Vec<Outcome>> {
+        let Job { db, writes, refused, .. } = self;
+        writes.iter().zip(refused).map(|(write, refused)| outcome(db, write, refused)).collect()
     }
 }
 
@@ -208,14 +301,17 @@ fn missing_parent(
     Ok(None)
 }
 
+/// Whether rows refer to what a row was and is no more.
 fn living_child(db: &SqliteAccess<'_>, registry: &Registry, table: &Table, write: &RowWrite) -> Result<Option<String>> {
     let Some(before) = &write.before else { return Ok(None) };
+    let changed = write.changed();
+    let has_moved = |column: &usize| write.after.is_none() || changed.iter().any(|(position, _)| position == column);
     for child in registry.referring_to(&table.schema.name) {
         for key in child.schema.foreign_keys.iter().filter(|key| key.parent == table.schema.name) {
             let positions = key.parent_columns.iter().map(|name| table.schema.column(name));
             let Some(positions) = positions.collect::<Option<Vec<usize>>>() else { continue };
             let values: Vec<&Value> = positions.iter().map(|position| &before[*position]).collect();
-            if values.iter().any(|value| value.is_null()) {
+            if values.iter().any(|value| value.is_null()) || !positions.iter().any(has_moved) {
                 continue;
             }
             let columns: Vec<ColumnName> =
@@ -230,21 +326,15 @@ fn living_child(db: &SqliteAccess<'_>, registry: &Registry, table: &Table, write
     Ok(None)
 }
 
-/// Undoes a write that was made.
-fn take_back(db: &SqliteAccess<'_>, write: &RowWrite) -> Result<()> {
-    if let Some(table) = &write.table {
-        db.delete(table, &write.values)?;
+fn outcome(db: &SqliteAccess<'_>, write: &RowWrite, refused: Option<String>) -> Result<Outcome> {
+    if let Some(reason) = refused {
+        return Ok(Outcome::Parked { reason });
     }
-    put_back(db, write)
-}
-
-fn put_back(db: &SqliteAccess<'_>, write: &RowWrite) -> Result<()> {
-    let (Some(table), Some(before)) = (&write.table, &write.before) else { return Ok(()) };
-    match db.insert(table, before) {
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
-            tracing::warn!(table = %table.schema.name, "a parked row's old place is taken: it is hidden until the cause is gone");
-            Ok(())
-        }
-        result => result.told(),
-    }
+    let Some(table) = &write.table else { return Ok(Outcome::Shown { row: None, written: false }) };
+    let inserted = write.before.is_none() && write.after.is_some();
+    let given = write.after.as_ref().map_or(0, Vec::len);
+    // Columns that no event wrote got whatever default the table has, which only the table can tell.
+    let row =
+        if inserted && given < table.columns.len() { db.read(table, &write.values)? } else { write.final_row(table) };
+    Ok(Outcome::Shown { row, written: !write.is_idle() })
 }

@@ -81,6 +81,8 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("idle_in_transaction_session_timeout", "1min", "1"),
     ("idle_session_timeout", "0", "1h"),
     ("jit", "off", "on"),
+    ("seq_page_cost", "1", "100"),
+    ("random_page_cost", "0.5", "100"),
     ("client_min_messages", "error", "debug5"),
     ("application_name", "rowmesh", "other"),
 ];

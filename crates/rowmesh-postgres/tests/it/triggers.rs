@@ -253,7 +253,8 @@ fn c11_a_carried_trigger_that_fails_keeps_back_its_row_alone() {
         ] {
             nodes[1].run(breaks);
             nodes[1].store.follow_schema(now()).unwrap();
-            nodes[0].run(&format!("INSERT INTO t VALUES ({id}, 'x'); UPDATE t SET a = 'y' WHERE id < {id} AND {id} < 3"));
+            nodes[0]
+                .run(&format!("INSERT INTO t VALUES ({id}, 'x'); UPDATE t SET a = 'y' WHERE id < {id} AND {id} < 3"));
             converge(&mut nodes);
             let parked = nodes[1].store.parked().unwrap();
             assert_eq!(parked.len(), 1, "{breaks}: {parked:?}");

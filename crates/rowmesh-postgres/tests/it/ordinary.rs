@@ -325,3 +325,19 @@ fn c11_one_row_that_cannot_stand_keeps_back_only_what_hangs_on_it() {
     assert_eq!(nodes[1].store.parked().unwrap(), []);
     check_equal(&mut nodes);
 }
+
+#[test]
+fn e3_rows_that_only_tables_without_sync_refer_to_swap_and_lose_nothing_of_those() {
+    let schema = "CREATE TABLE users (id text PRIMARY KEY, name text UNIQUE NOT NULL);
+        CREATE TABLE logins (who text REFERENCES users ON DELETE CASCADE, at text)";
+    let mut nodes = pair(schema);
+    nodes[0].run("INSERT INTO users VALUES ('1', 'ann'), ('2', 'bob')");
+    converge(&mut nodes);
+    nodes[1].run("INSERT INTO logins VALUES ('1', 'today'), ('2', 'today')");
+    nodes[0].run("BEGIN; UPDATE users SET name = 't' WHERE id = '1'; UPDATE users SET name = 'ann' WHERE id = '2'; UPDATE users SET name = 'bob' WHERE id = '1'; COMMIT");
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[1].query("SELECT * FROM users ORDER BY id"), ["(1,bob)", "(2,ann)"]);
+    assert_eq!(nodes[1].text("SELECT count(*) FROM logins"), "2");
+    assert_eq!(nodes[1].store.parked().unwrap(), []);
+}

@@ -24,6 +24,9 @@ pub struct AttachOptions {
     pub keys: DeclaredKeys,
     /// Triggers of the application that are not to be carried.
     pub leave_triggers: BTreeSet<String>,
+    /// Triggers of the application that are to be carried although it cannot be told that they only maintain what does not travel. PostgreSQL
+    /// only.
+    pub carry_triggers: BTreeSet<String>,
     /// Whether attaching may switch the database to WAL mode.
     pub switch_to_wal: bool,
 }
@@ -155,8 +158,19 @@ pub enum Treatment {
     Checks,
     /// It stays quiet: it writes nothing.
     NoEffect,
-    /// It stays quiet: SQLite says that it cannot run here, since it needs something that only the application has.
+    /// It stays quiet: it cannot run here, since it needs something that only the application has.
     CannotRun(String),
+    /// It stays quiet: what it changes in its own row travels with the row.
+    ChangesItsRow,
+    /// It stays quiet: it cannot be told from outside what it does.
+    CannotTell(String),
+    /// It fires although it should not, and nothing but the application's owner can keep it still.
+    Fires {
+        /// Why, and what it does.
+        why: String,
+        /// The statement that keeps it still.
+        remedy: String,
+    },
     /// It stays quiet because the configuration says so.
     LeftByChoice,
 }
@@ -165,6 +179,9 @@ impl Treatment {
     /// For the plan, in one clause.
     pub fn reason(&self) -> String {
         match self {
+            Treatment::Carried(tables) if tables.is_empty() => {
+                "also runs for changes from other nodes: the configuration says so".to_owned()
+            }
             Treatment::Carried(tables) => {
                 format!("also runs for changes from other nodes: it maintains {}", tables.join(", "))
             }
@@ -185,6 +202,15 @@ impl Treatment {
             }
             Treatment::NoEffect => "does not run for changes from other nodes: it writes nothing".to_owned(),
             Treatment::CannotRun(said) => format!("cannot run for changes from other nodes: {said}"),
+            Treatment::ChangesItsRow => {
+                "does not run for changes from other nodes: what it changes travels with its row".to_owned()
+            }
+            Treatment::CannotTell(why) => {
+                format!("does not run for changes from other nodes, since what it does cannot be told: {why}")
+            }
+            Treatment::Fires { why, remedy } => {
+                format!("also runs for changes from other nodes, {why}; to keep it still: {remedy}")
+            }
             Treatment::LeftByChoice => {
                 "does not run for changes from other nodes: the configuration says so".to_owned()
             }

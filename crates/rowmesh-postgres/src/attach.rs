@@ -20,6 +20,7 @@ use rowmesh_engine::rules::Rules;
 use rowmesh_engine::views::fingerprint;
 
 use crate::capture::{self, Trigger};
+use crate::carry::{self, Judged};
 use crate::catalog::{Catalog, Tracked};
 use crate::connection::Session;
 use crate::error::{Error, Result};
@@ -46,7 +47,7 @@ pub fn plan(session: &Session, home: &str, options: &AttachOptions) -> Result<Pl
 }
 
 /// The plan, with what only PostgreSQL knows of the tables that are tracked.
-fn survey(session: &Session, home: &str, options: &AttachOptions) -> Result<(Plan, Vec<Tracked>)> {
+fn survey(session: &Session, home: &str, options: &AttachOptions) -> Result<(Plan, Vec<Tracked>, Judged)> {
     refuse_taken_names(session)?;
     let catalog = Catalog::read(session, home, &options.keys)?;
     let known = tracked_names(session)?;
@@ -72,21 +73,23 @@ fn survey(session: &Session, home: &str, options: &AttachOptions) -> Result<(Pla
     let numbers = sequences::numbers(session, &tracked)?;
     remarks.extend(tracked.iter().filter_map(|table| remark_on_key(&table.schema, &numbers)));
     remarks.sort_by(|a, b| a.table.cmp(&b.table));
+    let judged = carry::survey(session, home, options, &tracked)?;
     let plan = Plan {
         options: options.clone(),
         tracked: tracked.iter().map(|table| table.schema.clone()).collect(),
         skipped,
         remarks,
-        advice: advice(session, &tracked)?,
-        triggers: Vec::new(),
+        advice: advice(session)?,
+        triggers: judged.triggers(),
         numbers,
         unindexed: unindexed_keys(session, &tracked)?,
-        triggers_added: tracked.iter().map(|table| capture::triggers(TableNumber(0), table).len()).sum(),
+        triggers_added: tracked.iter().map(|table| capture::triggers(TableNumber(0), table).len()).sum::<usize>()
+            + judged.copies(),
         tables_added: our_objects().values().filter(|kind| **kind == "table").count(),
         database_bytes: database_bytes(session)?,
         schema_version: catalog.schema_version,
     };
-    Ok((plan, tracked))
+    Ok((plan, tracked, judged))
 }
 
 /// Installs what the options say as the schema is now. May be repeated, and replaces triggers of older versions (I13).
@@ -144,10 +147,12 @@ pub fn is_attached(session: &Session) -> Result<bool> {
 /// # Errors
 /// If the database cannot be written, or somebody holds a lock on a table for long.
 pub fn detach(session: &Session) -> Result<()> {
+    refuse_others_objects(session)?;
     patiently(session, || {
         for trigger in own_triggers(session)? {
             drop_trigger(session, &trigger)?;
         }
+        carry::drop_copies(session)?;
         strides::restore_all(session)?;
         for (kind, name) in installed(session)? {
             match kind.as_str() {
@@ -165,6 +170,22 @@ pub fn detach(session: &Session) -> Result<()> {
     })
 }
 
+/// Whose rights do not suffice for all of it is told so before anything is done. A trigger goes with its function, whoever owns the table.
+fn refuse_others_objects(session: &Session) -> Result<()> {
+    let sql = "SELECT pg_catalog.pg_get_userbyid(owner)::text, current_user::text
+                 FROM (SELECT nspowner AS owner FROM pg_catalog.pg_namespace WHERE nspname = 'rowmesh'
+                       UNION SELECT p.proowner FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+                              WHERE n.nspname = 'rowmesh' AND p.pronargs = 0 AND pg_catalog.starts_with(p.proname::text, $1)
+                       UNION SELECT c.relowner FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                              WHERE n.nspname = 'rowmesh' AND c.relname = ANY ($2)) AS ours
+                WHERE NOT pg_catalog.pg_has_role(owner, 'USAGE') LIMIT 1";
+    let names: Vec<&str> = our_objects().into_keys().collect();
+    match session.query_opt(sql, &[&capture::PREFIX, &names])? {
+        Some(row) => Err(Error::NotOurs { owner: row.get(0), role: row.get(1) }),
+        None => Ok(()),
+    }
+}
+
 /// What of ours stands in a database, as (kind, name), views before the tables that they show: what detaching takes out. Sequences are the
 /// application's own, which deal out numbers in steps because of us.
 ///
@@ -173,9 +194,11 @@ pub fn detach(session: &Session) -> Result<()> {
 pub fn installed(session: &Session) -> Result<Vec<(String, String)>> {
     let triggers = own_triggers(session)?.into_iter().map(|trigger| ("trigger".to_owned(), trigger.name));
     let mut installed: Vec<(String, String)> = triggers.collect();
+    installed.extend(carry::standing(session)?.into_iter().map(|copy| ("trigger".to_owned(), copy.name)));
     let functions = "SELECT p.proname::text FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-                      WHERE n.nspname = 'rowmesh' AND pg_catalog.starts_with(p.proname::text, $1) AND p.pronargs = 0 ORDER BY 1";
-    let functions = session.query(functions, &[&capture::PREFIX])?;
+                      WHERE n.nspname = 'rowmesh' AND (pg_catalog.starts_with(p.proname::text, $1) OR pg_catalog.starts_with(p.proname::text, $2))
+                        AND p.pronargs = 0 ORDER BY 1";
+    let functions = session.query(functions, &[&capture::PREFIX, &carry::PREFIX])?;
     installed.extend(functions.iter().map(|row| ("function".to_owned(), row.get(0))));
     installed.extend(strides::in_step(session)?.into_iter().map(|name| ("sequence".to_owned(), name)));
     let ours = our_objects();
@@ -201,7 +224,7 @@ pub(crate) fn in_transaction<T>(session: &Session, run: impl FnOnce() -> Result<
 }
 
 /// The same, giving way to whoever holds a lock, again and again.
-fn patiently<T>(session: &Session, run: impl Fn() -> Result<T>) -> Result<T> {
+pub(crate) fn patiently<T>(session: &Session, run: impl Fn() -> Result<T>) -> Result<T> {
     let limit = format!("SET LOCAL lock_timeout = {}", LOCK_TRY.as_millis());
     let mut left = LOCK_TRIES;
     loop {
@@ -248,21 +271,8 @@ fn remark_on_key(table: &TableSchema, numbers: &[Numbered]) -> Option<Remark> {
     })
 }
 
-fn advice(session: &Session, tracked: &[Tracked]) -> Result<Vec<String>> {
+fn advice(session: &Session) -> Result<Vec<String>> {
     let mut advice = Vec::new();
-    let oids: Vec<u32> = tracked.iter().map(|table| table.oid).collect();
-    let sql = "SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger
-                WHERE tgrelid = ANY ($1) AND NOT tgisinternal AND NOT pg_catalog.starts_with(tgname::text, $2)";
-    let triggers: i64 = session.query_one(sql, &[&oids, &capture::TRIGGER_PREFIX])?.get(0);
-    if triggers > 0 {
-        advice.push(match session.is_replica() {
-            true => format!("{triggers} triggers of the application keep still for changes from other nodes: what they write travels by itself"),
-            false => format!(
-                "{triggers} triggers of the application fire for changes from other nodes too, since this role may not keep them still: give each \
-                 a guard, WHEN (current_setting('application_name') <> 'rowmesh'), or let a superuser run rowmesh"
-            ),
-        });
-    }
     let limit: String = session.query_one("SELECT pg_catalog.current_setting('temp_file_limit')", &[])?.get(0);
     if limit != "-1" {
         advice.push(format!(
@@ -521,7 +531,7 @@ fn listed_tables(session: &Session) -> Result<Vec<Listed>> {
 }
 
 fn follow_now(session: &Session, home: &str, options: &AttachOptions, capture: Capture) -> Result<Followed> {
-    let (plan, tables) = survey(session, home, options)?;
+    let (plan, tables, judged) = survey(session, home, options)?;
     let (triggers, listed) = (own_triggers(session)?, listed_tables(session)?);
     let found = Found { session, plan: &plan, tables: &tables, triggers, listed, capture };
     let mut changes = Vec::new();
@@ -529,6 +539,7 @@ fn follow_now(session: &Session, home: &str, options: &AttachOptions, capture: C
         changes.extend(found.follow_table(table)?);
     }
     changes.extend(found.forget_the_rest(&changes)?);
+    carry::refresh(session, &judged)?;
     // What somebody else altered since the plan was made is not followed: then the version stays that of the plan.
     let ours_alone = survey(session, home, options)?;
     let is_same = ours_alone.1 == tables;
@@ -624,8 +635,9 @@ impl Found<'_> {
         }
         let standing: BTreeSet<String> =
             own_triggers(self.session)?.into_iter().map(|trigger| trigger.function).collect();
+        let is_ours = |name: &str| name.starts_with(capture::PREFIX);
         for (kind, name) in installed(self.session)? {
-            if kind == "function" && !standing.contains(&name) {
+            if kind == "function" && is_ours(&name) && !standing.contains(&name) {
                 self.session.batch(&format!("DROP FUNCTION IF EXISTS rowmesh.{}()", quote(&name)))?;
             }
         }
@@ -694,14 +706,27 @@ fn install(session: &Session, table: &Tracked, present: &[&OwnTrigger], expected
 
 /// Only a table's owner may say that a trigger fires for writers in the replica role too. What such writers do in tables of others is found
 /// by reconciling.
-fn may_alter(session: &Session, table: u32) -> Result<bool> {
+pub(crate) fn may_alter(session: &Session, table: u32) -> Result<bool> {
     let sql = "SELECT pg_catalog.pg_has_role(relowner, 'USAGE') FROM pg_catalog.pg_class WHERE oid = $1";
     Ok(session.query_opt(sql, &[&table])?.is_some_and(|row| row.get(0)))
 }
 
 fn drop_trigger(session: &Session, trigger: &OwnTrigger) -> Result<()> {
-    let on = qualified(&trigger.place.0, &trigger.place.1);
-    session.batch(&format!("DROP TRIGGER IF EXISTS {} ON {on}", quote(&trigger.name)))
+    drop_trigger_on(session, trigger.table, &trigger.place, &trigger.name, &trigger.function)
+}
+
+/// Only a table's owner may drop a trigger; whose function is dropped loses it as well, whoever owns the table.
+pub(crate) fn drop_trigger_on(
+    session: &Session,
+    table: u32,
+    place: &(String, String),
+    name: &str,
+    function: &str,
+) -> Result<()> {
+    if may_alter(session, table)? {
+        return session.batch(&format!("DROP TRIGGER IF EXISTS {} ON {}", quote(name), qualified(&place.0, &place.1)));
+    }
+    session.batch(&format!("DROP FUNCTION IF EXISTS rowmesh.{}() CASCADE", quote(function)))
 }
 
 fn new_number(session: &Session, name: &TableName) -> Result<TableNumber> {

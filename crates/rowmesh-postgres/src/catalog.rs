@@ -21,6 +21,8 @@ pub struct Catalog {
     pub tables: Vec<Tracked>,
     /// Tables that cannot, by name.
     pub untracked: Vec<Untracked>,
+    /// Schema and name of those that could be, were they not hidden from our role.
+    pub hidden: Vec<(String, String)>,
     /// What is worth knowing about tables that can.
     pub remarks: Vec<Remark>,
     /// What tells that the schema has moved since all this was read.
@@ -104,12 +106,17 @@ impl Catalog {
     pub fn read(session: &Session, home: &str, declared: &DeclaredKeys) -> Result<Catalog> {
         let schema_version = schema_version(session)?;
         let mut reading = Reading::begin(session, home, declared)?;
-        let (mut tables, mut untracked) = (Vec::new(), Vec::new());
+        let (mut tables, mut untracked, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
+        let role: String = session.query_one("SELECT current_user::text", &[])?.get(0);
         for relation in std::mem::take(&mut reading.relations) {
             if relation.is_partition {
                 continue;
             }
             match reading.table(&relation) {
+                Ok(_) if !relation.may_be_read => {
+                    untracked.push(Refusal::hidden(&relation, &role).of(&relation.name));
+                    hidden.push(relation.place);
+                }
                 Ok(table) => tables.push(table),
                 Err(refusal) => untracked.push(refusal.of(&relation.name)),
             }
@@ -117,7 +124,7 @@ impl Catalog {
         fill_defaults(session, &mut tables, &reading.defaults)?;
         tables.sort_by(|a, b| a.schema.name.cmp(&b.schema.name));
         untracked.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Catalog { tables, untracked, remarks: reading.remarks, schema_version })
+        Ok(Catalog { tables, untracked, hidden, remarks: reading.remarks, schema_version })
     }
 
     /// The table of that name, if it can be tracked.
@@ -179,6 +186,7 @@ struct Relation {
     has_heirs: bool,
     of_extension: bool,
     exclusions: i64,
+    may_be_read: bool,
 }
 
 /// A column as the catalog tells it.
@@ -256,6 +264,7 @@ impl<'a> Reading<'a> {
                 has_heirs: row.get(7),
                 of_extension: row.get(8),
                 exclusions: row.get(9),
+                may_be_read: row.get(11),
             });
         }
         for row in &rows[1] {
@@ -675,6 +684,12 @@ impl Refusal {
             "GRANT SET ON PARAMETER session_replication_role to the role of rowmesh, or drop the foreign key of {table}"
         );
         Refusal { code: "RM2111", reason: reason.to_owned(), remedy }
+    }
+
+    fn hidden(relation: &Relation, role: &str) -> Refusal {
+        let table = qualified(&relation.place.0, &relation.place.1);
+        let remedy = format!("GRANT SELECT, INSERT, UPDATE, DELETE, TRIGGER ON TABLE {table} TO {};", quote(role));
+        Refusal { code: "RM2119", reason: "may not be read by the role of rowmesh".to_owned(), remedy }
     }
 
     fn bad_declared_key(relation: &Relation, names: &[ColumnName]) -> Refusal {

@@ -36,7 +36,8 @@ pub struct Session {
     link: Option<Link>,
     statements: RefCell<HashMap<String, Statement>>,
     in_transaction: Cell<bool>,
-    is_replica: bool,
+    /// Where triggers of the application look for what they name, in a session that cannot keep them still.
+    path_of_triggers: Option<String>,
     version: u32,
     server: Server,
 }
@@ -58,10 +59,11 @@ impl Session {
         let opened = runtime.block_on(async {
             let reached = reach(location, is_usable).await?;
             reached.client.batch_execute(SETTINGS).await?;
-            let is_replica = configure(&reached.client, reached.major_version()).await?;
-            Ok::<_, Error>((reached, is_replica))
+            let path_of_triggers =
+                configure(&reached.client, reached.major_version(), location.schema.as_deref()).await?;
+            Ok::<_, Error>((reached, path_of_triggers))
         });
-        let (reached, is_replica) = match opened {
+        let (reached, path_of_triggers) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 // A name that nobody resolves may keep a thread of it busy for longer than anybody waits.
@@ -75,7 +77,7 @@ impl Session {
             link: Some(Link { client: reached.client, driver: reached.driver, runtime }),
             statements: RefCell::default(),
             in_transaction: Cell::new(false),
-            is_replica,
+            path_of_triggers,
         })
     }
 
@@ -241,7 +243,12 @@ impl Session {
 
     /// Whether the application's triggers and rules keep still for what this session writes.
     pub fn is_replica(&self) -> bool {
-        self.is_replica
+        self.path_of_triggers.is_none()
+    }
+
+    /// Where triggers of the application look for what they name, if they fire for what this session writes.
+    pub fn path_of_triggers(&self) -> Option<&str> {
+        self.path_of_triggers.as_deref()
     }
 
     /// The server's version, as in 17.
@@ -380,6 +387,7 @@ const SETTINGS: &str = "
     SET transform_null_equals = off;
     SET quote_all_identifiers = off;
     SET search_path = pg_catalog, pg_temp;
+    SET rowmesh.applying = 'on';
     SET row_security = off;
     SET synchronous_commit = on;
     SET default_transaction_isolation = 'read committed';
@@ -411,9 +419,9 @@ async fn is_usable(reached: &Reached) -> Result<()> {
     if is_standby { Err(Error::Standby(reached.server.to_string())) } else { Ok(()) }
 }
 
-/// The settings that depend on the server. Returns whether the application's triggers keep still for what we write, which they do where the
-/// role may decide that; it is looked up first, so that the server's log shows no refusal at each of our sessions.
-async fn configure(client: &Client, version: u32) -> Result<bool> {
+/// The settings that depend on the server. The application's triggers keep still for what we write where the role may decide that, which is looked
+/// up first, so that the server's log shows no refusal at each of our sessions. Elsewhere it is returned where they look for what they name.
+async fn configure(client: &Client, version: u32, home: Option<&str>) -> Result<Option<String>> {
     let deadlocks: i64 =
         client.query_one("SELECT setting::bigint FROM pg_settings WHERE name = 'deadlock_timeout'", &[]).await?.get(0);
     let patience = LOCK_PATIENCE.min(Duration::from_millis(deadlocks.unsigned_abs().max(2) / 2));
@@ -425,9 +433,15 @@ async fn configure(client: &Client, version: u32) -> Result<bool> {
     let may_decide = client.query_one(may_decide, &[]).await?.get(0);
     if may_decide {
         client.batch_execute("SET session_replication_role = replica").await?;
+        return Ok(None);
     }
-    Ok(may_decide)
+    Ok(Some(client.query_one(APPLICATIONS_PATH, &[&home]).await?.get(0)))
 }
+
+/// What is PostgreSQL's is found first all the same.
+const APPLICATIONS_PATH: &str = "
+    SELECT concat_ws(', ', 'pg_catalog', quote_ident($1::text), nullif(reset_val, ''), 'pg_temp')
+      FROM pg_settings WHERE name = 'search_path'";
 
 fn is_stale(error: &Error) -> bool {
     matches!(error, Error::Postgres(source) if Meaning::of(source) == Meaning::SchemaMoved)

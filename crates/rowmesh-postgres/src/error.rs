@@ -15,6 +15,7 @@
 //! | RM2114 | attached by a newer Rowmesh |
 //! | RM3202 | the login is refused |
 //! | RM3204 | the server is a standby |
+//! | RM3205 | what is ours in the database belongs to another role |
 
 use rowmesh_core::store::StoreError;
 use tokio_postgres::error::SqlState;
@@ -114,6 +115,14 @@ pub enum Error {
         /// Highest version known.
         known: u32,
     },
+    /// What an earlier Rowmesh made belongs to another role.
+    #[error("the schema rowmesh belongs to {owner}, and {role} is no member of it")]
+    NotOurs {
+        /// Whom it belongs to.
+        owner: String,
+        /// Who we are.
+        role: String,
+    },
     /// The server refused, or could not be asked.
     #[error("postgresql refused a statement")]
     Postgres(#[from] tokio_postgres::Error),
@@ -135,6 +144,7 @@ impl Error {
             Error::NewerRowmesh { .. } => "RM2114",
             Error::LoginRefused { .. } => "RM3202",
             Error::Standby(_) => "RM3204",
+            Error::NotOurs { .. } => "RM3205",
             Error::Machine(_) => "RM5106",
             Error::Postgres(source) => Meaning::of(source).code(),
             Error::NotUnique { .. } => Meaning::Unforeseen.code(),
@@ -162,6 +172,11 @@ impl Error {
             Error::TooOld { .. } => "upgrade the server",
             Error::LoginRefused { .. } => "check user and password in the url, and pg_hba.conf of the server",
             Error::Standby(_) => "give the url of the primary, or all servers: postgres://user@one,two/name",
+            Error::NotOurs { owner, role } => {
+                return format!(
+                    "log in as {owner} or as a superuser, or let one of them run: GRANT \"{owner}\" TO \"{role}\";"
+                );
+            }
             Error::NotAttached => "rowmesh up",
             Error::NamesTaken(_) => "rename these tables or their schema: the schema rowmesh is Rowmesh's own",
             Error::NewerRowmesh { .. } => "install the newest Rowmesh",

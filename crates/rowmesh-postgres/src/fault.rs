@@ -129,6 +129,13 @@ impl Constraint {
             _ => return None,
         };
         let said = source.as_db_error()?;
+        // Whatever is wrong with a trigger of the application is the row's affair, and must not stop the others.
+        let passes_by_itself =
+            ["08", "25", "40", "53", "55", "57", "58", "XX"].iter().any(|class| said.code().code().starts_with(class));
+        if !passes_by_itself && said.where_().is_some_and(is_in_a_trigger_of_the_application) {
+            let place = said.where_().and_then(|place| place.lines().next()).unwrap_or_default();
+            return Some(Constraint::Other(format!("a trigger refuses it: {} ({place})", said.message())));
+        }
         let reason = match said.constraint() {
             Some(constraint) => format!("{} (constraint {constraint})", said.message()),
             None => said.message().to_owned(),
@@ -143,6 +150,11 @@ impl Constraint {
             _ => None,
         }
     }
+}
+
+/// Whether the server was in a function of PL/pgSQL when it refused, other than those that note keys.
+fn is_in_a_trigger_of_the_application(place: &str) -> bool {
+    place.contains("PL/pgSQL") && !place.contains("rowmesh.capture_")
 }
 
 /// What PostgreSQL's refusal means for the daemon.

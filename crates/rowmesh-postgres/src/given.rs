@@ -11,6 +11,8 @@ use crate::values::{PgColumn, fit, value_expression};
 pub struct Given<'t> {
     columns: Vec<&'t PgColumn>,
     arrays: Vec<Vec<Option<String>>>,
+    /// Parameters of the statement that come before these.
+    before: usize,
 }
 
 impl<'t> Given<'t> {
@@ -27,12 +29,18 @@ impl<'t> Given<'t> {
                 array.push(fit(column, value).ok().flatten().map(|text| text.into_owned()));
             }
         }
-        Given { columns, arrays }
+        Given { columns, arrays, before: 0 }
+    }
+
+    /// The same in a statement that has as many parameters before these.
+    #[must_use]
+    pub fn behind(self, before: usize) -> Given<'t> {
+        Given { before, ..self }
     }
 
     /// The rows as a table of this name: columns `c0` and so on, and `i` for their positions from 1.
     pub fn rows(&self, alias: &str) -> String {
-        let arrays: Vec<String> = (1..=self.arrays.len()).map(|n| format!("${n}::text[]")).collect();
+        let arrays: Vec<String> = (1..=self.arrays.len()).map(|n| format!("${}::text[]", self.before + n)).collect();
         let names: Vec<String> = (0..self.arrays.len()).map(|n| format!("c{n}")).collect();
         format!("unnest({}) WITH ORDINALITY AS {alias} ({}, i)", arrays.join(", "), names.join(", "))
     }

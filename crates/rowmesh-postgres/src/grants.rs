@@ -33,6 +33,10 @@ pub enum Right {
     Privileges(Vec<&'static str>, String),
     /// To be a member of another role.
     Member(String),
+    /// The same for a role that takes over nothing by itself, since version 16.
+    Heir(String),
+    /// To have what the roles have that it is a member of, before version 16.
+    Inherits,
     /// To see all rows, whatever the policies of a table say.
     AllRows,
 }
@@ -50,6 +54,8 @@ impl fmt::Display for Grant {
         match &self.right {
             Right::Privileges(names, thing) => write!(f, "GRANT {} ON {thing} TO {role};", names.join(", ")),
             Right::Member(owner) => write!(f, "GRANT {} TO {role};", quoted(owner)),
+            Right::Heir(owner) => write!(f, "GRANT {} TO {role} WITH INHERIT TRUE;", quoted(owner)),
+            Right::Inherits => write!(f, "ALTER ROLE {role} INHERIT;"),
             Right::AllRows => write!(f, "ALTER ROLE {role} BYPASSRLS;"),
         }
     }
@@ -66,7 +72,8 @@ pub fn missing_at(location: &Location, options: &AttachOptions) -> Result<Vec<Gr
     let wanted = attach::plan(&session, &home, options)?.names();
     let places =
         catalog.tables.into_iter().filter(|table| wanted.contains(&table.schema.name)).map(|table| table.place);
-    missing(&session, &location.user, &places.collect::<Vec<_>>())
+    let places: Vec<_> = places.chain(catalog.hidden).collect();
+    missing(&session, &location.user, &places)
 }
 
 /// What `role` lacks to keep these tables, each a schema and a name, in sync. Empty for a superuser. Any role may ask.
@@ -87,6 +94,7 @@ pub fn missing(session: &Session, role: &str, tables: &[(String, String)]) -> Re
         }
     }
     rights.extend(asker.on_settings()?);
+    let rights = asker.inherited(rights)?;
     Ok(rights.into_iter().map(|(right, what_for)| Grant { right, role: role.to_owned(), what_for }).collect())
 }
 
@@ -195,6 +203,27 @@ impl Asker<'_> {
             (!names.is_empty()).then_some((Right::Privileges(names, thing), "to keep its next number free"))
         };
         Ok(rows.iter().filter_map(right).collect())
+    }
+
+    /// A role that takes over nothing by itself has to be told to.
+    fn inherited(&self, rights: Rights) -> Result<Rights> {
+        let sql = "SELECT rolinherit FROM pg_roles WHERE rolname = $1";
+        let inherits: bool = self.session.query_one(sql, &[&self.role])?.get(0);
+        let joins = rights.iter().any(|(right, _)| matches!(right, Right::Member(_)));
+        if inherits || !joins {
+            return Ok(rights);
+        }
+        if self.session.version() < 16 {
+            return Ok(rights
+                .into_iter()
+                .chain([(Right::Inherits, "to have the rights of the roles that it is a member of")])
+                .collect());
+        }
+        let heir = |(right, what_for)| match right {
+            Right::Member(owner) => (Right::Heir(owner), what_for),
+            other => (other, what_for),
+        };
+        Ok(rights.into_iter().map(heir).collect())
     }
 
     /// Before version 15 nobody but a superuser can have it.

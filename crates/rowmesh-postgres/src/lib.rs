@@ -4,6 +4,7 @@
 pub mod access;
 pub mod attach;
 pub mod capture;
+pub mod carry;
 pub mod catalog;
 pub mod connection;
 pub mod copy;
@@ -29,6 +30,7 @@ pub mod sequences;
 pub mod sql;
 pub mod store;
 pub mod strides;
+pub mod tied;
 pub mod tls;
 pub mod url;
 pub mod values;

@@ -132,17 +132,17 @@ impl Rows for PostgresAccess<'_> {
     }
 
     fn delete(&self, table: &Table, key: &[Value]) -> Result<bool> {
-        Ok(self.delete_set(table, &[key]).told()? > 0)
+        self.as_application(|| Ok(self.delete_set(table, &[key]).told()? > 0))
     }
 
     fn write_rows(&self, registry: &Registry, writes: &mut [RowWrite]) -> Result<Vec<Outcome>> {
-        write::write_rows(self, registry, writes)
+        self.as_application(|| write::write_rows(self, registry, writes))
     }
 
     fn place_new(&self, table: &Table, rows: &[NewRow]) -> Result<Vec<Placed>> {
         self.session.batch(&format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", name_of(self.details(table)?))).told()?;
         self.check_schema()?;
-        Placing::new(self, table, rows)?.run()
+        self.as_application(|| Placing::new(self, table, rows)?.run())
     }
 
     fn lock_all(&self, registry: &Registry) -> Result<()> {

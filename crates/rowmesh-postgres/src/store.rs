@@ -19,10 +19,9 @@ use rowmesh_engine::registry::Registry;
 
 use crate::access::PostgresAccess;
 use crate::attach;
-use crate::capture;
+use crate::carry;
 use crate::catalog::{Catalog, home_schema};
 use crate::connection::{self, Location, Session};
-use crate::error;
 use crate::fault::Told;
 use crate::rows::Tables;
 use crate::strides::Dealer;
@@ -118,7 +117,18 @@ impl PostgresDatabase {
         let catalog = Catalog::read(&self.session, &self.home, &self.options.keys).told()?;
         let named = |table: crate::catalog::Tracked| (table.schema.name.clone(), Arc::new(table));
         self.tables = catalog.tables.into_iter().map(named).collect();
-        self.noisy = noisy_tables(&self.session).told()?;
+        let names = followed.plan.names();
+        let tracked: Vec<_> = self
+            .tables
+            .values()
+            .filter(|table| names.contains(&table.schema.name))
+            .map(|table| (**table).clone())
+            .collect();
+        let judged = carry::survey(&self.session, &self.home, &self.options, &tracked).told()?;
+        let names_disturbed = judged.disturbed();
+        let is_disturbed = |name| names_disturbed.as_ref().is_none_or(|names| names.contains(name));
+        let disturbed = tracked.iter().filter(|table| is_disturbed(&table.schema.name));
+        self.noisy = disturbed.map(|table| table.oid).collect();
         let tracked = followed.plan.tracked.iter().filter_map(|table| self.tables.get(&table.name));
         self.dealer.follow(tracked.map(|table| &**table));
         self.dealer.settle(&self.session).told()?;
@@ -145,21 +155,6 @@ fn stand_alone(session: &Session) -> Result<()> {
         }
         Err(error) => Err(error).told(),
     }
-}
-
-/// Tables on which triggers of the application fire for what we write, so that rows may stand otherwise than we wrote them. Where our session
-/// cannot keep them quiet those are all that have any, or a foreign key that acts.
-fn noisy_tables(session: &Session) -> error::Result<HashSet<u32>> {
-    let (fires, acts) = match session.is_replica() {
-        true => ("'A', 'R'", "false"),
-        false => ("'A', 'O'", "true"),
-    };
-    let sql = format!(
-        "SELECT tgrelid FROM pg_trigger WHERE NOT tgisinternal AND tgenabled IN ({fires}) AND NOT starts_with(tgname, '{}')
-         UNION SELECT unnest(ARRAY[conrelid, confrelid]) FROM pg_constraint WHERE {acts} AND contype = 'f'",
-        capture::TRIGGER_PREFIX
-    );
-    Ok(session.query(&sql, &[])?.iter().map(|row| row.get(0)).collect())
 }
 
 /// The number of our advisory lock: "rowmesh" in ASCII.

@@ -15,6 +15,7 @@ use crate::access::PostgresAccess;
 use crate::catalog::Tracked;
 use crate::fault::Constraint;
 use crate::periods;
+use crate::tied;
 use crate::values::{fit, stands_as_given};
 
 /// Brings every row to its new image, or leaves it at the old one and says why.
@@ -22,19 +23,20 @@ pub fn write_rows(db: &PostgresAccess<'_>, registry: &Registry, writes: &mut [Ro
     for write in writes.iter_mut() {
         check_fit(db, write)?;
     }
-    let mut job = Job {
-        db,
-        registry,
-        refused: writes.iter().map(|write| write.impossible.clone()).collect(),
-        blocked: Vec::new(),
-        writes,
-    };
+    let refused: Vec<Option<String>> = writes.iter().map(|write| write.impossible.clone()).collect();
+    let is_loose = db.session.is_replica() || !(db.is_careful.get() || tied::concerns(db, registry, writes)?);
+    if !is_loose {
+        let refused = tied::write_rows(db, registry, writes, refused)?;
+        return outcomes(db, writes, refused);
+    }
+    let mut job = Job { db, registry, refused, blocked: Vec::new(), writes };
     for group in groups(job.writes) {
         job.write(&group, &group.rows)?;
     }
     job.rewrite_blocked()?;
     job.take_back_dangling()?;
-    job.outcomes()
+    let Job { refused, .. } = job;
+    outcomes(db, writes, refused)
 }
 
 /// What a column cannot hold exactly is not written.
@@ -175,6 +177,9 @@ impl Job<'_, '_> {
     /// Succeeds whenever the final state is legal.
     fn rewrite_blocked(&mut self) -> Result<()> {
         let blocked = std::mem::take(&mut self.blocked);
+        if !blocked.is_empty() {
+            self.leave_to_tied()?;
+        }
         for position in &blocked {
             let write = &self.writes[*position];
             if let Some(table) = &write.table {
@@ -227,12 +232,22 @@ impl Job<'_, '_> {
             if dangling.is_empty() {
                 return Ok(());
             }
+            self.leave_to_tied()?;
             for (position, reason) in dangling {
                 if self.refused[position].replace(reason).is_none() {
                     self.take_back(position)?;
                 }
             }
         }
+    }
+
+    /// Where foreign keys act, a row that goes out of the way, or back, takes others with it: then all is done otherwise.
+    fn leave_to_tied(&self) -> Result<()> {
+        if self.db.session.is_replica() {
+            return Ok(());
+        }
+        self.db.is_careful.set(true);
+        Err(Error::StartOver)
     }
 
     /// Rows that were written and refer to others which do not stand. Those that do are kept from going until we commit.
@@ -384,18 +399,19 @@ impl Job<'_, '_> {
         }
         Ok(())
     }
+}
 
-    fn outcomes(self) -> Result<Vec<Outcome>> {
-        let mut unsure = Vec::new();
-        for (_, write, table) in self.written() {
-            if needs_look(write, self.db.details(table)?) {
-                unsure.push((table.clone(), write.key.clone()));
-            }
+/// What became of each row, given why those that were not written were not.
+fn outcomes(db: &PostgresAccess<'_>, writes: &[RowWrite], refused: Vec<Option<String>>) -> Result<Vec<Outcome>> {
+    let mut unsure = Vec::new();
+    for (write, refused) in writes.iter().zip(&refused) {
+        let Some(table) = write.table.as_ref().filter(|_| refused.is_none() && !write.is_idle()) else { continue };
+        if needs_look(write, db.details(table)?) {
+            unsure.push((table.clone(), write.key.clone()));
         }
-        self.db.fetch_rows(&unsure)?;
-        let Job { db, writes, refused, .. } = self;
-        writes.iter().zip(refused).map(|(write, refused)| outcome(db, write, refused)).collect()
     }
+    db.fetch_rows(&unsure)?;
+    writes.iter().zip(refused).map(|(write, refused)| outcome(db, write, refused)).collect()
 }
 
 fn outcome(db: &PostgresAccess<'_>, write: &RowWrite, refused: Option<String>) -> Result<Outcome> {

@@ -34,6 +34,20 @@ impl Site {
         Site { role: Some(role.to_owned()), ..Site::on(database) }
     }
 
+    /// The same of which the store's role is nobody special: it owns the tables, and may not keep triggers and foreign keys still.
+    pub fn ordinary() -> Site {
+        let database = Database::new();
+        let role = database.role("ordinary");
+        let name = database.location().database;
+        let rights =
+            format!("GRANT CREATE ON DATABASE \"{name}\" TO \"{role}\"; ALTER SCHEMA public OWNER TO \"{role}\"");
+        database.session().batch(&rights).unwrap();
+        let app = Session::open(&database.location().as_user(&role)).unwrap();
+        app.batch("RESET ALL").unwrap();
+        assert!(!app.is_replica());
+        Site { app, database, role: Some(role) }
+    }
+
     /// All rows of a query, one line each.
     pub fn query(&self, sql: &str) -> Vec<String> {
         self.texts(&format!("SELECT q::text FROM ({sql}) AS q"))

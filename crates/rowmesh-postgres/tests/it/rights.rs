@@ -5,7 +5,12 @@ use rowmesh_postgres::connection::Session;
 use rowmesh_postgres::error::Result;
 use rowmesh_postgres::grants::{Grant, Right, missing};
 
+use rowmesh_core::store::Store;
+use rowmesh_engine::plan::AttachOptions;
+use rowmesh_postgres::attach::{detach, installed, plan};
+
 use crate::cluster::{Database, version};
+use crate::mesh::{Node, Site, converge, now};
 
 /// An application whose tables belong partly to a role of its own and partly to a superuser, with policies on one of each.
 struct Shop {
@@ -172,7 +177,7 @@ fn a_sequence_that_belongs_to_somebody_else_than_its_table_asks_for_a_right_of_i
         let about_it = grants.iter().filter(|grant| match &grant.right {
             Right::Member(_) => true,
             Right::Privileges(_, thing) => thing.starts_with("SEQUENCE"),
-            Right::AllRows => false,
+            Right::AllRows | Right::Heir(_) | Right::Inherits => false,
         });
         about_it.map(ToString::to_string).collect::<Vec<_>>()
     };
@@ -184,4 +189,78 @@ fn a_sequence_that_belongs_to_somebody_else_than_its_table_asks_for_a_right_of_i
     assert_eq!(told(), expected);
     told().iter().for_each(|statement| session.batch(statement).unwrap());
     assert_eq!(told(), [] as [String; 0]);
+}
+
+#[test]
+fn a_role_that_takes_over_nothing_by_itself_is_told_to() {
+    let shop = Shop::new();
+    shop.database.session().batch(&format!("ALTER ROLE \"{}\" NOINHERIT", shop.ours)).unwrap();
+    let told: Vec<String> = shop.missing().iter().map(ToString::to_string).collect();
+    let is_told = |end: &str| told.iter().any(|statement| statement.ends_with(end));
+    assert!(is_told(if version() < 16 { "INHERIT;" } else { "WITH INHERIT TRUE;" }), "{told:?}");
+    apply(&shop, &shop.missing());
+    assert_eq!(shop.missing(), []);
+    assert!(shop.keeps_in_sync().expect("all is allowed"));
+}
+
+/// A node whose role has rights on the tables of somebody else, and a role that has none at all.
+fn guest(name: u8, schema: &str) -> (Node, String) {
+    let database = Database::new();
+    let [ours, other] = ["ours", "other"].map(|role| database.role(role));
+    let session = database.session();
+    session.batch(&format!("SET search_path = public; {schema}; SET search_path = pg_catalog")).unwrap();
+    let tables = session
+        .query("SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace", &[])
+        .unwrap();
+    let places: Vec<(String, String)> = tables.iter().map(|row| ("public".to_owned(), row.get(0))).collect();
+    for grant in missing(&session, &ours, &places).unwrap() {
+        session.batch(&grant.to_string()).unwrap();
+    }
+    (Node::on(name, Site::as_role(database, &ours), "SELECT 1"), other)
+}
+
+#[test]
+fn n6_a_role_that_owns_no_table_takes_out_what_it_has_put_in_and_nobody_else_does() {
+    let (node, other) = guest(1, "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY)");
+    let location = rowmesh_contract::Place::address(&node.place);
+    let superuser = node.database.session();
+    let stopped = node.stop();
+    let before = installed(&superuser).unwrap();
+    assert!(before.iter().filter(|(kind, _)| kind == "trigger").count() >= 8);
+    let refused = detach(&Session::open(&location.as_user(&other)).unwrap()).unwrap_err();
+    assert_eq!(refused.code(), "RM3205");
+    assert!(refused.remedy().contains("GRANT"), "{}", refused.remedy());
+    assert_eq!(installed(&superuser).unwrap(), before, "nothing was changed");
+    detach(&Session::open(&location).unwrap()).unwrap();
+    assert_eq!(installed(&superuser).unwrap(), []);
+    stopped.place.app.batch("INSERT INTO t VALUES (1)").unwrap();
+}
+
+#[test]
+fn a_table_that_may_not_be_read_any_more_stands_aside_and_the_others_flow() {
+    let schema = "CREATE TABLE t (id int PRIMARY KEY, a text); CREATE TABLE u (id int PRIMARY KEY, a text)";
+    let (node, _) = guest(1, schema);
+    let role = rowmesh_contract::Place::address(&node.place).user;
+    let mut nodes = vec![node, Node::new(2, schema)];
+    nodes[0].run("INSERT INTO t VALUES (1, 'x'); INSERT INTO u VALUES (1, 'x')");
+    converge(&mut nodes);
+    nodes[0].run(&format!("REVOKE SELECT ON u FROM \"{role}\""));
+    nodes[0].run("INSERT INTO t VALUES (2, 'y'); INSERT INTO u VALUES (2, 'y')");
+    nodes[1].run("INSERT INTO t VALUES (3, 'z'); INSERT INTO u VALUES (3, 'z')");
+    converge(&mut nodes);
+    for node in &nodes {
+        assert_eq!(node.text("SELECT string_agg(id::text, ' ' ORDER BY id) FROM t"), "1 2 3", "node {}", node.name);
+    }
+    let session = Session::open(&rowmesh_contract::Place::address(&nodes[0].place)).unwrap();
+    let plan = plan(&session, "public", &AttachOptions::default()).unwrap();
+    let hidden: Vec<_> = plan.skipped.iter().map(|table| (&*table.name, table.code, table.remedy.as_str())).collect();
+    let remedy = format!("GRANT SELECT, INSERT, UPDATE, DELETE, TRIGGER ON TABLE \"public\".\"u\" TO \"{role}\";");
+    assert_eq!(hidden, [("u", "RM2119", remedy.as_str())]);
+    nodes[0].run(&remedy);
+    nodes[0].store.follow_schema(now()).unwrap();
+    assert_eq!(nodes[0].store.retry_parked(now()).unwrap(), 0);
+    converge(&mut nodes);
+    for node in &nodes {
+        assert_eq!(node.text("SELECT string_agg(id::text, ' ' ORDER BY id) FROM u"), "1 2 3", "node {}", node.name);
+    }
 }

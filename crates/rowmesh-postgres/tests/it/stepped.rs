@@ -374,6 +374,81 @@ fn q3_a_parent_that_goes_while_we_insert_its_child_leaves_no_child_behind() {
     check_family(&mut nodes);
 }
 
+/// The same where the server lets foreign keys act for us: what goes with a parent are its children.
+const ACTING_FAMILY: &str = "CREATE TABLE parents (id text PRIMARY KEY, n int);
+    CREATE TABLE children (id text PRIMARY KEY, parent text REFERENCES parents (id) ON DELETE CASCADE);
+    CREATE TABLE toys (id text PRIMARY KEY, child text NOT NULL REFERENCES children (id) ON DELETE CASCADE)";
+
+fn ordinary_pair_with(schema: &str, rows: &str) -> Vec<Node> {
+    let mut nodes: Vec<Node> = (1..=2).map(|name| Node::on(name, Site::ordinary(), schema)).collect();
+    nodes[0].run(rows);
+    converge(&mut nodes);
+    nodes
+}
+
+#[test]
+fn q3_a_child_that_comes_while_an_ordinary_role_deletes_its_parent_does_not_go_in_silence() {
+    let mut nodes = ordinary_pair_with(ACTING_FAMILY, "INSERT INTO parents VALUES ('p', 1)");
+    nodes[1].run("DELETE FROM parents");
+    let changesets = from_second(&mut nodes);
+    let other = application(&nodes[0].database);
+    other.batch("BEGIN; INSERT INTO children VALUES ('c', 'p'); INSERT INTO toys VALUES ('t', 'c')").unwrap();
+    let taken =
+        while_it_waits(&mut nodes[0], |store| store.take(now(), &changesets), |_| other.batch("COMMIT").unwrap());
+    assert_eq!(taken.unwrap().parked, 1, "the parent stays while its child refers to it");
+    assert_eq!(nodes[0].text("SELECT count(*) FROM toys"), "1");
+    check_family(&mut nodes);
+}
+
+#[test]
+fn q3_a_child_that_moves_to_a_parent_while_an_ordinary_role_deletes_it_does_not_go_in_silence() {
+    let rows = "INSERT INTO parents VALUES ('p', 1), ('q', 1); INSERT INTO children VALUES ('c', 'q'); INSERT INTO toys VALUES ('t', 'c')";
+    let mut nodes = ordinary_pair_with(ACTING_FAMILY, rows);
+    nodes[1].run("DELETE FROM parents WHERE id = 'p'");
+    let changesets = from_second(&mut nodes);
+    let other = application(&nodes[0].database);
+    other.batch("BEGIN; UPDATE children SET parent = 'p'").unwrap();
+    let taken =
+        while_it_waits(&mut nodes[0], |store| store.take(now(), &changesets), |_| other.batch("COMMIT").unwrap());
+    assert_eq!(taken.unwrap().parked, 1);
+    assert_eq!(nodes[0].query("SELECT * FROM children"), ["(c,p)"]);
+    assert_eq!(nodes[0].text("SELECT count(*) FROM toys"), "1");
+    check_family(&mut nodes);
+}
+
+#[test]
+fn q3_a_parent_that_goes_while_an_ordinary_role_inserts_its_child_leaves_no_child_behind() {
+    let mut nodes = ordinary_pair_with(ACTING_FAMILY, "INSERT INTO parents VALUES ('p', 1)");
+    nodes[1].run("INSERT INTO children VALUES ('c', 'p')");
+    let changesets = from_second(&mut nodes);
+    let other = application(&nodes[0].database);
+    other.batch("BEGIN; DELETE FROM parents").unwrap();
+    let taken =
+        while_it_waits(&mut nodes[0], |store| store.take(now(), &changesets), |_| other.batch("COMMIT").unwrap());
+    assert_eq!(taken.unwrap().parked, 1);
+    check_family(&mut nodes);
+}
+
+#[test]
+fn d1_a_row_that_goes_out_of_the_way_for_an_ordinary_role_comes_back_with_what_was_written_to_it_meanwhile() {
+    let schema = "CREATE TABLE parents (id text PRIMARY KEY, n int UNIQUE);
+        CREATE TABLE children (id text PRIMARY KEY, parent text REFERENCES parents (id) ON DELETE CASCADE, note text)";
+    let rows = "INSERT INTO parents VALUES ('p', 1), ('q', 2); INSERT INTO children VALUES ('c', 'p', 'first')";
+    let mut nodes = ordinary_pair_with(schema, rows);
+    nodes[1].run("BEGIN; UPDATE parents SET n = NULL WHERE id = 'p'; UPDATE parents SET n = 1 WHERE id = 'q'; UPDATE parents SET n = 2 WHERE id = 'p'; COMMIT");
+    let changesets = from_second(&mut nodes);
+    let other = application(&nodes[0].database);
+    other.batch("BEGIN; UPDATE children SET note = 'second'").unwrap();
+    let taken =
+        while_it_waits(&mut nodes[0], |store| store.take(now(), &changesets), |_| other.batch("COMMIT").unwrap());
+    assert_eq!(taken.unwrap().parked, 0);
+    finish(&mut nodes);
+    for node in &nodes {
+        assert_eq!(node.query("SELECT * FROM children"), ["(c,p,second)"]);
+        assert_eq!(node.query("SELECT id, n FROM parents ORDER BY id"), ["(p,2)", "(q,1)"]);
+    }
+}
+
 #[test]
 fn a1_what_commits_late_is_sealed_later_and_nothing_is_skipped() {
     let mut nodes = pair(NOTES);

@@ -261,6 +261,7 @@ pub(crate) fn h7_a_change_too_large_to_travel_stays_alone_and_everything_else_fl
     converge(&mut nodes);
     assert_eq!(nodes[1].texts("SELECT CAST(stock AS TEXT) FROM items WHERE id = 'a'"), ["3"]);
     assert_eq!(nodes[0].store.held_back().expect("read").len(), 1, "nothing stays behind unnoticed");
+    assert_eq!(nodes[0].store.reconcile(None, now()).expect("compared"), 0, "it is named already");
     nodes[0].run("UPDATE items SET name = 'small' WHERE id = 'large'");
     converge(&mut nodes);
     assert_eq!(nodes[0].store.held_back().expect("read").len(), 0);

@@ -11,7 +11,8 @@ use crate::database::Access;
 use crate::fault::{Error, Result};
 use crate::registry::Table;
 use crate::row_states;
-use crate::scope::Judgement;
+use crate::scope::{self, Judgement};
+use crate::seal;
 use crate::work::{Work, is_default};
 
 /// Rows that are compared at once.
@@ -71,7 +72,15 @@ fn compare<A: Access>(
         let judgement = work.membership.verdict(work.db, table, &row)?;
         let was_held_back =
             work.membership.concerns(&table.schema.name) && work.db.held_back(table.number, &key)?.is_some();
-        if judgement.held_back != was_held_back || !shows(table, &state, &row, &judgement) {
+        let differs = judgement.held_back != was_held_back || !shows(table, &state, &row, &judgement);
+        // What is too large to travel is named where a person sees it; looking at it again would tell nothing new.
+        let is_settled = || {
+            Ok::<_, Error>(
+                seal::is_too_large(table, &state, &judgement.travelling(&row))
+                    && scope::is_named_too_large(work.db, table.number, &key)?,
+            )
+        };
+        if differs && !is_settled()? {
             differing.push(key);
         }
     }

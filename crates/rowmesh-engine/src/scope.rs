@@ -372,11 +372,16 @@ pub fn keep_too_large(
         return Ok(());
     }
     for (table, key) in sealed {
-        if db.held_back(*table, key)?.is_some_and(|(filter, _)| filter == TOO_LARGE) {
+        if is_named_too_large(db, *table, key)? {
             db.hold_back(*table, key, None)?;
         }
     }
     Ok(())
+}
+
+/// Whether the last change of a row that was looked at was too large to travel.
+pub fn is_named_too_large(db: &impl HeldBack, table: TableNumber, key: &Key) -> Result<bool> {
+    Ok(db.held_back(table, key)?.is_some_and(|(filter, _)| filter == TOO_LARGE))
 }
 
 /// Characters of a key that are logged: it may be what is too large.

@@ -543,6 +543,14 @@ fn take_own<A: Access>(
     row_states::save_at(work, place, table.number, key, &state, before.is_some())
 }
 
+/// Whether the change that makes a row of what is remembered of it would be too large to travel.
+pub fn is_too_large(table: &Table, state: &RowState, row: &[Value]) -> bool {
+    let before: usize = shown_row(table, state).iter().flatten().map(Value::weight).sum();
+    let differs = |(position, value): &(usize, &Value)| state.shown_value(table.columns[*position]) != Some(*value);
+    let written: usize = row.iter().enumerate().filter(differs).map(|(_, value)| value.weight()).sum();
+    before + written > EVENT_BYTES_SEALED_MAX
+}
+
 /// Another row to look at because of this one.
 fn follow(cause: &Pending, table: TableNumber, key: Key) -> Result<Pending> {
     let values = key.values().map_err(|source| crate::fault::Error::damaged("a key that was remembered", source))?;

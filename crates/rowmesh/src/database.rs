@@ -153,7 +153,8 @@ pub(crate) fn attach_options(options: &NodeOptions) -> AttachOptions {
         include,
         exclude: options.exclude.clone(),
         keys: options.keys.iter().map(key).collect(),
+        leave_triggers: options.leave_triggers.iter().cloned().collect(),
+        carry_triggers: options.carry_triggers.iter().cloned().collect(),
         switch_to_wal: options.is_new,
-        ..AttachOptions::default()
     }
 }

@@ -41,6 +41,11 @@ pub struct NodeOptions {
     pub filters: Vec<RowFilter>,
     /// Key columns of tables that have no usable key of their own.
     pub keys: Vec<(String, Vec<String>)>,
+    /// Triggers of the application that keep still for changes from other nodes whatever they do, by name.
+    pub leave_triggers: Vec<String>,
+    /// Triggers of the application that run for changes from other nodes although it cannot be told that they only maintain what stays here, by
+    /// name. PostgreSQL only.
+    pub carry_triggers: Vec<String>,
     /// How often to look at the database for changes of the application.
     pub look: Duration,
     /// After how long at one thing a part of the node counts as hanging.
@@ -72,6 +77,8 @@ impl NodeOptions {
             exclude: Vec::new(),
             filters: Vec::new(),
             keys: Vec::new(),
+            leave_triggers: Vec::new(),
+            carry_triggers: Vec::new(),
             look: Duration::from_millis(50),
             watchdog: Duration::from_secs(60),
             missed_intervals_max: 3,

@@ -100,6 +100,8 @@ fn options(config: &Config, place: &Place, database: &Database) -> NodeOptions {
         interval: config.duration("sync.interval"),
         include: config.list("tables.include"),
         exclude: config.list("tables.exclude").into_iter().chain(off).collect(),
+        leave_triggers: config.list("triggers.leave"),
+        carry_triggers: config.list("triggers.carry"),
         filters: filters.collect(),
         keys: keys.map(|(name, table)| (name.clone(), table.key.clone())).collect(),
         ..NodeOptions::new(place.folder.clone(), database.place.reveal())

@@ -62,6 +62,18 @@ pub const KEYS: &[Key] = &[
         "",
         "besides sessions, verification tokens, audit logs and migration bookkeeping",
     ),
+    key(
+        "triggers.leave",
+        Kind::List,
+        "",
+        "triggers of the application that keep still for changes from other nodes, by name; the plan lists all",
+    ),
+    key(
+        "triggers.carry",
+        Kind::List,
+        "",
+        "triggers that run for them although it cannot be told that they only maintain what stays here; PostgreSQL only",
+    ),
     key("sync.listen", Kind::Text, "0.0.0.0:7696", "where other nodes reach this one"),
     key("sync.advertise", Kind::List, "", "further addresses to put into invites"),
     key("sync.interval", Kind::Duration, "30s", "worst case; nudges make it nearly instant"),

@@ -128,6 +128,27 @@ fn nothing_is_changed_before_somebody_said_yes() {
 }
 
 #[test]
+fn b9_the_plan_tells_what_becomes_of_each_trigger_and_the_configuration_has_the_last_word() {
+    let machine = Machine::new();
+    let shop = machine.shop("shop.db");
+    sql(
+        &shop,
+        "CREATE VIRTUAL TABLE words USING fts5 (name);
+         CREATE TRIGGER index_words AFTER INSERT ON products BEGIN INSERT INTO words (name) VALUES (NEW.id); END",
+    );
+    let note = || {
+        let plan = machine.json(&["tables", "plan", "shop.db"]);
+        let notes = plan["notes"].as_array().expect("a list").clone();
+        notes.into_iter().find(|note| note.as_str().is_some_and(|note| note.contains("index_words"))).expect("told")
+    };
+    assert!(note().as_str().expect("text").contains("also runs for changes from other nodes: it maintains words"));
+    std::fs::write(machine.path("rowmesh.toml"), "[triggers]\nleave = [\"index_words\"]\n").expect("written");
+    assert!(
+        note().as_str().expect("text").contains("does not run for changes from other nodes: the configuration says so")
+    );
+}
+
+#[test]
 fn what_is_no_database_to_keep_in_sync_is_told_apart() {
     let machine = Machine::new();
     std::fs::write(machine.path("notes.txt"), "This is no database, whatever its name says.".repeat(30))

@@ -196,6 +196,34 @@ pub(crate) fn a_copy_with_a_piece_missing_is_not_taken_for_whole<P: Place>() {
     joiner.place.check_sound();
 }
 
+pub(crate) fn pieces_of_a_copy_are_taken_in_their_order_only_and_each_once<P: Place>() {
+    let (mut member, mut joiner) = member_and_joiner::<P>();
+    joiner.stand();
+    member.run(&many());
+    member.seal();
+    let copy = member.copy();
+    assert!(copy.chunks.len() > 3, "{} pieces", copy.chunks.len());
+    // Repeated; another one, twice; in another order; one left out: each of them as many as there are.
+    for pieces in [[0, 1, 1, 3], [0, 2, 1, 3], [0, 2, 2, 3], [1, 2, 3, 0], [0, 1, 3, 3]] {
+        let wrong = (0..4).find(|place| pieces[*place] != *place).expect("one is not where it belongs");
+        joiner.begin_load(&copy).expect("begun");
+        for (place, piece) in pieces.into_iter().enumerate().take(wrong + 1) {
+            let taken = joiner.store.load_chunk(&copy.chunks[piece], now());
+            assert_eq!(taken.is_ok(), place < wrong, "piece {piece} in place {place} of {pieces:?}");
+        }
+        // The load is over: it begins anew, and nothing of it counts.
+        check_refused(joiner.store.load_chunk(&copy.chunks[wrong], now()), "RM9105");
+        check_refused(joiner.store.load_finish(&copy.end, now()), "RM9105");
+        assert_eq!(joiner.store.position().vector.total(), 0);
+    }
+    joiner.begin_load(&copy).expect("begun");
+    joiner.store.load_chunk(&copy.chunks[0], now()).expect("the first");
+    check_refused(joiner.store.load_chunk(&copy.chunks[0], now()), "RM5303");
+    joiner.load(&copy);
+    assert_eq!(joiner.count("notes"), 52);
+    joiner.place.check_sound();
+}
+
 pub(crate) fn a_damaged_piece_of_a_copy_is_refused_and_the_load_can_be_begun_anew<P: Place>() {
     let (mut member, mut joiner) = member_and_joiner::<P>();
     joiner.stand();

@@ -400,7 +400,8 @@ pub trait Store: Send {
     /// Loads one chunk.
     ///
     /// # Errors
-    /// As [`Store::load_begin`], and if the chunk is not the next one.
+    /// As [`Store::load_begin`], and if the chunk is not the next one: one that came before, or that comes later. Nothing of a
+    /// chunk that is refused is loaded, and the load is over: it begins anew.
     fn load_chunk(&mut self, chunk: &[u8], now: WallTime) -> StoreResult<u64>;
 
     /// Ends the load: from here the version vector says what the snapshot held.

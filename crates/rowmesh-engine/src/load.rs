@@ -66,7 +66,12 @@ impl Load {
 
     /// Loads one chunk, which counts once it is committed ([`Load::arrived`]): a transaction may be tried again. Returns how many rows it held.
     pub fn chunk<A: Access>(&mut self, work: &mut Work<'_, A>, bytes: &[u8]) -> Result<u64> {
-        let chunk = Chunk::decode(bytes).map_err(|source| Error::damaged("a snapshot chunk from a peer", source))?;
+        let (number, chunk) =
+            Chunk::decode(bytes).map_err(|source| Error::damaged("a snapshot chunk from a peer", source))?;
+        if number != self.chunks {
+            let message = format!("the snapshot came out of order: chunk {number} where chunk {} was next", self.chunks);
+            return Err(StoreError::transient("RM5303", message).into());
+        }
         let rows = match chunk {
             Chunk::Rows(there, rows) => self.rows(work, there, &rows)?,
             Chunk::Log(changesets) => self.log(work, &changesets)?,

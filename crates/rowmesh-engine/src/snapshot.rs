@@ -18,7 +18,7 @@ use crate::origins::Origins;
 use crate::registry::TableNumber;
 
 /// First byte of a snapshot's start.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What a snapshot is, told before its chunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,9 +107,10 @@ impl<D: Database> Source<D> {
             };
             match chunk {
                 Some(chunk) => {
+                    let bytes = chunk.encode(self.chunks);
                     self.chunks += 1;
                     let rows = if let Chunk::Rows(_, rows) = &chunk { rows.len() as u64 } else { 0 };
-                    return Ok(Some((chunk.encode(), rows)));
+                    return Ok(Some((bytes, rows)));
                 }
                 None => self.stage = self.stage.next(),
             }
@@ -263,8 +264,9 @@ fn decode_table(input: &mut Reader<'_>) -> std::result::Result<(i64, String, Vec
 }
 
 impl Chunk {
-    fn encode(&self) -> Vec<u8> {
+    fn encode(&self, number: u64) -> Vec<u8> {
         let mut out = Writer::default();
+        out.number(number);
         match self {
             Chunk::Rows(table, rows) => {
                 out.byte(1);
@@ -292,13 +294,14 @@ impl Chunk {
         out.0
     }
 
-    /// Reads a chunk.
+    /// Reads a chunk, and which one it is, from 0.
     ///
     /// # Errors
     /// If the bytes are anything else.
-    pub fn decode(bytes: &[u8]) -> std::result::Result<Chunk, Malformed> {
+    pub fn decode(bytes: &[u8]) -> std::result::Result<(u64, Chunk), Malformed> {
         let mut input = Reader::new(bytes);
         let limit = limits::CHANGESET_BYTES_MAX;
+        let number = input.number("chunk number")?;
         let chunk = match input.byte("chunk kind")? {
             1 => {
                 let table = input.signed("table number")?;
@@ -318,7 +321,7 @@ impl Chunk {
             _ => return Err(Malformed::Invalid("chunk kind")),
         };
         input.end("chunk")?;
-        Ok(chunk)
+        Ok((number, chunk))
     }
 }
 

@@ -239,6 +239,57 @@ pub(crate) fn a_damaged_piece_of_a_copy_is_refused_and_the_load_can_be_begun_ane
     check(member, joiner, &["a=ann", "b=bob"]);
 }
 
+const SHOP: &str = "CREATE TABLE a_users (id TEXT PRIMARY KEY, code TEXT UNIQUE);
+    CREATE TABLE b_posts (id TEXT PRIMARY KEY, author TEXT REFERENCES a_users (code))";
+
+/// A member with two users, each with a post, and a node that is about to load them.
+fn shop<P: Place>() -> (Node<P>, Node<P>) {
+    let mut member = Node::<P>::new(1, SHOP);
+    member.run(
+        "INSERT INTO a_users VALUES ('1', 'ann'), ('2', 'bob'); INSERT INTO b_posts VALUES ('x', 'ann'), ('y', 'bob')",
+    );
+    member.seal();
+    let mut joiner = Node::<P>::outside(2, SHOP);
+    joiner.stand();
+    (member, joiner)
+}
+
+pub(crate) fn p5_no_row_of_a_copy_refers_to_what_the_application_has_written_otherwise<P: Place>() {
+    let (mut member, mut joiner) = shop::<P>();
+    joiner.run("INSERT INTO a_users VALUES ('1', 'another')");
+    joiner.load(&member.copy());
+    joiner.place.check_sound();
+    assert_eq!(joiner.texts("SELECT id FROM b_posts"), ["y"], "the other one waits");
+    assert_eq!(joiner.store.parked().expect("read").len(), 1);
+    joiner.run("UPDATE a_users SET code = 'ann' WHERE id = '1'");
+    joiner.seal();
+    assert_eq!(joiner.store.retry_parked(now()).expect("tried"), 0);
+    let mut nodes = vec![member, joiner];
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[1].texts("SELECT id FROM b_posts ORDER BY id"), ["x", "y"]);
+}
+
+pub(crate) fn p5_no_row_of_a_copy_refers_to_what_the_application_deletes_while_it_comes_in<P: Place>() {
+    let (mut member, mut joiner) = shop::<P>();
+    let copy = member.copy();
+    joiner.begin_load(&copy).expect("begun");
+    let mut chunks = copy.chunks.iter();
+    while joiner.count("a_users") == 0 {
+        joiner.store.load_chunk(chunks.next().expect("parents come first"), now()).expect("loaded");
+    }
+    joiner.run("DELETE FROM a_users WHERE id = '1'");
+    for chunk in chunks {
+        joiner.store.load_chunk(chunk, now()).expect("loaded");
+    }
+    joiner.store.load_finish(&copy.end, now()).expect("loaded");
+    joiner.place.check_sound();
+    assert_eq!(joiner.texts("SELECT id FROM b_posts"), ["y"], "the other one waits");
+    let mut nodes = vec![member, joiner];
+    converge(&mut nodes);
+    nodes.iter().for_each(|node| node.place.check_sound());
+}
+
 pub(crate) fn a_database_that_holds_rows_already_is_not_loaded_over<P: Place>() {
     let (mut member, joiner) = member_and_joiner::<P>();
     drop(joiner);

@@ -196,6 +196,34 @@ pub(crate) fn a_copy_with_a_piece_missing_is_not_taken_for_whole<P: Place>() {
     joiner.place.check_sound();
 }
 
+pub(crate) fn pieces_of_a_copy_are_taken_in_their_order_only_and_each_once<P: Place>() {
+    let (mut member, mut joiner) = member_and_joiner::<P>();
+    joiner.stand();
+    member.run(&many());
+    member.seal();
+    let copy = member.copy();
+    assert!(copy.chunks.len() > 3, "{} pieces", copy.chunks.len());
+    // Repeated; another one, twice; in another order; one left out: each of them as many as there are.
+    for pieces in [[0, 1, 1, 3], [0, 2, 1, 3], [0, 2, 2, 3], [1, 2, 3, 0], [0, 1, 3, 3]] {
+        let wrong = (0..4).find(|place| pieces[*place] != *place).expect("one is not where it belongs");
+        joiner.begin_load(&copy).expect("begun");
+        for (place, piece) in pieces.into_iter().enumerate().take(wrong + 1) {
+            let taken = joiner.store.load_chunk(&copy.chunks[piece], now());
+            assert_eq!(taken.is_ok(), place < wrong, "piece {piece} in place {place} of {pieces:?}");
+        }
+        // The load is over: it begins anew, and nothing of it counts.
+        check_refused(joiner.store.load_chunk(&copy.chunks[wrong], now()), "RM9105");
+        check_refused(joiner.store.load_finish(&copy.end, now()), "RM9105");
+        assert_eq!(joiner.store.position().vector.total(), 0);
+    }
+    joiner.begin_load(&copy).expect("begun");
+    joiner.store.load_chunk(&copy.chunks[0], now()).expect("the first");
+    check_refused(joiner.store.load_chunk(&copy.chunks[0], now()), "RM5303");
+    joiner.load(&copy);
+    assert_eq!(joiner.count("notes"), 52);
+    joiner.place.check_sound();
+}
+
 pub(crate) fn a_damaged_piece_of_a_copy_is_refused_and_the_load_can_be_begun_anew<P: Place>() {
     let (mut member, mut joiner) = member_and_joiner::<P>();
     joiner.stand();
@@ -209,6 +237,57 @@ pub(crate) fn a_damaged_piece_of_a_copy_is_refused_and_the_load_can_be_begun_ane
     let mut joiner = joiner.restart();
     joiner.load(&copy);
     check(member, joiner, &["a=ann", "b=bob"]);
+}
+
+const SHOP: &str = "CREATE TABLE a_users (id TEXT PRIMARY KEY, code TEXT UNIQUE);
+    CREATE TABLE b_posts (id TEXT PRIMARY KEY, author TEXT REFERENCES a_users (code))";
+
+/// A member with two users, each with a post, and a node that is about to load them.
+fn shop<P: Place>() -> (Node<P>, Node<P>) {
+    let mut member = Node::<P>::new(1, SHOP);
+    member.run(
+        "INSERT INTO a_users VALUES ('1', 'ann'), ('2', 'bob'); INSERT INTO b_posts VALUES ('x', 'ann'), ('y', 'bob')",
+    );
+    member.seal();
+    let mut joiner = Node::<P>::outside(2, SHOP);
+    joiner.stand();
+    (member, joiner)
+}
+
+pub(crate) fn p5_no_row_of_a_copy_refers_to_what_the_application_has_written_otherwise<P: Place>() {
+    let (mut member, mut joiner) = shop::<P>();
+    joiner.run("INSERT INTO a_users VALUES ('1', 'another')");
+    joiner.load(&member.copy());
+    joiner.place.check_sound();
+    assert_eq!(joiner.texts("SELECT id FROM b_posts"), ["y"], "the other one waits");
+    assert_eq!(joiner.store.parked().expect("read").len(), 1);
+    joiner.run("UPDATE a_users SET code = 'ann' WHERE id = '1'");
+    joiner.seal();
+    assert_eq!(joiner.store.retry_parked(now()).expect("tried"), 0);
+    let mut nodes = vec![member, joiner];
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[1].texts("SELECT id FROM b_posts ORDER BY id"), ["x", "y"]);
+}
+
+pub(crate) fn p5_no_row_of_a_copy_refers_to_what_the_application_deletes_while_it_comes_in<P: Place>() {
+    let (mut member, mut joiner) = shop::<P>();
+    let copy = member.copy();
+    joiner.begin_load(&copy).expect("begun");
+    let mut chunks = copy.chunks.iter();
+    while joiner.count("a_users") == 0 {
+        joiner.store.load_chunk(chunks.next().expect("parents come first"), now()).expect("loaded");
+    }
+    joiner.run("DELETE FROM a_users WHERE id = '1'");
+    for chunk in chunks {
+        joiner.store.load_chunk(chunk, now()).expect("loaded");
+    }
+    joiner.store.load_finish(&copy.end, now()).expect("loaded");
+    joiner.place.check_sound();
+    assert_eq!(joiner.texts("SELECT id FROM b_posts"), ["y"], "the other one waits");
+    let mut nodes = vec![member, joiner];
+    converge(&mut nodes);
+    nodes.iter().for_each(|node| node.place.check_sound());
 }
 
 pub(crate) fn a_database_that_holds_rows_already_is_not_loaded_over<P: Place>() {

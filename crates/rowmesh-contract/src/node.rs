@@ -80,7 +80,8 @@ impl<P: Place> Node<P> {
         Node::outside_on(name, P::empty(), schema)
     }
 
-    fn outside_on(name: u8, place: P, schema: &str) -> Node<P> {
+    /// The same on a place of its own choosing.
+    pub fn outside_on(name: u8, place: P, schema: &str) -> Node<P> {
         place.run(schema);
         Stopped { name, place, stride: None, key: key_of(name) }.start_outside()
     }
@@ -213,7 +214,10 @@ impl<P: Place> Node<P> {
     /// Loads everything but the end of a copy.
     pub fn load_but_for_the_end(&mut self, copy: &Copy) {
         self.begin_load(copy).expect("begun");
-        for chunk in &copy.chunks {
+        for (number, chunk) in copy.chunks.iter().enumerate() {
+            if let Some(next) = copy.chunks.get(number + 1) {
+                self.store.load_ahead(next);
+            }
             self.store.load_chunk(chunk, now()).expect("loaded");
         }
     }

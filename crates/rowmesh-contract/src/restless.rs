@@ -188,6 +188,12 @@ impl<P: Place> Store for RestlessStore<P> {
         self.anew()?.load_chunk(chunk, now)
     }
 
+    fn load_ahead(&mut self, chunk: &[u8]) {
+        if let Ok(store) = self.anew() {
+            store.load_ahead(chunk);
+        }
+    }
+
     fn load_finish(&mut self, end: &[u8], now: WallTime) -> StoreResult<()> {
         let finished = self.anew()?.load_finish(end, now);
         self.is_loading = false;

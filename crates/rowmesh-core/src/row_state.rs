@@ -3,7 +3,7 @@
 
 mod codec;
 
-pub use codec::{OriginTable, decode, encode};
+pub use codec::{OriginTable, Plain, decode, encode};
 
 use crate::clock::Lamport;
 use crate::event::{Context, Event, Extras, Operation, leaves_scope};

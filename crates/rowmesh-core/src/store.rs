@@ -400,8 +400,13 @@ pub trait Store: Send {
     /// Loads one chunk.
     ///
     /// # Errors
-    /// As [`Store::load_begin`], and if the chunk is not the next one.
+    /// As [`Store::load_begin`], and if the chunk is not the next one: one that came before, or that comes later. Nothing of a
+    /// chunk that is refused is loaded, and the load is over: it begins anew.
     fn load_chunk(&mut self, chunk: &[u8], now: WallTime) -> StoreResult<u64>;
+
+    /// Says which chunk comes after the next one, so that it can be made ready while that one is loaded. Promises nothing: what comes is what
+    /// [`Store::load_chunk`] is given.
+    fn load_ahead(&mut self, _chunk: &[u8]) {}
 
     /// Ends the load: from here the version vector says what the snapshot held.
     ///

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use rowmesh_core::changeset::Changeset;
 use rowmesh_core::clock::{Lamport, WallTime};
+use rowmesh_core::encode::Writer;
 use rowmesh_core::event::Operation;
 use rowmesh_core::ident::{Digest, NodeId, Seq};
+use rowmesh_core::limits;
 use rowmesh_core::row_state::ColumnIx;
 use rowmesh_core::schema::TableSchema;
 use rowmesh_core::scope::TablePatterns;
@@ -27,9 +29,12 @@ use crate::write::{NewRow, Outcome, Placed, RowWrite};
 /// A database with a session of ours: transactions, the application's schema, what is installed. One thread uses it at a time.
 pub trait Database: Send + Sized + 'static {
     /// What a transaction works with.
-    type Access<'a>: Access
+    type Access<'a>: Access<Packed = <Self::Packer as Packer>::Packed>
     where
         Self: 'a;
+
+    /// What makes rows of a snapshot ready, apart from the session.
+    type Packer: Packer;
 
     /// Where one is.
     type Location;
@@ -116,6 +121,15 @@ pub trait Database: Send + Sized + 'static {
     /// A session of its own, in a transaction that reads one moment and writes nothing.
     fn reader(&self) -> Result<Self>;
 
+    /// The row states of these tables in pieces, all of the moment that this session reads, where several sessions can read them at once; `None`
+    /// where they cannot. Tables come one after the other, as far as several at once allow.
+    fn pieces(&self, _tables: &[TableNumber]) -> Result<Option<Box<dyn Pieces>>> {
+        Ok(None)
+    }
+
+    /// What makes rows of a snapshot ready for the tables as they were last followed.
+    fn packer(&self) -> Self::Packer;
+
     /// Statements that make the application's schema, for a database that has none; empty where this kind of database cannot tell.
     fn application_schema(&self) -> Result<Vec<String>>;
 
@@ -130,6 +144,69 @@ pub trait Database: Send + Sized + 'static {
 
     /// Takes everything of ours out.
     fn detach(&mut self) -> Result<()>;
+}
+
+/// Row states of one table, as a chunk of a snapshot holds them.
+pub struct Piece {
+    /// Whose they are.
+    pub table: TableNumber,
+    /// How many.
+    pub rows: u64,
+    /// Key and state of each, encoded.
+    pub bytes: Writer,
+}
+
+impl Piece {
+    /// An empty one.
+    pub fn new(table: TableNumber) -> Piece {
+        Piece { table, rows: 0, bytes: Writer::default() }
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, key: &[u8], state: &[u8]) {
+        self.bytes.bytes(key);
+        self.bytes.bytes(state);
+        self.rows += 1;
+    }
+
+    /// Whether it is as large as a chunk should be.
+    pub fn is_full(&self) -> bool {
+        self.rows >= limits::SNAPSHOT_CHUNK_ROWS as u64 || self.bytes.0.len() >= limits::SNAPSHOT_CHUNK_BYTES_TARGET
+    }
+}
+
+/// Row states as several sessions read them.
+pub trait Pieces: Send {
+    /// The next piece; `None` after the last.
+    fn next(&mut self) -> Result<Option<Piece>>;
+}
+
+/// Makes rows of a snapshot ready for [`Rows::place_packed`] while the database is busy with others. Asks no database.
+pub trait Packer: Send + Sync + 'static {
+    /// Rows of one table that are ready, with their states.
+    type Packed: Send + Sync;
+
+    /// None yet; `None` if rows of this table are to be placed one by one.
+    fn begin(&self, table: &Table) -> Option<Self::Packed>;
+
+    /// Adds a row that is to stand with these values, in the order of the table, under this state. Says whether it can be told for sure that it
+    /// will stand exactly so; otherwise it is not added.
+    fn add(&self, packed: &mut Self::Packed, table: &Table, row: &[&Value], key: &[u8], state: &[u8]) -> bool;
+}
+
+/// Where all rows are placed one by one.
+pub struct NoPacker;
+
+impl Packer for NoPacker {
+    type Packed = ();
+
+    fn begin(&self, _: &Table) -> Option<()> {
+        None
+    }
+
+    fn add(&self, _: &mut (), _: &Table, _: &[&Value], _: &[u8], _: &[u8]) -> bool {
+        false
+    }
 }
 
 /// A database in which capture was just put in place.
@@ -292,6 +369,10 @@ pub trait States {
         limit: usize,
         bytes: usize,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
+    /// Writes states of rows of which nothing is remembered yet.
+    fn add_states(&self, table: TableNumber, states: &[(Key, Vec<u8>)]) -> Result<()> {
+        states.iter().try_for_each(|(key, bytes)| self.save_state(None, table, key, bytes))
+    }
     /// How many there are.
     fn count_states(&self) -> Result<u64>;
     /// Says that so many rows more (or fewer) of a table are shown.
@@ -467,6 +548,8 @@ pub trait HeldBack {
 
 /// The application's rows.
 pub trait Rows {
+    /// Rows of a snapshot that were made ready.
+    type Packed;
     /// Says which rows the transaction is about to read, with their states: what is far away can be fetched at once.
     fn expect(&self, _rows: &[(Arc<Table>, Key)]) -> Result<()> {
         Ok(())
@@ -484,6 +567,8 @@ pub trait Rows {
     fn read(&self, table: &Table, key: &[Value]) -> Result<Option<Vec<Value>>>;
     /// The keys of all rows.
     fn keys(&self, table: &Table) -> Result<Vec<Vec<Value>>>;
+    /// Visits the keys of all rows, until it is told to break.
+    fn each_key(&self, table: &Table, visit: &mut dyn FnMut(Vec<Value>) -> Result<ControlFlow<()>>) -> Result<()>;
     /// Visits every row as it stands.
     fn scan(&self, table: &Table, visit: &mut dyn FnMut(Vec<Value>) -> Result<()>) -> Result<()>;
     /// How many rows it has.
@@ -498,12 +583,22 @@ pub trait Rows {
     ) -> Result<Vec<Vec<Value>>>;
     /// The rows whose foreign key, by its position in the schema, names a row that is not here.
     fn dangling(&self, table: &Table, foreign_key: usize) -> Result<Vec<Vec<Value>>>;
+    /// Rows that break a constraint between tables which is no foreign key of the schema and which the database leaves to us, each with the
+    /// reason.
+    fn left_alone(&self, _registry: &Registry, _table: &Table) -> Result<Vec<(Vec<Value>, String)>> {
+        Ok(Vec::new())
+    }
+    /// Deletes the rows with these keys, as far as there are any.
+    fn delete_all(&self, table: &Table, keys: &[Vec<Value>]) -> Result<()>;
     /// Deletes a row; returns whether there was one.
     fn delete(&self, table: &Table, key: &[Value]) -> Result<bool>;
     /// Brings every row to its new image so that every constraint holds, or leaves it at the old one and says why.
     fn write_rows(&self, registry: &Registry, writes: &mut [RowWrite]) -> Result<Vec<Outcome>>;
     /// Inserts rows of a snapshot. Nearly all foreign keys are whole, so they are not checked one by one but at the load's end.
     fn place_new(&self, table: &Table, rows: &[NewRow]) -> Result<Vec<Placed>>;
+    /// Inserts rows of a snapshot that were made ready, and their states, all or none: where any is refused, the transaction is to be begun
+    /// anew ([`Error::StartOver`](crate::fault::Error::StartOver)) without what was made ready.
+    fn place_packed(&self, table: &Table, packed: &Self::Packed) -> Result<()>;
 }
 
 /// The tables that are for people and for the node.

@@ -11,7 +11,7 @@ use rowmesh_core::encode::Writer;
 use rowmesh_core::exchange::{LogBatch, LogRequest};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
 use rowmesh_core::limits;
-use rowmesh_core::row_state::{OriginTable, RowState, Shown, Stamp};
+use rowmesh_core::row_state::{OriginTable, RowState, Stamp};
 use rowmesh_core::store::{
     ConflictView, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position, Sealed,
     SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreResult, TableStatus, Taken,
@@ -19,7 +19,7 @@ use rowmesh_core::store::{
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
 use crate::changes::TableChange;
-use crate::database::{Access, Database, HeldBack, Names, Notes, Opened, Parking, Records, Rows};
+use crate::database::{Access, Database, HeldBack, Names, Notes, Opened, Parking, Records, Rows, States};
 use crate::fault::{Error, Result};
 use crate::load::Load;
 use crate::log::Decoded;
@@ -31,6 +31,7 @@ use crate::seal::{self, Round};
 use crate::work::Work;
 use crate::{apply, ledger_rows, log, reconcile, restamp, row_states, snapshot, views};
 
+mod adopt;
 mod late;
 
 /// How often in a row a schema may have moved under us before we give way.
@@ -41,7 +42,7 @@ const ADOPT_ROWS_SHARED: usize = 20_000;
 const ADOPT_ROWS_ALONE: usize = 2_000;
 
 /// A node's database.
-pub struct Engine<D> {
+pub struct Engine<D: Database> {
     database: D,
     origins: Origins,
     registry: Registry,
@@ -49,7 +50,7 @@ pub struct Engine<D> {
     standing: Option<Standing>,
     own: Origin,
     round: Round,
-    load: Option<Load>,
+    load: Option<Load<D::Packer>>,
     decoded: Decoded,
     /// How long a transaction goes on taking in further changesets.
     lock_budget: Duration,
@@ -246,6 +247,13 @@ impl<D: Database> Engine<D> {
         let stamp = Stamp { lamport: Lamport::at(now), dot: first };
         let mut any = false;
         for table in self.registry.all() {
+            if D::IS_SHARED
+                && !self.membership.concerns(&table.schema.name)
+                && self.database.access().states_after(table.number, &[], 1, 1)?.is_empty()
+            {
+                any |= self.adopt_whole(&table, stamp)?;
+                continue;
+            }
             let keys = self.database.access().keys(&table)?;
             for some in keys.chunks(if D::IS_SHARED { ADOPT_ROWS_SHARED } else { ADOPT_ROWS_ALONE }) {
                 any |= self.adopt(&table, some, stamp)?;
@@ -273,6 +281,27 @@ impl<D: Database> Engine<D> {
             }
             Ok(End::Commit(any))
         })
+    }
+
+    /// Remembers all rows of a table of which nothing is remembered yet, as they stood at one moment, whatever their number. What was noted by then
+    /// is left to the sealer; what is written later is noted, and told by its difference to this.
+    fn adopt_whole(&mut self, table: &Arc<Table>, stamp: Stamp) -> StoreResult<bool> {
+        let reader = self.database.reader()?;
+        let own = adopt::Own { origin: self.own, number: self.origins.known_number(&self.own)? };
+        let (sender, batches) = std::sync::mpsc::sync_channel(adopt::BATCHES_AHEAD);
+        let of_thread = table.clone();
+        let reading = std::thread::spawn(move || adopt::read(&reader, &of_thread, stamp, own, &sender));
+        let mut any = false;
+        for batch in batches {
+            any |= !batch.states.is_empty();
+            self.in_transaction(|work| {
+                adopt::keep(work, table, &batch)?;
+                Ok(End::Commit(()))
+            })?;
+        }
+        let read = reading.join().unwrap_or_else(|_| Err(Error::inconsistent("a table that cannot be read")));
+        read?;
+        Ok(any)
     }
 
     /// Where the scope is another than the last one, notes every row whose verdict is another too: the next seal lets it leave or come.
@@ -607,10 +636,7 @@ fn adopt_row<A: Access>(work: &mut Work<'_, A>, table: &Table, key: &[Value], st
     if known != RowState::default() {
         return Ok(known.births.iter().any(|birth| birth.dot == stamp.dot));
     }
-    let mut state = RowState { births: vec![stamp], live: vec![stamp], shown: Shown::AsWritten, ..RowState::default() };
-    for (column, value) in table.columns.iter().zip(&row) {
-        state.write(*column, stamp, value.clone());
-    }
+    let state = adopt::state(table, row.clone(), stamp);
     work.db.replace_claims(table, &key, None, Some(&row))?;
     row_states::save(work, table.number, &key, &state, false)?;
     Ok(true)
@@ -770,9 +796,10 @@ impl<D: Database> Store for Engine<D> {
 
     fn load_begin(&mut self, start: &[u8], source: NodeId, now: WallTime) -> StoreResult<()> {
         self.make_schema(start, now)?;
+        let packer = self.database.packer();
         let load = self.in_transaction(|work| {
             work.now = now;
-            Ok(End::Commit(Load::begin(work, start, &source)?))
+            Ok(End::Commit(Load::begin(work, packer, start, &source)?))
         })?;
         self.load = Some(load);
         Ok(())
@@ -780,15 +807,24 @@ impl<D: Database> Store for Engine<D> {
 
     fn load_chunk(&mut self, chunk: &[u8], now: WallTime) -> StoreResult<u64> {
         let mut load = self.load.take().ok_or_else(|| StoreError::broken("RM9105", "a chunk came without a load"))?;
+        let mut unpacked = load.unpacked(chunk)?;
         let rows = self.following(|engine| {
+            // What was made ready is good for one attempt: if that fails, the chunk goes the long way.
+            let unpacked = unpacked.take();
             engine.in_transaction(|work| {
                 work.now = now;
-                Ok(End::Commit(load.chunk(work, chunk)?))
+                Ok(End::Commit(load.chunk(work, chunk, unpacked.as_ref())?))
             })
         })?;
         load.arrived();
         self.load = Some(load);
         Ok(rows)
+    }
+
+    fn load_ahead(&mut self, chunk: &[u8]) {
+        if let Some(load) = &mut self.load {
+            load.ahead(chunk);
+        }
     }
 
     fn load_finish(&mut self, end: &[u8], now: WallTime) -> StoreResult<()> {

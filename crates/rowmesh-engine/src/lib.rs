@@ -20,6 +20,7 @@ pub mod rules;
 pub mod scope;
 pub mod seal;
 pub mod snapshot;
+pub mod unpack;
 pub mod views;
 pub mod work;
 pub mod write;

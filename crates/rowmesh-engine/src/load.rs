@@ -1,19 +1,22 @@
 //! Loads a snapshot into a database whose tables are empty, chunk by chunk, each in a transaction that `engine` began. The application may
-//! write meanwhile: what it wrote stays and is sealed afterwards. A load that was cut short is wiped and begun anew.
+//! write meanwhile: what it wrote stays and is sealed afterwards. A load that was cut short is wiped and begun anew. Rows that stand as their one
+//! write left them are written as `unpack` has made them ready, unless the application has written to their table; all others one by one.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rowmesh_core::changeset::Claimed;
 use rowmesh_core::encode::Reader;
 use rowmesh_core::event::TableShape;
 use rowmesh_core::ident::{Digest, Dot, NodeId, Origin};
+use rowmesh_core::limits;
 use rowmesh_core::row_state::{self, ColumnIx, OriginTable, RowState, Shown};
 use rowmesh_core::show::{self, Choice};
 use rowmesh_core::store::StoreError;
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
-use crate::database::Access;
+use crate::database::{Access, Packer};
 use crate::fault::{Error, Result};
 use crate::ledger_rows;
 use crate::log;
@@ -21,11 +24,15 @@ use crate::registry::{Table, TableNumber};
 use crate::row_states;
 use crate::seal;
 use crate::snapshot::{Chunk, Start, decode_end};
+use crate::unpack::{Ahead, Unpacked, Unpacking};
 use crate::work::{Work, remember_shown};
 use crate::write::{NewRow, Placed};
 
+/// Chunks that are made ready at once: the one that comes next, and one that comes after it.
+const CHUNKS_AHEAD_MAX: usize = 2;
+
 /// A load under way, as kept in memory between chunks.
-pub struct Load {
+pub struct Load<K: Packer> {
     /// The row of `rowmesh_initial_load_sessions`.
     id: i64,
     start_hash: Digest,
@@ -34,6 +41,9 @@ pub struct Load {
     chunks: u64,
     /// Something that others may refer to does not stand: a row that left the scope, or one that is parked there or here.
     has_gaps: bool,
+    unpacking: Arc<Unpacking<K>>,
+    /// Chunks that are being made ready, in their order.
+    ahead: VecDeque<Ahead<K::Packed>>,
 }
 
 struct LoadTable {
@@ -44,9 +54,9 @@ struct LoadTable {
     table: Option<Arc<Table>>,
 }
 
-impl Load {
+impl<K: Packer> Load<K> {
     /// Begins a load: wipes what an earlier one left, and refuses tables that hold rows.
-    pub fn begin<A: Access>(work: &mut Work<'_, A>, start_bytes: &[u8], source: &NodeId) -> Result<Load> {
+    pub fn begin<A: Access>(work: &mut Work<'_, A>, packer: K, start_bytes: &[u8], source: &NodeId) -> Result<Load<K>> {
         let start = Start::decode(start_bytes).map_err(|source| Error::damaged("a snapshot from a peer", source))?;
         wipe_unfinished(work)?;
         refuse_rows(work)?;
@@ -60,13 +70,49 @@ impl Load {
             let table = work.registry.tracked(number).cloned();
             tables.push((*there, LoadTable { number, name, columns, table }));
         }
+        let origins = start.origins.iter().map(|(origin, ..)| work.origins.number(origin)).collect();
+        work.origins.store_new(work.db)?;
+        let here = |(there, table): &(i64, LoadTable)| Some((*there, (table.table.clone()?, table.columns.clone())));
+        let unpacking = Arc::new(Unpacking { packer, origins, tables: tables.iter().filter_map(here).collect() });
         let id = work.db.begin_load(source, start.rows, start_bytes, work.now)?;
-        Ok(Load { id, start_hash: Digest::of(start_bytes), start, tables, chunks: 0, has_gaps: false })
+        let start_hash = Digest::of(start_bytes);
+        Ok(Load { id, start_hash, start, tables, chunks: 0, has_gaps: false, unpacking, ahead: VecDeque::new() })
+    }
+
+    /// Begins to make a chunk ready that will come later.
+    pub fn ahead(&mut self, bytes: &[u8]) {
+        if self.ahead.len() < CHUNKS_AHEAD_MAX {
+            self.ahead.push_back(self.unpacking.ahead(bytes));
+        }
+    }
+
+    /// A chunk as far as it can be made ready without asking the database.
+    pub fn unpacked(&mut self, bytes: &[u8]) -> Result<Option<Unpacked<K::Packed>>> {
+        while let Some(next) = self.ahead.pop_front() {
+            if next.is_of(bytes) {
+                return next.unpacked();
+            }
+        }
+        self.unpacking.unpack(bytes)
     }
 
     /// Loads one chunk, which counts once it is committed ([`Load::arrived`]): a transaction may be tried again. Returns how many rows it held.
-    pub fn chunk<A: Access>(&mut self, work: &mut Work<'_, A>, bytes: &[u8]) -> Result<u64> {
-        let chunk = Chunk::decode(bytes).map_err(|source| Error::damaged("a snapshot chunk from a peer", source))?;
+    pub fn chunk<A: Access<Packed = K::Packed>>(
+        &mut self,
+        work: &mut Work<'_, A>,
+        bytes: &[u8],
+        unpacked: Option<&Unpacked<K::Packed>>,
+    ) -> Result<u64> {
+        if let Some(unpacked) = unpacked {
+            self.check_turn(unpacked.number)?;
+            if self.place_packed(work, unpacked)? {
+                work.db.note_load(self.id, self.chunks + 1, unpacked.rows)?;
+                return Ok(unpacked.rows);
+            }
+        }
+        let (number, chunk) =
+            Chunk::decode(bytes).map_err(|source| Error::damaged("a snapshot chunk from a peer", source))?;
+        self.check_turn(number)?;
         let rows = match chunk {
             Chunk::Rows(there, rows) => self.rows(work, there, &rows)?,
             Chunk::Log(changesets) => self.log(work, &changesets)?,
@@ -74,6 +120,30 @@ impl Load {
         };
         work.db.note_load(self.id, self.chunks + 1, rows)?;
         Ok(rows)
+    }
+
+    fn check_turn(&self, number: u64) -> Result<()> {
+        if number == self.chunks {
+            return Ok(());
+        }
+        let message = format!("the snapshot came out of order: chunk {number} where chunk {} was next", self.chunks);
+        Err(StoreError::transient("RM5303", message).into())
+    }
+
+    /// Writes a chunk whose usual rows are ready, unless what the application has written to the table may concern them.
+    fn place_packed<A: Access<Packed = K::Packed>>(
+        &mut self,
+        work: &mut Work<'_, A>,
+        unpacked: &Unpacked<K::Packed>,
+    ) -> Result<bool> {
+        let Some(table) = self.table(unpacked.table)?.table.clone() else { return Ok(false) };
+        if !work.db.noted_keys(&table)?.is_empty() {
+            return Ok(false);
+        }
+        work.db.place_packed(&table, &unpacked.packed)?;
+        *work.shown.entry(table.number).or_default() += (unpacked.rows - unpacked.others.len() as u64) as i64;
+        self.rows(work, unpacked.table, &unpacked.others)?;
+        Ok(true)
     }
 
     /// A chunk is committed.
@@ -92,7 +162,8 @@ impl Load {
             )
             .into());
         }
-        if self.has_gaps {
+        // What the application has written or deleted meanwhile may be what others refer to.
+        if self.has_gaps || work.db.any_noted()? {
             hide_dangling(work)?;
         }
         for (origin, seq, hash) in &self.start.origins {
@@ -104,6 +175,9 @@ impl Load {
     }
 
     fn rows<A: Access>(&mut self, work: &mut Work<'_, A>, there: i64, rows: &[(Vec<u8>, Vec<u8>)]) -> Result<u64> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
         let table = self.table(there)?;
         let origins: Vec<Origin> = self.start.origins.iter().map(|(origin, ..)| *origin).collect();
         let noted = match &table.table {
@@ -230,6 +304,9 @@ fn hide_dangling<A: Access>(work: &mut Work<'_, A>) -> Result<()> {
     loop {
         let mut hid = false;
         for table in work.registry.all() {
+            for (row, reason) in work.db.left_alone(work.registry, &table)? {
+                hid |= hide(work, &table, &row, &reason)?;
+            }
             for (position, foreign_key) in table.schema.foreign_keys.iter().enumerate() {
                 if work.registry.tracked_by_name(&foreign_key.parent).is_none() {
                     continue;
@@ -311,11 +388,22 @@ fn wipe_unfinished<A: Access>(work: &mut Work<'_, A>) -> Result<()> {
         return Ok(());
     }
     for table in work.registry.all() {
-        for key in row_states::keys_shown(work.db, work.origins, table.number)? {
-            let values = key.values().map_err(|source| Error::damaged("a key of a row state", source))?;
-            if work.db.noted(&table, &values)?.is_empty() {
-                work.db.delete(&table, &values)?;
+        let noted = work.db.noted_keys(&table)?;
+        let mut after = Vec::new();
+        loop {
+            let (rows, bytes) = (limits::SNAPSHOT_CHUNK_ROWS, limits::SNAPSHOT_CHUNK_BYTES_TARGET);
+            let states = work.db.states_after(table.number, &after, rows, bytes)?;
+            let Some((last, _)) = states.last() else { break };
+            after.clone_from(last);
+            let mut keys = Vec::with_capacity(states.len());
+            for (key, state) in states {
+                let key = Key(key);
+                // What the application has written since is its own.
+                if row_states::decode(&state, work.origins)?.is_shown() && !noted.contains(&key) {
+                    keys.push(key_values(&key)?);
+                }
             }
+            work.db.delete_all(&table, &keys)?;
         }
     }
     work.db.forget_unfinished_load()
@@ -326,19 +414,37 @@ fn refuse_rows<A: Access>(work: &Work<'_, A>) -> Result<()> {
     let mut full = Vec::new();
     for table in work.registry.all() {
         let noted = work.db.noted_keys(&table)?;
-        let keys = work.db.keys(&table)?;
-        let count = keys.iter().filter(|values| !noted.contains(&Key::of(*values))).count();
+        let count = count_unnoted(work, &table, &noted, true)?;
         if count > 0 {
-            full.push(format!("{} ({count} rows)", table.schema.name));
+            full.push((table, noted));
         }
     }
-    if full.is_empty() {
+    let mut told = Vec::new();
+    for (table, noted) in &full {
+        told.push(format!("{} ({} rows)", table.schema.name, count_unnoted(work, table, noted, false)?));
+    }
+    if told.is_empty() {
         return Ok(());
     }
     Err(StoreError::needs_person(
         "RM5504",
-        format!("this database already holds rows: {}", full.join(", ")),
+        format!("this database already holds rows: {}", told.join(", ")),
         "join with a database whose tables are empty; merging two filled databases is not possible in this version",
     )
     .into())
+}
+
+/// How many rows nobody noted; whether there is any, if that is enough.
+fn count_unnoted<A: Access>(
+    work: &Work<'_, A>,
+    table: &Table,
+    noted: &HashSet<Key>,
+    only_whether: bool,
+) -> Result<u64> {
+    let mut count = 0;
+    work.db.each_key(table, &mut |values| {
+        count += u64::from(!noted.contains(&Key::of(&values)));
+        Ok(if count > 0 && only_whether { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(count)
 }

@@ -93,7 +93,7 @@ fn recall_from(
 }
 
 /// Takes a stored row state apart.
-fn decode(bytes: &[u8], origins: &Origins) -> Result<RowState> {
+pub fn decode(bytes: &[u8], origins: &Origins) -> Result<RowState> {
     let mut input = Reader::new(bytes);
     let state = row_state::decode(&mut input, origins).and_then(|state| input.end("row state").map(|()| state));
     state.map_err(|source| Error::damaged("a row state", source))

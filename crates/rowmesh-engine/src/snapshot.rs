@@ -11,14 +11,19 @@ use rowmesh_core::limits;
 use rowmesh_core::store::{SnapshotSource, StoreResult};
 use rowmesh_core::value::Value;
 
-use crate::database::{Database, Log, Names, States};
+use crate::database::{Database, Log, Names, Piece, Pieces, States};
 use crate::fault::Result;
 use crate::ledger_rows;
 use crate::origins::Origins;
 use crate::registry::TableNumber;
 
 /// First byte of a snapshot's start.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// Kinds of chunks.
+const ROWS: u8 = 1;
+const LOG: u8 = 2;
+const LEDGER: u8 = 3;
 
 /// What a snapshot is, told before its chunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +57,7 @@ pub struct Source<D> {
     origins: Origins,
     start: Start,
     encoded: Vec<u8>,
+    pieces: Option<Box<dyn Pieces>>,
     table: usize,
     after: Vec<u8>,
     log_after: i64,
@@ -88,6 +94,7 @@ impl<D: Database> Source<D> {
             origins,
             start,
             encoded,
+            pieces: None,
             table: 0,
             after: Vec::new(),
             log_after: 0,
@@ -99,25 +106,28 @@ impl<D: Database> Source<D> {
 
     fn next(&mut self) -> Result<Option<(Vec<u8>, u64)>> {
         loop {
+            let number = self.chunks;
             let chunk = match self.stage {
-                Stage::Log => self.log_chunk()?,
-                Stage::Rows => self.row_chunk()?,
-                Stage::Ledger => self.ledger_chunk()?,
+                Stage::Log => self.log_changesets()?.map(|changesets| (encode_log(number, &changesets), 0)),
+                Stage::Rows => self.piece()?.map(|piece| (encode_rows(number, &piece), piece.rows)),
+                Stage::Ledger => self.ledger_entries()?.map(|entries| (encode_ledger(number, &entries), 0)),
                 Stage::Done => return Ok(None),
             };
-            match chunk {
-                Some(chunk) => {
-                    self.chunks += 1;
-                    let rows = if let Chunk::Rows(_, rows) = &chunk { rows.len() as u64 } else { 0 };
-                    return Ok(Some((chunk.encode(), rows)));
-                }
-                None => self.stage = self.stage.next(),
+            if chunk.is_some() {
+                self.chunks += 1;
+                return Ok(chunk);
+            }
+            self.stage = self.stage.next();
+            if self.stage == Stage::Rows {
+                let tables: Vec<TableNumber> =
+                    self.start.tables.iter().map(|(number, ..)| TableNumber(*number)).collect();
+                self.pieces = self.reader.pieces(&tables)?;
             }
         }
     }
 
     /// The log goes first: rows that stand side by side need their events when they are loaded.
-    fn log_chunk(&mut self) -> Result<Option<Chunk>> {
+    fn log_changesets(&mut self) -> Result<Option<Vec<Vec<u8>>>> {
         let (mut changesets, mut bytes, mut last) = (Vec::new(), 0, self.log_after);
         self.reader.access().each_changeset(last + 1, &mut |number, origin, seq, body| {
             last = number;
@@ -129,10 +139,13 @@ impl<D: Database> Source<D> {
             Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         self.log_after = last;
-        Ok((!changesets.is_empty()).then_some(Chunk::Log(changesets)))
+        Ok((!changesets.is_empty()).then_some(changesets))
     }
 
-    fn row_chunk(&mut self) -> Result<Option<Chunk>> {
+    fn piece(&mut self) -> Result<Option<Piece>> {
+        if let Some(pieces) = &mut self.pieces {
+            return pieces.next();
+        }
         while let Some((number, _, _)) = self.start.tables.get(self.table) {
             let number = *number;
             let states = self.reader.access().states_after(
@@ -145,7 +158,9 @@ impl<D: Database> Source<D> {
                 self.after.clone_from(last);
             }
             if !states.is_empty() {
-                return Ok(Some(Chunk::Rows(number, states)));
+                let mut piece = Piece::new(TableNumber(number));
+                states.iter().for_each(|(key, state)| piece.push(key, state));
+                return Ok(Some(piece));
             }
             self.table += 1;
             self.after.clear();
@@ -153,12 +168,12 @@ impl<D: Database> Source<D> {
         Ok(None)
     }
 
-    fn ledger_chunk(&mut self) -> Result<Option<Chunk>> {
+    fn ledger_entries(&mut self) -> Result<Option<Vec<Vec<Value>>>> {
         let entries = ledger_rows::dump(&self.reader.access(), &self.ledger_after, limits::SNAPSHOT_CHUNK_ROWS)?;
         if let Some(Value::Text(id)) = entries.last().and_then(|entry| entry.first()) {
             self.ledger_after = String::from_utf8_lossy(id).into_owned();
         }
-        Ok((!entries.is_empty()).then_some(Chunk::Ledger(entries)))
+        Ok((!entries.is_empty()).then_some(entries))
     }
 }
 
@@ -262,63 +277,93 @@ fn decode_table(input: &mut Reader<'_>) -> std::result::Result<(i64, String, Vec
     Ok((number, name, columns))
 }
 
-impl Chunk {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::default();
-        match self {
-            Chunk::Rows(table, rows) => {
-                out.byte(1);
-                out.signed(*table);
-                out.number(rows.len() as u64);
-                for (key, state) in rows {
-                    out.bytes(key);
-                    out.bytes(state);
-                }
-            }
-            Chunk::Log(changesets) => {
-                out.byte(2);
-                out.number(changesets.len() as u64);
-                changesets.iter().for_each(|changeset| out.bytes(changeset));
-            }
-            Chunk::Ledger(entries) => {
-                out.byte(3);
-                out.number(entries.len() as u64);
-                for entry in entries {
-                    out.number(entry.len() as u64);
-                    entry.iter().for_each(|value| value.encode(&mut out));
-                }
-            }
-        }
-        out.0
-    }
+fn encode_rows(number: u64, piece: &Piece) -> Vec<u8> {
+    let mut out = beginning(number, ROWS);
+    out.0.reserve(piece.bytes.0.len() + 32);
+    out.signed(piece.table.0);
+    out.number(piece.rows);
+    out.raw(&piece.bytes.0);
+    out.0
+}
 
-    /// Reads a chunk.
+fn encode_log(number: u64, changesets: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = beginning(number, LOG);
+    out.number(changesets.len() as u64);
+    changesets.iter().for_each(|changeset| out.bytes(changeset));
+    out.0
+}
+
+fn encode_ledger(number: u64, entries: &[Vec<Value>]) -> Vec<u8> {
+    let mut out = beginning(number, LEDGER);
+    out.number(entries.len() as u64);
+    for entry in entries {
+        out.number(entry.len() as u64);
+        entry.iter().for_each(|value| value.encode(&mut out));
+    }
+    out.0
+}
+
+/// What a chunk begins with: which one it is, from 0, and its kind.
+fn beginning(number: u64, kind: u8) -> Writer {
+    let mut out = Writer::default();
+    out.number(number);
+    out.byte(kind);
+    out
+}
+
+/// Visits the rows of a chunk without taking more memory than it has; says which chunk it is, of which table, and how many rows it holds. `None`
+/// if it holds no rows.
+///
+/// # Errors
+/// If the bytes are no chunk, or `each` errs.
+pub fn each_row(
+    bytes: &[u8],
+    mut each: impl FnMut(i64, &[u8], &[u8]) -> std::result::Result<(), Malformed>,
+) -> std::result::Result<Option<(u64, i64, u64)>, Malformed> {
+    let mut input = Reader::new(bytes);
+    let number = input.number("chunk number")?;
+    if input.byte("chunk kind")? != ROWS {
+        return Ok(None);
+    }
+    let table = input.signed("table number")?;
+    let count = input.count("rows", limits::SNAPSHOT_CHUNK_ROWS)?;
+    let limit = limits::CHANGESET_BYTES_MAX;
+    for _ in 0..count {
+        each(table, input.bytes("key", limit)?, input.bytes("row state", limit)?)?;
+    }
+    input.end("chunk")?;
+    Ok(Some((number, table, count as u64)))
+}
+
+impl Chunk {
+    /// Reads a chunk, and which one it is, from 0.
     ///
     /// # Errors
     /// If the bytes are anything else.
-    pub fn decode(bytes: &[u8]) -> std::result::Result<Chunk, Malformed> {
+    pub fn decode(bytes: &[u8]) -> std::result::Result<(u64, Chunk), Malformed> {
         let mut input = Reader::new(bytes);
         let limit = limits::CHANGESET_BYTES_MAX;
+        let number = input.number("chunk number")?;
         let chunk = match input.byte("chunk kind")? {
-            1 => {
+            ROWS => {
                 let table = input.signed("table number")?;
                 let count = input.count("rows", limits::SNAPSHOT_CHUNK_ROWS)?;
                 let mut row = || Ok((input.bytes("key", limit)?.to_vec(), input.bytes("row state", limit)?.to_vec()));
                 Chunk::Rows(table, (0..count).map(|_| row()).collect::<std::result::Result<_, Malformed>>()?)
             }
-            2 => {
+            LOG => {
                 let count = input.count("changesets", limits::SNAPSHOT_CHUNK_BYTES_TARGET)?;
                 let mut one = || Ok(input.bytes("changeset", limit)?.to_vec());
                 Chunk::Log((0..count).map(|_| one()).collect::<std::result::Result<_, Malformed>>()?)
             }
-            3 => {
+            LEDGER => {
                 let count = input.count("entries", limits::SNAPSHOT_CHUNK_ROWS)?;
                 Chunk::Ledger((0..count).map(|_| decode_entry(&mut input)).collect::<std::result::Result<_, _>>()?)
             }
             _ => return Err(Malformed::Invalid("chunk kind")),
         };
         input.end("chunk")?;
-        Ok(chunk)
+        Ok((number, chunk))
     }
 }
 

@@ -1,9 +1,11 @@
 //! Rows for `COPY … FROM STDIN`, gathered in memory, in the two formats that PostgreSQL's documentation of COPY tells: binary for our own
-//! tables, whose types we know, text for the application's. Sends nothing itself.
+//! tables, whose types we know, text for the application's; and rows of a `COPY … TO STDOUT` of ours. Sends nothing itself.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
+
+use crate::error;
 
 /// What every such stream begins with: signature, no flags, no extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -49,6 +51,12 @@ impl CopyRows {
         bytes.extend_from_slice(&TRAILER);
         messages(bytes)
     }
+
+    /// The same for rows that stay.
+    pub fn messages(&self) -> impl Iterator<Item = Bytes> + '_ {
+        let pieces = self.bytes.chunks(MESSAGE_BYTES).map(Bytes::copy_from_slice);
+        pieces.chain(std::iter::once(Bytes::copy_from_slice(&TRAILER)))
+    }
 }
 
 /// Rows in text format: a line each, tabs between values, `\N` for NULL.
@@ -60,33 +68,140 @@ pub struct CopyTexts {
 impl CopyTexts {
     /// Adds a row.
     pub fn row<'v>(&mut self, values: impl Iterator<Item = Option<Cow<'v, str>>>) {
-        for (position, value) in values.enumerate() {
-            if position > 0 {
-                self.bytes.push(b'\t');
-            }
-            match value {
-                Some(text) => self.escaped(&text),
-                None => self.bytes.extend_from_slice(b"\\N"),
-            }
-        }
-        self.bytes.push(b'\n');
+        let mut row = self.begin();
+        values.for_each(|value| row.value(value.as_deref()));
+        row.end();
     }
 
-    fn escaped(&mut self, text: &str) {
-        for byte in text.bytes() {
-            match byte {
-                b'\\' => self.bytes.extend_from_slice(b"\\\\"),
-                b'\t' => self.bytes.extend_from_slice(b"\\t"),
-                b'\n' => self.bytes.extend_from_slice(b"\\n"),
-                b'\r' => self.bytes.extend_from_slice(b"\\r"),
-                _ => self.bytes.push(byte),
-            }
-        }
+    /// Begins a row, which counts once it is ended.
+    pub fn begin(&mut self) -> CopyText<'_> {
+        CopyText { from: self.bytes.len(), bytes: &mut self.bytes, is_first: true, is_whole: false }
+    }
+
+    /// All of them as messages for the server; they stay.
+    pub fn messages(&self) -> impl Iterator<Item = Bytes> + '_ {
+        self.bytes.chunks(MESSAGE_BYTES).map(Bytes::copy_from_slice)
     }
 
     /// All of them as messages for the server; none are left.
     pub fn take(&mut self) -> impl Iterator<Item = Bytes> + use<> {
         messages(std::mem::take(&mut self.bytes))
+    }
+}
+
+/// Takes the binary stream of a `COPY … TO STDOUT` apart, however it is cut: rows of `N` columns, none of them NULL.
+#[derive(Default)]
+pub struct CopiedRows<const N: usize> {
+    /// What has come of a row that is not whole yet.
+    rest: Vec<u8>,
+    has_begun: bool,
+    is_whole: bool,
+}
+
+impl<const N: usize> CopiedRows<N> {
+    /// Takes what came next, and visits the rows that are whole.
+    ///
+    /// # Errors
+    /// If it is no such stream, or `each` errs.
+    pub fn take(&mut self, bytes: &[u8], mut each: impl FnMut([&[u8]; N]) -> error::Result<()>) -> error::Result<()> {
+        let mut joined = std::mem::take(&mut self.rest);
+        let mut left = if joined.is_empty() {
+            bytes
+        } else {
+            joined.extend_from_slice(bytes);
+            &joined
+        };
+        if !self.has_begun {
+            if left.len() < HEADER.len() {
+                self.rest = left.to_vec();
+                return Ok(());
+            }
+            // No flag is set: none that we could miss.
+            if !left.starts_with(HEADER) {
+                return Err(no_copy());
+            }
+            (self.has_begun, left) = (true, &left[HEADER.len()..]);
+        }
+        while let Some((columns, mut fields)) = left.split_first_chunk::<2>() {
+            match i16::from_be_bytes(*columns) {
+                -1 => self.is_whole = true,
+                count if count as usize != N || self.is_whole => return Err(no_copy()),
+                _ => {
+                    let mut row = [&[][..]; N];
+                    if !row.iter_mut().all(|field| next_field(&mut fields).map(|found| *field = found).is_some()) {
+                        break;
+                    }
+                    each(row)?;
+                }
+            }
+            left = fields;
+        }
+        self.rest = left.to_vec();
+        Ok(())
+    }
+
+    /// Whether its end has come, and nothing behind it.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole && self.rest.is_empty()
+    }
+}
+
+/// `None` if it has not come whole. One that is NULL never does.
+fn next_field<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;
+    let (field, rest) = rest.split_at_checked(length)?;
+    *bytes = rest;
+    Some(field)
+}
+
+fn no_copy() -> error::Error {
+    std::io::Error::other("a COPY in a format that PostgreSQL's documentation does not tell").into()
+}
+
+/// One row in text format that is being written.
+pub struct CopyText<'r> {
+    bytes: &'r mut Vec<u8>,
+    from: usize,
+    is_first: bool,
+    is_whole: bool,
+}
+
+impl CopyText<'_> {
+    /// Adds a value.
+    pub fn value(&mut self, text: Option<&str>) {
+        if !std::mem::take(&mut self.is_first) {
+            self.bytes.push(b'\t');
+        }
+        let Some(text) = text else { return self.bytes.extend_from_slice(b"\\N") };
+        let mut rest = text.as_bytes();
+        // Nearly no text has any byte that means something to COPY.
+        while let Some(place) = rest.iter().position(|byte| matches!(byte, b'\\' | b'\t' | b'\n' | b'\r')) {
+            self.bytes.extend_from_slice(&rest[..place]);
+            let escaped: &[u8; 2] = match rest[place] {
+                b'\\' => b"\\\\",
+                b'\t' => b"\\t",
+                b'\n' => b"\\n",
+                _ => b"\\r",
+            };
+            self.bytes.extend_from_slice(escaped);
+            rest = &rest[place + 1..];
+        }
+        self.bytes.extend_from_slice(rest);
+    }
+
+    /// The row is whole.
+    pub fn end(mut self) {
+        self.bytes.push(b'\n');
+        self.is_whole = true;
+    }
+}
+
+impl Drop for CopyText<'_> {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            self.bytes.truncate(self.from);
+        }
     }
 }
 
@@ -146,6 +261,41 @@ mod tests {
     }
 
     #[test]
+    fn what_was_copied_comes_out_again_however_it_is_cut() {
+        let mut rows = CopyRows::default();
+        for n in 0..5u8 {
+            let mut row = rows.row(2);
+            row.value(&vec![n; usize::from(n)]);
+            row.value(b"state");
+        }
+        let all = rows.messages().collect::<Vec<_>>().concat();
+        for length in 1..all.len() {
+            let (mut copied, mut found) = (CopiedRows::<2>::default(), Vec::new());
+            for (number, piece) in all.chunks(length).enumerate() {
+                assert!(!copied.is_whole(), "before piece {number} of {length} bytes");
+                copied
+                    .take(piece, |[key, state]| {
+                        found.push((key.to_vec(), state.to_vec()));
+                        Ok(())
+                    })
+                    .unwrap();
+            }
+            assert!(copied.is_whole());
+            assert_eq!(found, (0..5u8).map(|n| (vec![n; usize::from(n)], b"state".to_vec())).collect::<Vec<_>>());
+        }
+        CopiedRows::<3>::default().take(&all, |_| Ok(())).unwrap_err();
+    }
+
+    #[test]
+    fn a_row_that_is_given_up_leaves_nothing_behind() {
+        let mut rows = CopyTexts::default();
+        rows.row([Some("".into()), Some("a".into())].into_iter());
+        rows.begin().value(Some("half"));
+        rows.row([Some("b".into()), None].into_iter());
+        assert_eq!(rows.messages().collect::<Vec<_>>().concat(), b"\ta\nb\t\\N\n");
+    }
+
+    #[test]
     fn rows_are_cut_into_messages_and_nothing_is_lost() {
         let mut rows = CopyRows::default();
         assert!(rows.is_empty());
@@ -155,6 +305,10 @@ mod tests {
         assert_eq!(all.len(), 2);
         assert!(rows.is_empty(), "taken rows are gone");
         let whole = all.concat();
+        let mut same = CopyRows::default();
+        same.row(2).value(&vec![7; MESSAGE_BYTES]);
+        same.row(2).null();
+        assert_eq!(same.messages().collect::<Vec<_>>().concat(), whole);
         assert!(whole.starts_with(HEADER) && whole.ends_with(&TRAILER));
         assert_eq!(whole.len(), HEADER.len() + 2 + 4 + MESSAGE_BYTES + 2 + 4 + 2);
     }

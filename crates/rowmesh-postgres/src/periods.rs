@@ -11,8 +11,11 @@ use rowmesh_engine::write::RowWrite;
 
 use crate::access::PostgresAccess;
 use crate::catalog::{PeriodKey, Tracked};
+use crate::fault::Told;
 use crate::given::Given;
+use crate::rows::read_row;
 use crate::sql::quote;
+use crate::values::row_expression;
 
 /// A row that was written, by its position among all.
 pub type Written<'w> = (usize, &'w RowWrite, &'w Arc<Table>);
@@ -38,6 +41,24 @@ pub fn uncovered(
     Ok(found)
 }
 
+/// All rows of a table that break one as they stand, each with the reason.
+pub fn all_uncovered(
+    db: &PostgresAccess<'_>,
+    registry: &Registry,
+    child: &Tracked,
+) -> Result<Vec<(Vec<Value>, String)>> {
+    let mut found = Vec::new();
+    for key in &child.period_keys {
+        let Some(parent) = db.tables.get(&key.parent) else { continue };
+        if registry.tracked_by_name(&key.parent).is_some() {
+            let pair = Pair { db, child, parent, key };
+            let reason = format!("it refers to rows of {} that are not here for all of that time", key.parent);
+            found.extend(pair.all_left_alone()?.into_iter().map(|row| (row, reason.clone())));
+        }
+    }
+    Ok(found)
+}
+
 /// One foreign key with its two tables.
 struct Pair<'p, 'a> {
     db: &'p PostgresAccess<'a>,
@@ -47,6 +68,20 @@ struct Pair<'p, 'a> {
 }
 
 impl Pair<'_, '_> {
+    fn all_left_alone(&self) -> Result<Vec<Vec<Value>>> {
+        let own = self.names(self.child, &self.key.columns, "c");
+        let Some(period) = own.last() else { return Ok(Vec::new()) };
+        let is_set: Vec<String> = own.iter().map(|name| format!("{name} IS NOT NULL")).collect();
+        let sql = format!(
+            "SELECT {} FROM {} AS c WHERE {} AND NOT COALESCE({period} <@ {}, false)",
+            row_expression(&self.child.columns, "c"),
+            self.child.sql_name(),
+            is_set.join(" AND "),
+            self.covered(&own, "")
+        );
+        self.db.session.query(&sql, &[]).told()?.iter().map(|row| read_row(row, &self.child.columns)).collect()
+    }
+
     fn children_left_alone(&self, written: &[Written<'_>]) -> Result<Vec<(usize, String)>> {
         let (mut positions, mut rows) = (Vec::new(), Vec::new());
         for (position, write, table) in of_table(written, self.child) {

@@ -13,6 +13,9 @@ use crate::copy::CopyRows;
 use crate::fault::Told;
 use crate::place::{read_place, show_place};
 
+/// Writes states of rows that have none.
+pub(crate) const COPY_STATES: &str = "COPY rowmesh.row_states (t, key, state) FROM STDIN (FORMAT binary)";
+
 /// Row states that one statement writes.
 const STATES_PER_STATEMENT: usize = 10_000;
 
@@ -76,6 +79,20 @@ impl States for PostgresAccess<'_> {
             states.truncate(last + 1);
         }
         Ok(states)
+    }
+
+    fn add_states(&self, table: TableNumber, states: &[(Key, Vec<u8>)]) -> Result<()> {
+        let mut rows = CopyRows::default();
+        for (key, state) in states {
+            let mut row = rows.row(3);
+            row.bigint(table.0);
+            row.value(&key.0);
+            row.value(state);
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.session.copy_in(COPY_STATES, rows.take()).told().map(drop)
     }
 
     fn count_states(&self) -> Result<u64> {
@@ -189,8 +206,7 @@ impl PostgresAccess<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let sql = "COPY rowmesh.row_states (t, key, state) FROM STDIN (FORMAT binary)";
-        self.session.copy_in(sql, rows.take()).told().map(drop)
+        self.session.copy_in(COPY_STATES, rows.take()).told().map(drop)
     }
 
     fn update_states(&self, changed: &[(&Name, &mut HeldState)]) -> Result<()> {

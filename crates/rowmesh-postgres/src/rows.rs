@@ -3,6 +3,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rowmesh_core::schema::TableSchema;
@@ -19,6 +20,8 @@ use crate::copy::CopyTexts;
 use crate::error;
 use crate::fault::{Constraint, Told};
 use crate::given::Given;
+use crate::pack::Packed;
+use crate::periods;
 use crate::sql::{quote, quote_list};
 use crate::values::{self, PgColumn, copied, row_expression, stands_as_given};
 use crate::write::{self, fit_in};
@@ -33,6 +36,8 @@ const ROWS_PER_STATEMENT: usize = 10_000;
 const COPY_ROWS_MIN: usize = 50;
 
 impl Rows for PostgresAccess<'_> {
+    type Packed = Packed;
+
     fn expect(&self, rows: &[(Arc<Table>, Key)]) -> Result<()> {
         self.expect_states(rows)?;
         self.fetch_rows(rows)
@@ -77,6 +82,13 @@ impl Rows for PostgresAccess<'_> {
         let key = some(details, &table.schema.key);
         let sql = format!("SELECT {} FROM {} AS t", row_expression(key.iter().copied(), "t"), name_of(details));
         read_rows(&self.session.query(&sql, &[]).told()?, key)
+    }
+
+    fn each_key(&self, table: &Table, visit: &mut dyn FnMut(Vec<Value>) -> Result<ControlFlow<()>>) -> Result<()> {
+        let details = self.details(table)?;
+        let key = some(details, &table.schema.key);
+        let sql = format!("SELECT {} FROM {} AS t", row_expression(key.iter().copied(), "t"), name_of(details));
+        self.each_until(&sql, &mut |row| visit(read_row(row, key.iter().copied())?))
     }
 
     fn scan(&self, table: &Table, visit: &mut dyn FnMut(Vec<Value>) -> Result<()>) -> Result<()> {
@@ -131,6 +143,15 @@ impl Rows for PostgresAccess<'_> {
         read_rows(&self.session.query(&sql, &[]).told()?, &details.columns)
     }
 
+    fn left_alone(&self, registry: &Registry, table: &Table) -> Result<Vec<(Vec<Value>, String)>> {
+        periods::all_uncovered(self, registry, self.details(table)?)
+    }
+
+    fn delete_all(&self, table: &Table, keys: &[Vec<Value>]) -> Result<()> {
+        let keys: Vec<&[Value]> = keys.iter().map(Vec::as_slice).collect();
+        self.delete_set(table, &keys).told().map(drop)
+    }
+
     fn delete(&self, table: &Table, key: &[Value]) -> Result<bool> {
         self.as_application(|| Ok(self.delete_set(table, &[key]).told()? > 0))
     }
@@ -143,6 +164,10 @@ impl Rows for PostgresAccess<'_> {
         self.session.batch(&format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", name_of(self.details(table)?))).told()?;
         self.check_schema()?;
         self.as_application(|| Placing::new(self, table, rows)?.run())
+    }
+
+    fn place_packed(&self, table: &Table, packed: &Packed) -> Result<()> {
+        packed.place(self, table)
     }
 
     fn lock_all(&self, registry: &Registry) -> Result<()> {
@@ -565,6 +590,10 @@ impl PostgresAccess<'_> {
 
     /// Visits the rows of a query, some at a time: all of a table at once may be more than memory holds.
     fn each(&self, sql: &str, visit: &mut dyn FnMut(&Row) -> Result<()>) -> Result<()> {
+        self.each_until(sql, &mut |row| visit(row).map(ControlFlow::Continue))
+    }
+
+    fn each_until(&self, sql: &str, visit: &mut dyn FnMut(&Row) -> Result<ControlFlow<()>>) -> Result<()> {
         let begins = !self.session.in_transaction();
         if begins {
             self.session.begin().told()?;
@@ -579,14 +608,18 @@ impl PostgresAccess<'_> {
         visited
     }
 
-    fn visit_all(&self, visit: &mut dyn FnMut(&Row) -> Result<()>) -> Result<()> {
+    fn visit_all(&self, visit: &mut dyn FnMut(&Row) -> Result<ControlFlow<()>>) -> Result<()> {
         let fetch = format!("FETCH {ROWS_PER_STATEMENT} FROM rowmesh_each");
         loop {
             let rows = self.session.query(&fetch, &[]).told()?;
             if rows.is_empty() {
                 return Ok(());
             }
-            rows.iter().try_for_each(&mut *visit)?;
+            for row in &rows {
+                if visit(row)?.is_break() {
+                    return Ok(());
+                }
+            }
         }
     }
 }

@@ -11,11 +11,11 @@ use rowmesh_core::schema::TableSchema;
 use rowmesh_core::scope::TablePatterns;
 use rowmesh_core::store::{StoreError, StoreResult};
 use rowmesh_core::stride::Stride;
-use rowmesh_engine::database::{Database, Opened, Seen};
+use rowmesh_engine::database::{Database, Opened, Pieces, Seen};
 use rowmesh_engine::engine::Engine;
 use rowmesh_engine::fault::{Error, Result};
 use rowmesh_engine::plan::{AttachOptions, Followed, Plan};
-use rowmesh_engine::registry::Registry;
+use rowmesh_engine::registry::{Registry, TableNumber};
 
 use crate::access::PostgresAccess;
 use crate::attach;
@@ -23,6 +23,8 @@ use crate::carry;
 use crate::catalog::{Catalog, home_schema};
 use crate::connection::{self, Location, Session};
 use crate::fault::Told;
+use crate::pack::PostgresPacker;
+use crate::pieces;
 use crate::rows::Tables;
 use crate::strides::Dealer;
 use crate::watch::Watch;
@@ -163,6 +165,7 @@ const ADVISORY_LOCK: i64 = 0x0072_6f77_6d65_7368;
 impl Database for PostgresDatabase {
     type Access<'a> = PostgresAccess<'a>;
     type Location = Location;
+    type Packer = PostgresPacker;
 
     const UNIT_ROWS: usize = limits::UNIT_ROWS_POSTGRES;
     const STEP_ROWS: usize = STEP_ROWS;
@@ -283,6 +286,15 @@ impl Database for PostgresDatabase {
         let settings = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0";
         database.session.batch(settings).told()?;
         Ok(database)
+    }
+
+    fn pieces(&self, tables: &[TableNumber]) -> Result<Option<Box<dyn Pieces>>> {
+        let reading = pieces::read(&self.session, &self.location, tables)?;
+        Ok(reading.map(|reading| Box::new(reading) as Box<dyn Pieces>))
+    }
+
+    fn packer(&self) -> PostgresPacker {
+        PostgresPacker(self.tables.clone())
     }
 
     /// A schema of PostgreSQL's is made by the application's own migrations.

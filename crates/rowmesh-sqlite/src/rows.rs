@@ -79,6 +79,8 @@ impl TableStatements {
 }
 
 impl Rows for SqliteAccess<'_> {
+    type Packed = ();
+
     fn read(&self, table: &Table, key: &[Value]) -> Result<Option<Vec<Value>>> {
         self.read_row(table, key).told()
     }
@@ -87,6 +89,12 @@ impl Rows for SqliteAccess<'_> {
         let columns: Vec<String> = table.schema.key_names().map(|name| quote(name)).collect();
         let sql = format!("SELECT {} FROM main.{}", columns.join(", "), quote(&table.schema.name));
         self.all(&sql, [], |row| read_values(row, 0, columns.len()))
+    }
+
+    fn each_key(&self, table: &Table, visit: &mut dyn FnMut(Vec<Value>) -> Result<ControlFlow<()>>) -> Result<()> {
+        let columns: Vec<String> = table.schema.key_names().map(|name| quote(name)).collect();
+        let sql = format!("SELECT {} FROM main.{}", columns.join(", "), quote(&table.schema.name));
+        self.each(&sql, [], |row| visit(read_values(row, 0, columns.len()).told()?))
     }
 
     fn scan(&self, table: &Table, visit: &mut dyn FnMut(Vec<Value>) -> Result<()>) -> Result<()> {
@@ -140,6 +148,10 @@ impl Rows for SqliteAccess<'_> {
         self.all(&sql, [], |row| read_values(row, 0, columns.len()))
     }
 
+    fn delete_all(&self, table: &Table, keys: &[Vec<Value>]) -> Result<()> {
+        keys.iter().try_for_each(|key| self.delete_row(table, key).map(drop)).told()
+    }
+
     fn delete(&self, table: &Table, key: &[Value]) -> Result<bool> {
         self.delete_row(table, key).told()
     }
@@ -150,6 +162,11 @@ impl Rows for SqliteAccess<'_> {
 
     fn place_new(&self, table: &Table, rows: &[NewRow]) -> Result<Vec<Placed>> {
         rows.iter().map(|row| self.place_one(table, &row.key, &row.image)).collect()
+    }
+
+    /// None are ever made ready: each row is quickly placed.
+    fn place_packed(&self, _: &Table, (): &()) -> Result<()> {
+        Ok(())
     }
 }
 

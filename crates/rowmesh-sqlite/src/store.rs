@@ -7,7 +7,7 @@ use rowmesh_core::limits;
 use rowmesh_core::schema::TableSchema;
 use rowmesh_core::scope::TablePatterns;
 use rowmesh_core::store::StoreResult;
-use rowmesh_engine::database::{Database, Opened, Seen};
+use rowmesh_engine::database::{Database, NoPacker, Opened, Seen};
 use rowmesh_engine::engine::Engine;
 use rowmesh_engine::fault::{Error, Result};
 use rowmesh_engine::plan::{AttachOptions, Followed, Plan};
@@ -87,6 +87,7 @@ impl SqliteDatabase {
 impl Database for SqliteDatabase {
     type Access<'a> = SqliteAccess<'a>;
     type Location = Location;
+    type Packer = NoPacker;
 
     const UNIT_ROWS: usize = limits::UNIT_ROWS_SQLITE;
     // Nothing is far away, so there is little to gain.
@@ -184,6 +185,10 @@ impl Database for SqliteDatabase {
         let database = SqliteDatabase::on(&self.location, &self.options)?;
         database.connection.execute_batch("BEGIN").told()?;
         Ok(database)
+    }
+
+    fn packer(&self) -> NoPacker {
+        NoPacker
     }
 
     fn application_schema(&self) -> Result<Vec<String>> {

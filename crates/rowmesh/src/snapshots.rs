@@ -3,11 +3,12 @@
 //!
 //! Each payload begins with a count of rows, eight bytes, big-endian: all rows in the start frame, those of the chunk in a chunk.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rowmesh_core::ident::NodeId;
 use rowmesh_core::limits;
-use rowmesh_core::store::SnapshotSource;
+use rowmesh_core::store::{SnapshotSource, Store};
 use rowmesh_core::wire::message::code as wire_code;
 use rowmesh_core::wire::{FrameKind, FrameReader, Path, Refusal, Request, Response, SnapshotRequest, write_frame};
 use tracing::{info, warn};
@@ -102,32 +103,81 @@ pub(crate) async fn load(
         return Err(refusal(stream, name).await);
     }
     let mut incoming = Incoming { stream, reader: FrameReader::new(), peer: connection.peer(), bytes: 0 };
+    let loading = Loading { store, clock, peer: connection.peer() };
     let mut loaded = Progress::default();
+    let mut frames = VecDeque::new();
+    let ended = || Failure::new(code::LOAD, format!("the initial copy from {name} ended too early"));
     loop {
-        let Some((kind, rows, bytes)) = incoming.next(name).await.map_err(|fault| fault.or_lost(&lost))? else {
-            return Err(Failure::new(code::LOAD, format!("the initial copy from {name} ended too early")));
+        // The store works on one frame while the next is made ready there and the one after it comes in.
+        while frames.len() < FRAMES_READ && !frames.back().is_some_and(Frame::is_end) {
+            frames.push_back(incoming.next(name).await.map_err(|fault| fault.or_lost(&lost))?.ok_or_else(ended)?);
+        }
+        let Some(frame) = frames.pop_front() else { return Err(ended()) };
+        let (kind, rows) = (frame.kind, frame.rows);
+        let load = loading.load(frame, frames.front());
+        let done = if frames.back().is_some_and(Frame::is_end) || kind == FrameKind::SnapshotEnd {
+            load.await
+        } else {
+            let (done, next) = tokio::join!(load, incoming.next(name));
+            frames.push_back(next.map_err(|fault| fault.or_lost(&lost))?.ok_or_else(ended)?);
+            done
         };
-        let now = clock.now();
+        done?;
         match kind {
-            FrameKind::SnapshotStart => {
-                loaded.rows_total = rows;
-                let source = connection.peer();
-                store.write(move |store| store.load_begin(&bytes, source, now)).await?;
-            }
-            FrameKind::SnapshotChunk => {
-                store.write(move |store| store.load_chunk(&bytes, now)).await?;
-                loaded.rows += rows;
-            }
+            FrameKind::SnapshotStart => loaded.rows_total = rows,
             FrameKind::SnapshotEnd => {
-                store.write(move |store| store.load_finish(&bytes, now)).await?;
                 info!(rows = loaded.rows, bytes = incoming.bytes, "the initial copy is complete");
                 progress(loaded);
                 return Ok(loaded);
             }
-            _ => {}
+            _ => loaded.rows += rows,
         }
         loaded.bytes = incoming.bytes;
         progress(loaded);
+    }
+}
+
+/// Frames in memory when the store begins with the first of them.
+const FRAMES_READ: usize = 2;
+
+/// One frame of a copy.
+struct Frame {
+    kind: FrameKind,
+    rows: u64,
+    bytes: Arc<[u8]>,
+}
+
+impl Frame {
+    fn is_end(&self) -> bool {
+        self.kind == FrameKind::SnapshotEnd
+    }
+}
+
+/// The way of frames into the store.
+struct Loading<'l> {
+    store: &'l StoreHandle,
+    clock: &'l Clock,
+    peer: NodeId,
+}
+
+impl Loading<'_> {
+    /// Gives a frame to the store, and tells it what comes next.
+    async fn load(&self, frame: Frame, next: Option<&Frame>) -> Result<(), Failure> {
+        let (now, peer, bytes) = (self.clock.now(), self.peer, frame.bytes);
+        let next = next.filter(|next| next.kind == FrameKind::SnapshotChunk).map(|next| next.bytes.clone());
+        match frame.kind {
+            FrameKind::SnapshotStart => self.store.write(move |store| store.load_begin(&bytes, peer, now)).await,
+            FrameKind::SnapshotEnd => self.store.write(move |store| store.load_finish(&bytes, now)).await,
+            _ => {
+                let load = move |store: &mut dyn Store| {
+                    if let Some(next) = &next {
+                        store.load_ahead(next);
+                    }
+                    store.load_chunk(&bytes, now)
+                };
+                self.store.write(load).await.map(drop)
+            }
+        }
     }
 }
 
@@ -163,7 +213,7 @@ impl Fault {
 }
 
 impl Incoming {
-    async fn next(&mut self, name: &str) -> Result<Option<(FrameKind, u64, Vec<u8>)>, Fault> {
+    async fn next(&mut self, name: &str) -> Result<Option<Frame>, Fault> {
         let damaged = |error: &(dyn std::error::Error + 'static)| {
             Fault::Failed(
                 Failure::new(code::LOAD, format!("the initial copy from {name} arrived damaged")).because(error),
@@ -180,7 +230,8 @@ impl Incoming {
                         format!("{name} sends a copy that cannot be read"),
                     )));
                 };
-                return Ok(Some((frame.kind, u64::from_be_bytes(*rows), bytes.to_vec())));
+                let (kind, rows, bytes) = (frame.kind, u64::from_be_bytes(*rows), bytes.into());
+                return Ok(Some(Frame { kind, rows, bytes }));
             }
             let chunk = self.stream.chunk().await.map_err(|fault| {
                 let fault = RequestFault::Body(fault);

@@ -10,7 +10,7 @@ use super::carriers;
 use super::contestant::{PATIENCE, wait_until};
 use super::server::Server;
 use super::{Only, Pace, cluster, memory, report, workload};
-use crate::measure::time;
+use crate::measure::{cpu_time, time};
 
 /// Measures and prints.
 pub fn run(pace: Pace, only: Only) {
@@ -27,6 +27,7 @@ pub fn run(pace: Pace, only: Only) {
                     "    {:<24} {took:>8.2} s {against:>8.2}   attaching the full side before: {attaching:.2} s",
                     kind.name
                 );
+                println!("      processor time, µs a row: {}", loaded.costs.told(rows));
                 if kind.name == carriers::rowmesh::KIND.name {
                     memory::run(&loaded, rows);
                 }
@@ -46,6 +47,23 @@ pub struct Loaded {
     pub carrier: Box<dyn carriers::Carrier>,
     attaching: Duration,
     took: Duration,
+    costs: Costs,
+}
+
+/// Processor time that the copy took: of both servers, and of the programs that carried it.
+struct Costs {
+    source: Duration,
+    target: Duration,
+    programs: Vec<Duration>,
+}
+
+impl Costs {
+    fn told(&self, rows: u32) -> String {
+        let per_row = |time: &Duration| format!("{:.2}", time.as_secs_f64() * 1e6 / f64::from(rows));
+        let programs: Vec<String> = self.programs.iter().map(per_row).collect();
+        let (source, target) = (per_row(&self.source), per_row(&self.target));
+        format!("server there {source}, here {target}; programs here and there {}", programs.join(" and "))
+    }
 }
 
 /// The middle one of three.
@@ -78,13 +96,21 @@ fn load(kind: &carriers::Kind, rows: u32) -> Result<Loaded, String> {
     }
     let [source, target] = servers(kind.settings, rows);
     let (join, attaching) = time(|| (kind.attach)(&source));
-    let (join, started) = (join?, Instant::now());
+    let (join, before) = (join?, [source.processor(), target.processor()]);
+    let started = Instant::now();
     let carrier = join(&target)?;
     let there = target.application();
     if !wait_until(Duration::from_millis(20), || is_complete(&there, rows)) {
         return Err(format!("not done in {} s", PATIENCE.as_secs()));
     }
-    Ok(Loaded { source, target, carrier, attaching, took: started.elapsed() })
+    let took = started.elapsed();
+    let programs = carrier.programs().into_iter().map(|pid| cpu_time(pid).unwrap_or_default()).collect();
+    let costs = Costs {
+        source: source.processor().saturating_sub(before[0]),
+        target: target.processor().saturating_sub(before[1]),
+        programs,
+    };
+    Ok(Loaded { source, target, carrier, attaching, took, costs })
 }
 
 /// Counts only once the last row is there: counting costs the one who is measured.

@@ -5,7 +5,7 @@ use super::{ColumnIx, Register, RowState, Shown, Stamp, Written};
 use crate::clock::Lamport;
 use crate::encode::{Malformed, Reader, Writer};
 use crate::event::Extras;
-use crate::ident::Origin;
+use crate::ident::{Origin, Seq};
 use crate::limits;
 use crate::value::Value;
 
@@ -98,6 +98,119 @@ pub fn decode(input: &mut Reader<'_>, origins: &dyn OriginTable) -> Result<RowSt
     let extras =
         (0..count).map(|_| Ok((stamps.read(input)?, decode_fields(input)?))).collect::<Result<_, Malformed>>()?;
     Ok(RowState { births, registers, live, deletes, witnesses, extras, shown })
+}
+
+/// A state of the usual form: the row lives and stands as its writes left it, each column with at most one of them, and nothing was deleted,
+/// stands beside something else or carries extras. Whatever the policy, it is shown as it stands. Its origins are still numbers, so that it can be
+/// carried over to other numbers of origins and columns without more ado.
+#[derive(Debug)]
+pub struct Plain {
+    stamps: Vec<(usize, Seq, Lamport)>,
+    births: Vec<u64>,
+    live: Vec<u64>,
+    writes: Vec<Option<(u64, Value)>>,
+}
+
+impl Plain {
+    /// Reads a state; `None` if it is of another form.
+    ///
+    /// # Errors
+    /// If the bytes are no state.
+    pub fn decode(bytes: &[u8]) -> Result<Option<Plain>, Malformed> {
+        let mut input = Reader::new(bytes);
+        if input.byte("row state version")? != VERSION {
+            return Err(Malformed::Invalid("row state version"));
+        }
+        let count = input.count("stamps", limits::COLUMNS_MAX * 4)?;
+        let mut stamps = Vec::with_capacity(count);
+        for _ in 0..count {
+            let origin = input.bounded("origin number", u64::from(u32::MAX))? as usize;
+            let seq = input.seq("seq")?;
+            stamps.push((origin, seq, Lamport(input.bounded("lamport", limits::NUMBER_MAX)?)));
+        }
+        let (births, live) = (plain_list(&mut input, count)?, plain_list(&mut input, count)?);
+        if live.is_empty() || input.count("stamp list", limits::ORIGINS_MAX)? != 0 {
+            return Ok(None);
+        }
+        let mut writes = Vec::with_capacity(input.rest().min(limits::COLUMNS_MAX));
+        for _ in 0..input.count("registers", limits::COLUMNS_MAX)? {
+            writes.push(match input.count("writes", limits::ORIGINS_MAX)? {
+                0 => None,
+                1 => Some((plain_stamp(&mut input, count)?, Value::decode(&mut input)?)),
+                _ => return Ok(None),
+            });
+        }
+        let is_plain = input.byte("shown")? == 1
+            && input.count("witnesses", limits::ORIGINS_MAX)? == 0
+            && input.count("extras", limits::ORIGINS_MAX)? == 0;
+        if !is_plain {
+            return Ok(None);
+        }
+        input.end("row state")?;
+        Ok(Some(Plain { stamps, births, live, writes }))
+    }
+
+    /// The values that stand, with the columns' numbers.
+    pub fn values(&self) -> impl Iterator<Item = (usize, &Value)> {
+        let written = self.writes.iter().enumerate();
+        written.filter_map(|(column, write)| write.as_ref().map(|(_, value)| (column, value)))
+    }
+
+    /// Appends the bytes of the same state under other numbers: of origins, which were numbered from 1, and of columns.
+    ///
+    /// # Errors
+    /// If it names an origin or a column that has none.
+    pub fn encode(&self, origins: &[u32], columns: &[ColumnIx], out: &mut Writer) -> Result<(), Malformed> {
+        out.byte(VERSION);
+        out.number(self.stamps.len() as u64);
+        for (origin, seq, lamport) in &self.stamps {
+            let here = origin.checked_sub(1).and_then(|position| origins.get(position));
+            out.number(u64::from(*here.ok_or(Malformed::Invalid("origin number"))?));
+            out.number(seq.0);
+            out.number(lamport.0);
+        }
+        for list in [&self.births, &self.live] {
+            out.number(list.len() as u64);
+            list.iter().for_each(|stamp| out.number(*stamp));
+        }
+        out.number(0);
+        let is_same = self.writes.len() <= columns.len()
+            && columns.iter().take(self.writes.len()).enumerate().all(|(there, here)| usize::from(here.0) == there);
+        if is_same {
+            out.number(self.writes.len() as u64);
+            self.writes.iter().for_each(|write| encode_write(write.as_ref(), out));
+        } else {
+            let mut here: Vec<Option<&(u64, Value)>> = Vec::new();
+            for (there, write) in self.writes.iter().enumerate() {
+                let column = usize::from(columns.get(there).ok_or(Malformed::Invalid("column number"))?.0);
+                here.resize(here.len().max(column + 1), None);
+                here[column] = write.as_ref();
+            }
+            out.number(here.len() as u64);
+            here.into_iter().for_each(|write| encode_write(write, out));
+        }
+        // It stands as written, and has met nothing.
+        out.raw(&[1, 0, 0]);
+        Ok(())
+    }
+}
+
+fn encode_write(write: Option<&(u64, Value)>, out: &mut Writer) {
+    out.number(u64::from(write.is_some()));
+    if let Some((stamp, value)) = write {
+        out.number(*stamp);
+        value.encode(out);
+    }
+}
+
+fn plain_list(input: &mut Reader<'_>, stamps: usize) -> Result<Vec<u64>, Malformed> {
+    let count = input.count("stamp list", limits::ORIGINS_MAX)?;
+    (0..count).map(|_| plain_stamp(input, stamps)).collect()
+}
+
+fn plain_stamp(input: &mut Reader<'_>, stamps: usize) -> Result<u64, Malformed> {
+    let number = input.number("stamp")?;
+    if number < stamps as u64 { Ok(number) } else { Err(Malformed::Invalid("stamp")) }
 }
 
 fn decode_fields(input: &mut Reader<'_>) -> Result<Extras, Malformed> {
@@ -197,4 +310,92 @@ fn decode_image(input: &mut Reader<'_>) -> Result<Vec<(ColumnIx, Value)>, Malfor
         Ok((column, Value::decode(input)?))
     };
     (0..count).map(|_| read()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ident::{Incarnation, NodeId};
+
+    fn origin(name: u8) -> Origin {
+        Origin { node: NodeId([name; 32]), incarnation: Incarnation { count: 1, nonce: 1 } }
+    }
+
+    fn stamp(name: u8, seq: u64) -> Stamp {
+        Stamp::new(Lamport(100 + seq), origin(name), Seq(seq))
+    }
+
+    fn state() -> RowState {
+        let (first, second) = (stamp(1, 1), stamp(2, 7));
+        let mut state =
+            RowState { births: vec![first], live: vec![first, second], shown: Shown::AsWritten, ..RowState::default() };
+        state.write(ColumnIx(0), first, Value::text("key"));
+        state.write(ColumnIx(2), second, Value::Integer(7));
+        state
+    }
+
+    /// Numbered from 1.
+    struct Numbered(Vec<Origin>);
+
+    impl OriginTable for Numbered {
+        fn number(&mut self, origin: &Origin) -> u32 {
+            self.0.number(origin) + 1
+        }
+
+        fn origin(&self, number: u32) -> Option<Origin> {
+            self.0.origin(number.checked_sub(1)?)
+        }
+    }
+
+    fn carried(state: &RowState, columns: &[ColumnIx]) -> Option<RowState> {
+        let (mut there, here) = (Numbered(Vec::new()), Numbered(vec![origin(9), origin(2), origin(1)]));
+        let (mut bytes, mut out) = (Writer::default(), Writer::default());
+        encode(state, &mut there, &mut bytes);
+        let numbers: Vec<u32> =
+            there.0.iter().map(|known| 1 + here.0.iter().position(|it| it == known).unwrap() as u32).collect();
+        Plain::decode(&bytes.0).unwrap()?.encode(&numbers, columns, &mut out).unwrap();
+        Some(decode(&mut Reader::new(&out.0), &here).unwrap())
+    }
+
+    #[test]
+    fn a_plain_state_is_the_same_under_other_numbers() {
+        let same = [ColumnIx(0), ColumnIx(1), ColumnIx(2)];
+        assert_eq!(carried(&state(), &same), Some(state()));
+        let mut turned = RowState { registers: Vec::new(), ..state() };
+        turned.write(ColumnIx(4), stamp(1, 1), Value::text("key"));
+        turned.write(ColumnIx(1), stamp(2, 7), Value::Integer(7));
+        assert_eq!(carried(&state(), &[ColumnIx(4), ColumnIx(0), ColumnIx(1)]), Some(turned));
+    }
+
+    #[test]
+    fn whatever_a_policy_or_a_neighbour_may_judge_is_not_plain() {
+        let same = [ColumnIx(0), ColumnIx(1), ColumnIx(2)];
+        let mut two = state();
+        let written = |name| Written { stamp: stamp(name, 1), value: Value::Null };
+        two.registers[1] = Register::Several(vec![written(1), written(2)]);
+        let others = [
+            RowState { deletes: vec![stamp(1, 9)], ..state() },
+            RowState { live: Vec::new(), ..state() },
+            RowState { shown: Shown::Absent, ..state() },
+            RowState { shown: Shown::Image(vec![(ColumnIx(0), Value::Null)]), ..state() },
+            RowState { witnesses: vec![(stamp(1, 1), Vec::new())], ..state() },
+            RowState { extras: vec![(stamp(1, 1), Extras::default())], ..state() },
+            two,
+        ];
+        for other in others {
+            assert_eq!(carried(&other, &same), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn damaged_bytes_are_no_plain_state() {
+        let mut bytes = Writer::default();
+        encode(&state(), &mut Numbered(Vec::new()), &mut bytes);
+        for end in 0..bytes.0.len() {
+            assert!(Plain::decode(&bytes.0[..end]).is_err(), "cut at {end}");
+        }
+        let plain = Plain::decode(&bytes.0).unwrap().expect("plain");
+        assert!(plain.encode(&[1], &[ColumnIx(0); 3], &mut Writer::default()).is_err(), "an unknown origin");
+        assert!(plain.encode(&[1, 2], &[ColumnIx(0)], &mut Writer::default()).is_err(), "an unknown column");
+    }
 }

@@ -4,6 +4,7 @@ mod attaching;
 mod capturing;
 mod cluster;
 mod contract;
+mod copying;
 mod crashes;
 mod encrypted;
 mod mesh;

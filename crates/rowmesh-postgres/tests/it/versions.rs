@@ -411,6 +411,32 @@ fn since_18_a_reference_to_a_period_is_covered_by_several_rows_and_never_left_al
 }
 
 #[test]
+fn since_18_a_copy_leaves_no_reference_to_a_period_alone() {
+    if !has_since(18, "FOREIGN KEY … PERIOD") {
+        return;
+    }
+    let mut nodes = vec![temporal(1, STAYS), temporal(2, STAYS)];
+    nodes[0].run(
+        "INSERT INTO rooms VALUES (1, '[2026-01-01,2026-01-09)'), (2, '[2026-01-01,2026-01-09)');
+         INSERT INTO stays VALUES (10, 1, '[2026-01-03,2026-01-07)'), (11, 2, '[2026-01-03,2026-01-07)')",
+    );
+    nodes[0].seal();
+    // The room of the copy has no place beside the one that the application has made, so nobody can stay in it.
+    nodes[1].run("INSERT INTO rooms VALUES (1, '[2026-01-02,2026-01-04)')");
+    let copy = nodes[0].copy();
+    nodes[1].load(&copy);
+    let rooms_and_stays = "SELECT (SELECT count(*) FROM rooms), (SELECT string_agg(id::text, ' ') FROM stays)";
+    assert_eq!(nodes[1].query(rooms_and_stays), ["(2,11)"]);
+    assert_eq!(nodes[1].store.parked().unwrap().len(), 2);
+    nodes[1].run("DELETE FROM rooms WHERE id = 1");
+    converge(&mut nodes);
+    assert_eq!(nodes[1].store.retry_parked(now()).unwrap(), 0);
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[1].text("SELECT count(*) FROM stays"), "2");
+}
+
+#[test]
 fn since_18_a_reference_to_a_period_is_not_synced_by_a_role_that_cannot_write_it_in_any_order() {
     if !has_since(18, "FOREIGN KEY … PERIOD") {
         return;

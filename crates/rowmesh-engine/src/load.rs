@@ -103,6 +103,10 @@ impl<K: Packer> Load<K> {
         bytes: &[u8],
         unpacked: Option<&Unpacked<K::Packed>>,
     ) -> Result<u64> {
+        for (_, table) in &mut self.tables {
+            // The schema may have moved since.
+            table.table = work.registry.tracked(table.number).cloned();
+        }
         if let Some(unpacked) = unpacked {
             self.check_turn(unpacked.number)?;
             if self.place_packed(work, unpacked)? {
@@ -137,7 +141,8 @@ impl<K: Packer> Load<K> {
         unpacked: &Unpacked<K::Packed>,
     ) -> Result<bool> {
         let Some(table) = self.table(unpacked.table)?.table.clone() else { return Ok(false) };
-        if !work.db.noted_keys(&table)?.is_empty() {
+        let was = self.unpacking.tables.get(&unpacked.table);
+        if was.is_none_or(|(was, _)| was.schema != table.schema) || !work.db.noted_keys(&table)?.is_empty() {
             return Ok(false);
         }
         work.db.place_packed(&table, &unpacked.packed)?;

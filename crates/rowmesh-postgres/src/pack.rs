@@ -2,6 +2,7 @@
 //! as they are given; all others are placed one by one, in `rows`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rowmesh_core::value::{TableName, Value};
@@ -22,8 +23,9 @@ use crate::values::{Kind, fit, stands_as_given};
 pub struct PostgresPacker(pub(crate) Tables);
 
 /// Rows of one table that are ready.
-#[derive(Default)]
 pub struct Packed {
+    /// What the table looked like.
+    details: Arc<Tracked>,
     rows: CopyTexts,
     states: CopyRows,
     /// The highest numbers in columns whose values the database hands out.
@@ -37,11 +39,17 @@ impl Packer for PostgresPacker {
     fn begin(&self, table: &Table) -> Option<Packed> {
         let details = self.0.get(&table.schema.name)?;
         let is_same = details.columns.len() == table.columns.len();
-        (is_same && !details.is_key_late && details.late.is_empty()).then(Packed::default)
+        let is_usual = is_same && !details.is_key_late && details.late.is_empty();
+        is_usual.then(|| Packed {
+            details: details.clone(),
+            rows: CopyTexts::default(),
+            states: CopyRows::default(),
+            numbers: BTreeMap::new(),
+        })
     }
 
     fn add(&self, packed: &mut Packed, table: &Table, row: &[&Value], key: &[u8], state: &[u8]) -> bool {
-        let Some(details) = self.0.get(&table.schema.name) else { return false };
+        let details = packed.details.clone();
         let mut texts = packed.rows.begin();
         for (column, value) in details.columns.iter().zip(row) {
             let text = if stands_as_given(column, value) { fit(column, value).ok() } else { None };
@@ -53,7 +61,7 @@ impl Packer for PostgresPacker {
             }
         }
         texts.end();
-        packed.note_numbers(details, row);
+        packed.note_numbers(&details, row);
         let mut states = packed.states.row(3);
         states.bigint(table.number.0);
         states.value(key);
@@ -80,6 +88,9 @@ impl Packed {
         let details = db.details(table)?;
         db.session.batch(&format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", name_of(details))).told()?;
         db.check_schema()?;
+        if *self.details != **details {
+            return Err(Error::StartOver);
+        }
         let mut held = db.held.borrow_mut();
         held.written.insert((table.number, details.oid));
         for (column, highest) in &self.numbers {

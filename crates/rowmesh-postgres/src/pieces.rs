@@ -25,6 +25,11 @@ const STRETCH_ROWS: i64 = 250_000;
 /// Keys that are looked at to cut a table into stretches, about.
 const SAMPLE_ROWS: f64 = 2_000.0;
 
+/// Keys are read in the order of their index: nothing has told the planner yet how they lie, and reading all of the table for each stretch, or sorting
+/// it, takes longer. Who sends slowly is waited for.
+const BY_INDEX: &str =
+    "SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; SET LOCAL idle_in_transaction_session_timeout = 0";
+
 /// Keys of one table, from after the one to the other.
 struct Stretch {
     table: TableNumber,
@@ -61,9 +66,10 @@ pub fn read_cut(
     tables: &[TableNumber],
     stretch_rows: i64,
 ) -> Result<Option<Reading>> {
-    let stretches = stretches(session, tables, stretch_rows)?;
+    let (stretches, rows) = stretches(session, tables, stretch_rows)?;
     let moment: String = session.query_one("SELECT pg_export_snapshot()", &[]).told()?.get(0);
-    let wanted = READERS.min(stretches.len());
+    // For little a second session is not worth its beginning, and with one tables come in their order.
+    let wanted = READERS.min(stretches.len()).min(1 + (rows / stretch_rows) as usize);
     // A server that has no room for the second has answered for the first.
     let sessions: Vec<Session> = (0..wanted).map_while(|_| open_at(location, &moment).ok()).collect();
     if sessions.is_empty() {
@@ -101,17 +107,18 @@ fn open_at(location: &Location, moment: &str) -> error::Result<Session> {
     let session = Session::open(location)?;
     session.begin()?;
     session.batch(&format!(
-        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{moment}'; SET LOCAL idle_in_transaction_session_timeout = 0"
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{moment}'; {BY_INDEX}"
     ))?;
     Ok(session)
 }
 
-/// Every table in its turn, large ones in several stretches.
-fn stretches(session: &Session, tables: &[TableNumber], stretch_rows: i64) -> Result<VecDeque<Stretch>> {
-    let mut all = VecDeque::new();
+/// Every table in its turn, large ones in several stretches, and about how many rows that is.
+fn stretches(session: &Session, tables: &[TableNumber], stretch_rows: i64) -> Result<(VecDeque<Stretch>, i64)> {
+    let (mut all, mut total) = (VecDeque::new(), 0);
     for table in tables {
         let sql = "SELECT rows FROM rowmesh.tables WHERE t = $1";
         let rows: i64 = session.query_opt(sql, &[&table.0]).told()?.map_or(0, |row| row.get(0));
+        total += rows;
         let mut after = Vec::new();
         for cut in cuts(session, *table, rows, stretch_rows)? {
             all.push_back(Stretch {
@@ -122,7 +129,7 @@ fn stretches(session: &Session, tables: &[TableNumber], stretch_rows: i64) -> Re
         }
         all.push_back(Stretch { table: *table, after, until: None });
     }
-    Ok(all)
+    Ok((all, total))
 }
 
 /// Keys that cut a table into stretches of about equally many rows. Only how long one takes depends on how well they are chosen.

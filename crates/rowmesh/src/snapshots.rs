@@ -115,14 +115,12 @@ pub(crate) async fn load(
         let Some(frame) = frames.pop_front() else { return Err(ended()) };
         let (kind, rows) = (frame.kind, frame.rows);
         let load = loading.load(frame, frames.front());
-        let done = if frames.back().is_some_and(Frame::is_end) || kind == FrameKind::SnapshotEnd {
-            load.await
+        if kind == FrameKind::SnapshotEnd || frames.back().is_some_and(Frame::is_end) {
+            load.await?;
         } else {
-            let (done, next) = tokio::join!(load, incoming.next(name));
-            frames.push_back(next.map_err(|fault| fault.or_lost(&lost))?.ok_or_else(ended)?);
-            done
-        };
-        done?;
+            let next = async { incoming.next(name).await.map_err(|fault| fault.or_lost(&lost))?.ok_or_else(ended) };
+            frames.push_back(tokio::try_join!(load, next)?.1);
+        }
         match kind {
             FrameKind::SnapshotStart => loaded.rows_total = rows,
             FrameKind::SnapshotEnd => {

@@ -8,7 +8,7 @@ use rowmesh_postgres::connection::Session;
 
 use super::carriers;
 use super::contestant::{PATIENCE, wait_until};
-use super::server::Server;
+use super::server::{self, Server};
 use super::{Only, Pace, cluster, memory, report, workload};
 use crate::measure::{cpu_time, time};
 
@@ -16,8 +16,9 @@ use crate::measure::{cpu_time, time};
 pub fn run(pace: Pace, only: Only) {
     let rows = pace.loaded_rows;
     println!("pg-load: {rows} rows into an empty database with the same tables");
-    let floor = floor(rows);
+    let (floor, costs) = floor(rows);
     println!("    {:<24} {:>8.2} s {:>8.2}", "COPY | COPY, binary", floor.as_secs_f64(), 1.0);
+    println!("      processor time, µs a row: {}", costs.told(rows));
     for kind in carriers::KINDS.iter().filter(|kind| only.has(kind.name)) {
         match load(kind, rows) {
             Ok(loaded) => {
@@ -27,8 +28,8 @@ pub fn run(pace: Pace, only: Only) {
                     "    {:<24} {took:>8.2} s {against:>8.2}   attaching the full side before: {attaching:.2} s",
                     kind.name
                 );
-                println!("      processor time, µs a row: {}", loaded.costs.told(rows));
                 if kind.name == carriers::rowmesh::KIND.name {
+                    println!("      processor time, µs a row: {}", loaded.costs.told(rows));
                     memory::run(&loaded, rows);
                 }
             }
@@ -62,19 +63,38 @@ impl Costs {
         let per_row = |time: &Duration| format!("{:.2}", time.as_secs_f64() * 1e6 / f64::from(rows));
         let programs: Vec<String> = self.programs.iter().map(per_row).collect();
         let (source, target) = (per_row(&self.source), per_row(&self.target));
-        format!("server there {source}, here {target}; programs here and there {}", programs.join(" and "))
+        let servers = format!("servers there {source}, here {target}");
+        if programs.is_empty() { servers } else { format!("{servers}; programs here {}", programs.join(", there ")) }
+    }
+
+    /// What has been used up to now.
+    fn of(source: &Server, target: &Server, programs: &[u32]) -> Costs {
+        let programs = programs.iter().map(|pid| cpu_time(*pid).unwrap_or_default()).collect();
+        Costs { source: source.processor(), target: target.processor(), programs }
+    }
+
+    /// What has been used since then; programs that are new have used all of theirs.
+    fn since(self, before: &Costs) -> Costs {
+        let new = self.programs.len().saturating_sub(before.programs.len());
+        let then = std::iter::repeat_n(&Duration::ZERO, new).chain(&before.programs);
+        let programs = self.programs.iter().zip(then).map(|(now, then)| now.saturating_sub(*then)).collect();
+        let used = |now: Duration, then: Duration| now.saturating_sub(then);
+        Costs { source: used(self.source, before.source), target: used(self.target, before.target), programs }
     }
 }
 
 /// The middle one of three.
-fn floor(rows: u32) -> Duration {
+fn floor(rows: u32) -> (Duration, Costs) {
     let [source, target] = servers(&[], rows);
+    let before = Costs::of(&source, &target, &[]);
     let once = || {
         target.application().batch("TRUNCATE products").expect("no other table refers to it");
         let ((), took) = time(|| copy_all(&source, &target));
         took.as_secs_f64()
     };
-    Duration::from_secs_f64(report::middle((0..3).map(|_| once())))
+    let took = Duration::from_secs_f64(report::middle((0..3).map(|_| once())));
+    let costs = Costs::of(&source, &target, &[]).since(&before);
+    (took, Costs { source: costs.source / 3, target: costs.target / 3, programs: Vec::new() })
 }
 
 fn copy_all(source: &Server, target: &Server) {
@@ -96,7 +116,9 @@ fn load(kind: &carriers::Kind, rows: u32) -> Result<Loaded, String> {
     }
     let [source, target] = servers(kind.settings, rows);
     let (join, attaching) = time(|| (kind.attach)(&source));
-    let (join, before) = (join?, [source.processor(), target.processor()]);
+    // The programs here come first among those that carry, so those that run already are the last.
+    let there = server::children(std::process::id());
+    let (join, before) = (join?, Costs::of(&source, &target, &there));
     let started = Instant::now();
     let carrier = join(&target)?;
     let there = target.application();
@@ -104,12 +126,7 @@ fn load(kind: &carriers::Kind, rows: u32) -> Result<Loaded, String> {
         return Err(format!("not done in {} s", PATIENCE.as_secs()));
     }
     let took = started.elapsed();
-    let programs = carrier.programs().into_iter().map(|pid| cpu_time(pid).unwrap_or_default()).collect();
-    let costs = Costs {
-        source: source.processor().saturating_sub(before[0]),
-        target: target.processor().saturating_sub(before[1]),
-        programs,
-    };
+    let costs = Costs::of(&source, &target, &carrier.programs()).since(&before);
     Ok(Loaded { source, target, carrier, attaching, took, costs })
 }
 

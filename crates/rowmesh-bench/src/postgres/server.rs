@@ -110,7 +110,7 @@ pub fn describe() {
 }
 
 /// Processes that this one has started and that live.
-fn children(parent: u32) -> Vec<u32> {
+pub fn children(parent: u32) -> Vec<u32> {
     processes(|stat| stat.get(1).and_then(|parent| parent.parse().ok()) == Some(parent))
 }
 

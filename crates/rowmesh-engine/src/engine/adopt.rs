@@ -71,7 +71,11 @@ pub fn read<D: Database>(
     let db = reader.access();
     let noted = db.noted_keys(table)?;
     let mut batch = Batch::default();
-    let send = |batch| sender.send(batch).map_err(|_| Error::inconsistent("nobody waits for what stood before"));
+    let send = |mut batch: Batch| {
+        // Neighbours in the index are written together.
+        batch.states.sort_unstable();
+        sender.send(batch).map_err(|_| Error::inconsistent("nobody waits for what stood before"))
+    };
     db.scan(table, &mut |row| {
         let key = table.key_of(&row);
         if noted.contains(&key) {

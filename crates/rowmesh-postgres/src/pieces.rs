@@ -1,10 +1,12 @@
 //! Reads row states for a snapshot by several sessions at once that see one moment: each takes a table, or a stretch of the keys of a large one,
-//! and reads it by `COPY … TO STDOUT`. What waits to be sent is bounded; who sends slowly is read for slowly. What is in a state is core's business.
+//! and reads it by `COPY … TO STDOUT`. Tables come in the order in which they were asked for, each whole before the next. What waits to be sent
+//! is bounded; who sends slowly is read for slowly. What is in a state is core's business.
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use rowmesh_engine::database::{Piece, Pieces};
@@ -32,25 +34,47 @@ const BY_INDEX: &str =
 
 /// Keys of one table, from after the one to the other.
 struct Stretch {
+    /// The table's turn.
+    turn: usize,
     table: TableNumber,
     after: Vec<u8>,
     until: Option<Vec<u8>>,
 }
 
-type Stretches = Arc<Mutex<VecDeque<Stretch>>>;
+/// What is left to be read.
+struct Left {
+    stretches: VecDeque<Stretch>,
+    /// Whose pieces are handed out. Readers are one table ahead of it at most: what waits does not grow with the number of tables.
+    turn: usize,
+    /// Nobody wants any more.
+    is_over: bool,
+}
 
-/// What a reader says.
+/// What readers and whoever hands out share.
+struct Plan {
+    left: Mutex<Left>,
+    moved: Condvar,
+}
+
+/// What a reader says of a stretch.
 enum Said {
     Piece(Piece),
-    /// It has read all that was left for it.
+    /// It is read.
     Done,
     Failed(error::Error),
 }
 
-/// The pieces as they come.
-pub struct Reading {
+/// One table's turn.
+struct Turn {
     said: Receiver<Said>,
-    readers: usize,
+    /// Stretches that are not read to their end yet.
+    left: usize,
+}
+
+/// The pieces, all of one table before those of the next, in any order within a table.
+pub struct Reading {
+    plan: Arc<Plan>,
+    turns: VecDeque<Turn>,
 }
 
 /// Begins to read what `session` sees, whose transaction has to go on until all readers have begun, which they have when this returns. `None` if
@@ -68,38 +92,79 @@ pub fn read_cut(
 ) -> Result<Option<Reading>> {
     let (stretches, rows) = stretches(session, tables, stretch_rows)?;
     let moment: String = session.query_one("SELECT pg_export_snapshot()", &[]).told()?.get(0);
-    // For little a second session is not worth its beginning, and with one tables come in their order.
+    // For little a second session is not worth its beginning.
     let wanted = READERS.min(stretches.len()).min(1 + (rows / stretch_rows) as usize);
     // A server that has no room for the second has answered for the first.
     let sessions: Vec<Session> = (0..wanted).map_while(|_| open_at(location, &moment).ok()).collect();
     if sessions.is_empty() {
         return Ok(None);
     }
-    let (sender, said) = sync_channel(PIECES_AHEAD);
-    let readers = sessions.len();
-    let stretches = Arc::new(Mutex::new(stretches));
+    let (senders, receivers): (Vec<_>, Vec<_>) = tables.iter().map(|_| sync_channel(PIECES_AHEAD)).unzip();
+    let of_turn = |turn: usize| stretches.iter().filter(|stretch| stretch.turn == turn).count();
+    let turns = receivers.into_iter().enumerate().map(|(turn, said)| Turn { said, left: of_turn(turn) }).collect();
+    let left = Mutex::new(Left { stretches, turn: 0, is_over: false });
+    let plan = Arc::new(Plan { left, moved: Condvar::new() });
     for session in sessions {
-        let (stretches, sender) = (stretches.clone(), sender.clone());
-        thread::spawn(move || {
-            let said = read_all(&session, &stretches, &sender).map_or_else(Said::Failed, |()| Said::Done);
-            // Nobody may be waiting any more.
-            let _ = sender.send(said);
-        });
+        let (plan, senders) = (plan.clone(), senders.clone());
+        thread::spawn(move || read_all(&session, &plan, &senders));
     }
-    Ok(Some(Reading { said, readers }))
+    Ok(Some(Reading { plan, turns }))
 }
 
 impl Pieces for Reading {
     fn next(&mut self) -> Result<Option<Piece>> {
-        while self.readers > 0 {
-            match self.said.recv() {
+        while let Some(turn) = self.turns.front_mut() {
+            if turn.left == 0 {
+                self.turns.pop_front();
+                self.plan.change(|left| left.turn += 1);
+                continue;
+            }
+            match turn.said.recv() {
                 Ok(Said::Piece(piece)) => return Ok(Some(piece)),
-                Ok(Said::Done) => self.readers -= 1,
+                Ok(Said::Done) => turn.left -= 1,
                 Ok(Said::Failed(error)) => return Err(error).told(),
-                Err(_) => return Err(Error::inconsistent("a reader of row states that ended without a word")),
+                Err(_) => return Err(Error::inconsistent("readers of row states that ended before their end")),
             }
         }
         Ok(None)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.plan.change(|left| left.is_over = true);
+    }
+}
+
+impl Plan {
+    fn change(&self, change: impl FnOnce(&mut Left)) {
+        change(&mut self.left.lock().unwrap_or_else(PoisonError::into_inner));
+        self.moved.notify_all();
+    }
+
+    /// The next stretch, once it may be read; `None` if there is none.
+    fn next(&self) -> Option<Stretch> {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_early = |left: &mut Left| {
+            let next = left.stretches.front();
+            !left.is_over && next.is_some_and(|next| next.turn > left.turn + 1)
+        };
+        let mut left = self.moved.wait_while(left, is_early).unwrap_or_else(PoisonError::into_inner);
+        if left.is_over { None } else { left.stretches.pop_front() }
+    }
+}
+
+/// Reads stretches until there are none, or nobody wants them.
+fn read_all(session: &Session, plan: &Plan, senders: &[SyncSender<Said>]) {
+    while let Some(stretch) = plan.next() {
+        let sender = &senders[stretch.turn];
+        let read = catch_unwind(AssertUnwindSafe(|| stretch.read(session, sender)));
+        let broken = |_| Err(io::Error::other("a reader of row states broke").into());
+        let said = read.unwrap_or_else(broken).map_or_else(Said::Failed, |()| Said::Done);
+        let goes_on = matches!(said, Said::Done);
+        if sender.send(said).is_err() || !goes_on {
+            return;
+        }
     }
 }
 
@@ -115,19 +180,20 @@ fn open_at(location: &Location, moment: &str) -> error::Result<Session> {
 /// Every table in its turn, large ones in several stretches, and about how many rows that is.
 fn stretches(session: &Session, tables: &[TableNumber], stretch_rows: i64) -> Result<(VecDeque<Stretch>, i64)> {
     let (mut all, mut total) = (VecDeque::new(), 0);
-    for table in tables {
+    for (turn, table) in tables.iter().enumerate() {
         let sql = "SELECT rows FROM rowmesh.tables WHERE t = $1";
         let rows: i64 = session.query_opt(sql, &[&table.0]).told()?.map_or(0, |row| row.get(0));
         total += rows;
         let mut after = Vec::new();
         for cut in cuts(session, *table, rows, stretch_rows)? {
             all.push_back(Stretch {
+                turn,
                 table: *table,
                 after: std::mem::replace(&mut after, cut.clone()),
                 until: Some(cut),
             });
         }
-        all.push_back(Stretch { table: *table, after, until: None });
+        all.push_back(Stretch { turn, table: *table, after, until: None });
     }
     Ok((all, total))
 }
@@ -145,14 +211,6 @@ fn cuts(session: &Session, table: TableNumber, rows: i64, stretch_rows: i64) -> 
         (1..=wanted).filter_map(|n| keys.get(n * keys.len() / (wanted + 1)).cloned()).collect();
     cuts.dedup();
     Ok(cuts)
-}
-
-fn read_all(session: &Session, stretches: &Stretches, sender: &SyncSender<Said>) -> error::Result<()> {
-    loop {
-        let next = stretches.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(stretch) = next else { return Ok(()) };
-        stretch.read(session, sender)?;
-    }
 }
 
 impl Stretch {

@@ -471,7 +471,7 @@ fn a_server_of_the_tests_ends_with_its_last_user_and_leaves_nothing() {
 }
 
 /// Looks again until it is so; the limit only keeps a broken program from hanging.
-fn wait_for(mut is_so: impl FnMut() -> bool) {
+pub fn wait_for(mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(20), "it never became so");

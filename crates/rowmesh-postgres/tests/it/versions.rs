@@ -446,6 +446,7 @@ fn since_18_a_reference_to_a_period_is_not_synced_by_a_role_that_cannot_write_it
     database.session().batch("CREATE EXTENSION btree_gist SCHEMA public; SET search_path = public").unwrap();
     let app = application(&database);
     app.batch(STAYS).unwrap();
+    app.batch(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO \"{role}\"")).unwrap();
     let skipped = || -> Vec<String> {
         let session = Session::open(&database.location().as_user(&role)).unwrap();
         let plan = plan(&session, "public", &AttachOptions::default()).unwrap();

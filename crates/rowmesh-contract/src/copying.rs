@@ -290,6 +290,27 @@ pub(crate) fn p5_no_row_of_a_copy_refers_to_what_the_application_deletes_while_i
     nodes.iter().for_each(|node| node.place.check_sound());
 }
 
+pub(crate) fn p5_a_copy_brings_parents_before_their_children_whatever_their_names<P: Place>() {
+    let schema = "CREATE TABLE c_towns (id TEXT PRIMARY KEY); CREATE TABLE b_users (id TEXT PRIMARY KEY, town TEXT REFERENCES c_towns (id));
+        CREATE TABLE a_posts (id TEXT PRIMARY KEY, author TEXT REFERENCES b_users (id))";
+    let mut member = Node::<P>::new(1, schema);
+    member.run("INSERT INTO c_towns VALUES ('t'); INSERT INTO b_users VALUES ('ann', 't'); INSERT INTO a_posts VALUES ('x', 'ann')");
+    member.seal();
+    let mut joiner = Node::<P>::outside(2, schema);
+    joiner.stand();
+    let copy = member.copy();
+    joiner.begin_load(&copy).expect("begun");
+    for chunk in &copy.chunks {
+        joiner.store.load_chunk(chunk, now()).expect("loaded");
+        joiner.place.check_sound();
+    }
+    joiner.store.load_finish(&copy.end, now()).expect("loaded");
+    assert_eq!(joiner.store.parked().expect("read"), [], "nothing had to wait");
+    let mut nodes = vec![member, joiner];
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+}
+
 pub(crate) fn a_database_that_holds_rows_already_is_not_loaded_over<P: Place>() {
     let (mut member, joiner) = member_and_joiner::<P>();
     drop(joiner);

@@ -183,6 +183,7 @@ clauses! {
         pieces_of_a_copy_are_taken_in_their_order_only_and_each_once
         a_damaged_piece_of_a_copy_is_refused_and_the_load_can_be_begun_anew
         p5_no_row_of_a_copy_refers_to_what_the_application_has_written_otherwise
+        p5_a_copy_brings_parents_before_their_children_whatever_their_names
         p5_no_row_of_a_copy_refers_to_what_the_application_deletes_while_it_comes_in
         a_database_that_holds_rows_already_is_not_loaded_over
         tables_and_columns_of_a_copy_that_are_not_here_wait_for_them

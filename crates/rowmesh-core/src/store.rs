@@ -401,7 +401,8 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// As [`Store::load_begin`], and if the chunk is not the next one: one that came before, or that comes later. Nothing of a
-    /// chunk that is refused is loaded, and the load is over: it begins anew.
+    /// chunk that is refused is loaded. After an error that passes by itself the same chunk may be given again; after any other
+    /// the load is over: it begins anew.
     fn load_chunk(&mut self, chunk: &[u8], now: WallTime) -> StoreResult<u64>;
 
     /// Says which chunk comes after the next one, so that it can be made ready while that one is loaded. Promises nothing: what comes is what

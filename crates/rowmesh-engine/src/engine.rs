@@ -14,7 +14,7 @@ use rowmesh_core::limits;
 use rowmesh_core::row_state::{OriginTable, RowState, Stamp};
 use rowmesh_core::store::{
     ConflictView, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position, Sealed,
-    SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreResult, TableStatus, Taken,
+    SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreErrorKind, StoreResult, TableStatus, Taken,
 };
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
@@ -595,6 +595,11 @@ impl<D: Database> Engine<D> {
     }
 }
 
+/// Whether a load is still under way after an attempt: what passes by itself, such as a lock of the application's, is tried again.
+fn goes_on<T>(attempt: &StoreResult<T>) -> bool {
+    attempt.as_ref().err().is_none_or(|error| error.kind == StoreErrorKind::Transient)
+}
+
 /// What of ours an error outside comes from.
 fn cause(error: &StoreError) -> Option<&Error> {
     error.source.as_ref()?.downcast_ref()
@@ -791,7 +796,8 @@ impl<D: Database> Store for Engine<D> {
     }
 
     fn snapshot(&mut self, stable: &VersionVector) -> StoreResult<Box<dyn SnapshotSource>> {
-        Ok(Box::new(snapshot::Source::begin(self.database.reader()?, stable)?))
+        let rank = |number| self.registry.tracked(number).map(|table| table.rank);
+        Ok(Box::new(snapshot::Source::begin(self.database.reader()?, stable, rank)?))
     }
 
     fn load_begin(&mut self, start: &[u8], source: NodeId, now: WallTime) -> StoreResult<()> {
@@ -815,10 +821,12 @@ impl<D: Database> Store for Engine<D> {
                 work.now = now;
                 Ok(End::Commit(load.chunk(work, chunk, unpacked.as_ref())?))
             })
-        })?;
-        load.arrived();
-        self.load = Some(load);
-        Ok(rows)
+        });
+        if rows.is_ok() {
+            load.arrived();
+        }
+        self.load = goes_on(&rows).then_some(load);
+        rows
     }
 
     fn load_ahead(&mut self, chunk: &[u8]) {
@@ -829,10 +837,12 @@ impl<D: Database> Store for Engine<D> {
 
     fn load_finish(&mut self, end: &[u8], now: WallTime) -> StoreResult<()> {
         let load = self.load.take().ok_or_else(|| StoreError::broken("RM9105", "an end came without a load"))?;
-        self.in_transaction(|work| {
+        let finished = self.in_transaction(|work| {
             work.now = now;
             Ok(End::Commit(load.finish(work, end)?))
-        })
+        });
+        self.load = (finished.is_err() && goes_on(&finished)).then_some(load);
+        finished
     }
 
     fn roster_entries(&mut self) -> StoreResult<Vec<Vec<u8>>> {

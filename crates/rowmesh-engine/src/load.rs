@@ -88,12 +88,12 @@ impl<K: Packer> Load<K> {
 
     /// A chunk as far as it can be made ready without asking the database.
     pub fn unpacked(&mut self, bytes: &[u8]) -> Result<Option<Unpacked<K::Packed>>> {
-        while let Some(next) = self.ahead.pop_front() {
-            if next.is_of(bytes) {
-                return next.unpacked();
-            }
-        }
-        self.unpacking.unpack(bytes)
+        let Some(position) = self.ahead.iter().position(|ahead| ahead.is_of(bytes)) else {
+            return self.unpacking.unpack(bytes);
+        };
+        // What was made ready for an attempt that failed is passed over.
+        self.ahead.drain(..position);
+        self.ahead.pop_front().map_or(Ok(None), Ahead::unpacked)
     }
 
     /// Loads one chunk, which counts once it is committed ([`Load::arrived`]): a transaction may be tried again. Returns how many rows it held.
@@ -130,8 +130,7 @@ impl<K: Packer> Load<K> {
         if number == self.chunks {
             return Ok(());
         }
-        let message = format!("the snapshot came out of order: chunk {number} where chunk {} was next", self.chunks);
-        Err(StoreError::transient("RM5303", message).into())
+        Err(not_whole(format!("the snapshot came out of order: chunk {number} where chunk {} was next", self.chunks)))
     }
 
     /// Writes a chunk whose usual rows are ready, unless what the application has written to the table may concern them.
@@ -157,15 +156,11 @@ impl<K: Packer> Load<K> {
     }
 
     /// Ends the load: from here the version vector says what the snapshot held.
-    pub fn finish<A: Access>(self, work: &mut Work<'_, A>, end: &[u8]) -> Result<()> {
+    pub fn finish<A: Access>(&self, work: &mut Work<'_, A>, end: &[u8]) -> Result<()> {
         let (chunks, start) =
             decode_end(end).map_err(|source| Error::damaged("a snapshot's end from a peer", source))?;
         if chunks != self.chunks || start != self.start_hash {
-            return Err(StoreError::transient(
-                "RM5303",
-                format!("the snapshot is incomplete: {} of {chunks} chunks came", self.chunks),
-            )
-            .into());
+            return Err(not_whole(format!("the snapshot is incomplete: {} of {chunks} chunks came", self.chunks)));
         }
         // What the application has written or deleted meanwhile may be what others refer to.
         if self.has_gaps || work.db.any_noted()? {
@@ -239,6 +234,12 @@ impl<K: Packer> Load<K> {
             .map(|(_, table)| table)
             .ok_or_else(|| Error::inconsistent("a chunk of a table that the snapshot does not name"))
     }
+}
+
+/// What came is no whole copy in its order. Trying the same again would not help.
+fn not_whole(message: String) -> Error {
+    let remedy = "it is begun anew by itself; if that happens again and again, restart the daemon on the node that sends the copy";
+    StoreError::needs_person("RM5303", message, remedy).into()
 }
 
 /// A row on its way in.

@@ -32,7 +32,8 @@ pub struct Start {
     pub origins: Vec<(Origin, Seq, Digest)>,
     /// What the log part leaves out.
     pub stable: VersionVector,
-    /// Tables by their number there, with their columns by number.
+    /// Tables by their number there, with their columns by number, in the order in which their rows come: parents first, as far as there is such an
+    /// order.
     pub tables: Vec<(i64, String, Vec<String>)>,
     /// Statements that make the application's schema, for a database that has none.
     pub schema: Vec<String>,
@@ -75,15 +76,21 @@ enum Stage {
 }
 
 impl<D: Database> Source<D> {
-    /// Reads what the start tells from a session that reads one moment.
-    pub fn begin(reader: D, stable: &VersionVector) -> Result<Source<D>> {
+    /// Reads what the start tells from a session that reads one moment. Tables come in the order of their ranks, those that nobody ranks last.
+    pub fn begin(
+        reader: D,
+        stable: &VersionVector,
+        rank: impl Fn(TableNumber) -> Option<usize>,
+    ) -> Result<Source<D>> {
         let db = reader.access();
         let origins = Origins::load(&db)?;
+        let mut tables = tables(&db)?;
+        tables.sort_by_key(|(number, ..)| (rank(TableNumber(*number)).unwrap_or(usize::MAX), *number));
         let start = Start {
             origins: origins.all().iter().map(|known| (known.origin, known.seq, known.hash)).collect(),
             // What is no longer in the log here is left out too.
             stable: joined(stable, &origins.floor()),
-            tables: tables(&db)?,
+            tables,
             schema: reader.application_schema()?,
             rows: db.count_states()?,
         };

@@ -1,7 +1,7 @@
 //! Copies of a whole node where PostgreSQL goes its own ways: several sessions that read one moment, rows and states that are made ready apart from
 //! the session, and rows that stood in a table before. What any store promises of a copy is the contract's.
 
-use rowmesh_core::store::Store;
+use rowmesh_core::store::{Store, StoreErrorKind};
 use rowmesh_core::value::Key;
 use rowmesh_engine::database::{Database as _, Piece, Pieces, States};
 use rowmesh_engine::registry::TableNumber;
@@ -72,6 +72,57 @@ fn rows_that_were_made_ready_stand_and_are_remembered_as_if_they_had_come_one_by
         }
         assert!(nodes[1].query("SELECT * FROM rowmesh.dirty").is_empty(), "what was loaded is not looked at again");
     }
+}
+
+#[test]
+fn d5_a_copy_waits_for_locks_of_the_application_and_goes_on_where_it_was() {
+    let mut member = member(THINGS);
+    let mut joiner = joiner(THINGS);
+    let copy = member.copy();
+    joiner.begin_load(&copy).unwrap();
+    let refused = |taken: rowmesh_core::store::StoreResult<()>| {
+        let refused = taken.unwrap_err();
+        assert_eq!((refused.code, refused.kind), ("RM5101", StoreErrorKind::Transient), "{refused}");
+    };
+    let mut met = 0;
+    for (chunk, next) in copy.chunks.iter().zip(copy.chunks.iter().skip(1).map(Some).chain([None])) {
+        joiner.run("BEGIN; LOCK TABLE things IN ACCESS EXCLUSIVE MODE");
+        next.iter().for_each(|next| joiner.store.load_ahead(next));
+        let first = joiner.store.load_chunk(chunk, now());
+        joiner.run("COMMIT");
+        if first.is_err() {
+            met += 1;
+            refused(first.map(drop));
+            next.iter().for_each(|next| joiner.store.load_ahead(next));
+            joiner.store.load_chunk(chunk, now()).unwrap();
+        }
+    }
+    assert!(met > 0, "no chunk waited for the lock");
+    joiner.store.load_finish(&copy.end, now()).unwrap();
+    let mut nodes = vec![member, joiner];
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+}
+
+#[test]
+fn d5_the_end_of_a_copy_waits_for_locks_of_the_application_too() {
+    let schema = "CREATE TABLE users (id int PRIMARY KEY); CREATE TABLE posts (id int PRIMARY KEY, author int REFERENCES users)";
+    let mut member = Node::new(1, schema);
+    member.run("INSERT INTO users VALUES (1); INSERT INTO posts VALUES (1, 1)");
+    member.seal();
+    let mut joiner = joiner(schema);
+    let copy = member.copy();
+    joiner.load_but_for_the_end(&copy);
+    // Since something is noted, references are looked at.
+    joiner.run("INSERT INTO users VALUES (2)");
+    joiner.run("BEGIN; LOCK TABLE posts IN ACCESS EXCLUSIVE MODE");
+    let refused = joiner.store.load_finish(&copy.end, now()).unwrap_err();
+    assert_eq!((refused.code, refused.kind), ("RM5101", StoreErrorKind::Transient), "{refused}");
+    joiner.run("COMMIT");
+    joiner.store.load_finish(&copy.end, now()).unwrap();
+    let mut nodes = vec![member, joiner];
+    converge(&mut nodes);
+    check_equal(&mut nodes);
 }
 
 #[test]

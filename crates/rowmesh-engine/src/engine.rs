@@ -2,16 +2,14 @@
 //! What happens inside a transaction is told in `seal`, `apply`, `load` and their helpers.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rowmesh_core::changeset::Changeset;
 use rowmesh_core::clock::{Lamport, VersionVector, WallTime};
 use rowmesh_core::encode::Writer;
 use rowmesh_core::exchange::{LogBatch, LogRequest};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
-use rowmesh_core::limits;
-use rowmesh_core::row_state::{OriginTable, RowState, Stamp};
+use rowmesh_core::row_state::OriginTable;
 use rowmesh_core::store::{
     ConflictView, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position, Sealed,
     SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreErrorKind, StoreResult, TableStatus, Taken,
@@ -19,27 +17,24 @@ use rowmesh_core::store::{
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
 use crate::changes::TableChange;
-use crate::database::{Access, Database, HeldBack, Names, Notes, Opened, Parking, Records, Rows, States};
+use crate::database::{Access, Database, HeldBack, Names, Notes, Opened, Parking, Records};
 use crate::fault::{Error, Result};
 use crate::load::Load;
 use crate::log::Decoded;
 use crate::origins::Origins;
 use crate::plan::{AttachOptions, Followed, Plan};
-use crate::registry::{Registry, Table, TableNumber};
+use crate::registry::Registry;
 use crate::scope::Membership;
 use crate::seal::{self, Round};
 use crate::work::Work;
-use crate::{apply, ledger_rows, log, reconcile, restamp, row_states, snapshot, views};
+use crate::{ledger_rows, log, reconcile, row_states, snapshot, views};
 
 mod adopt;
 mod late;
+mod taking;
 
 /// How often in a row a schema may have moved under us before we give way.
 const SCHEMA_PATIENCE: usize = 5;
-/// Rows that one transaction adopts on first attach: where the application goes on writing meanwhile, though no schema can be altered,
-const ADOPT_ROWS_SHARED: usize = 20_000;
-/// and where it waits.
-const ADOPT_ROWS_ALONE: usize = 2_000;
 
 /// A node's database.
 pub struct Engine<D: Database> {
@@ -236,74 +231,6 @@ impl<D: Database> Engine<D> {
         })
     }
 
-    /// Rows that stood here before Rowmesh came: remembered as this origin's first changeset, which is in no log. Who joins gets them
-    /// with the snapshot. A row that was noted came later and is left to the sealer: what an application writes while its node joins has to
-    /// reach the others as events. May be cut short and begun again at any row.
-    fn adopt_existing_rows(&mut self, now: WallTime) -> StoreResult<()> {
-        if self.database.access().fact("adopted")?.is_some() {
-            return Ok(());
-        }
-        let first = Dot { origin: self.own, seq: Seq(1) };
-        let stamp = Stamp { lamport: Lamport::at(now), dot: first };
-        let mut any = false;
-        for table in self.registry.all() {
-            if D::IS_SHARED
-                && !self.membership.concerns(&table.schema.name)
-                && self.database.access().states_after(table.number, &[], 1, 1)?.is_empty()
-            {
-                any |= self.adopt_whole(&table, stamp)?;
-                continue;
-            }
-            let keys = self.database.access().keys(&table)?;
-            for some in keys.chunks(if D::IS_SHARED { ADOPT_ROWS_SHARED } else { ADOPT_ROWS_ALONE }) {
-                any |= self.adopt(&table, some, stamp)?;
-            }
-        }
-        self.in_transaction(|work| {
-            if any {
-                work.origins.settle(work.db, first, Digest::of(b"rows before rowmesh"), first.seq)?;
-            }
-            work.db.set_fact("adopted", &Value::Integer(stamp.lamport.0 as i64))?;
-            Ok(End::Commit(()))
-        })
-    }
-
-    /// Remembers rows of one table as they stand, all that are not noted. Returns whether there were any.
-    fn adopt(&mut self, table: &Arc<Table>, keys: &[Vec<Value>], stamp: Stamp) -> StoreResult<bool> {
-        self.in_transaction(|work| {
-            let noted = work.db.noted_keys(table)?;
-            if D::Access::<'_>::IS_REMOTE {
-                work.db.expect(&keys.iter().map(|key| (table.clone(), Key::of(key))).collect::<Vec<_>>())?;
-            }
-            let mut any = false;
-            for key in keys.iter().filter(|key| !noted.contains(&Key::of(*key))) {
-                any |= adopt_row(work, table, key, stamp)?;
-            }
-            Ok(End::Commit(any))
-        })
-    }
-
-    /// Remembers all rows of a table of which nothing is remembered yet, as they stood at one moment, whatever their number. What was noted by then
-    /// is left to the sealer; what is written later is noted, and told by its difference to this.
-    fn adopt_whole(&mut self, table: &Arc<Table>, stamp: Stamp) -> StoreResult<bool> {
-        let reader = self.database.reader()?;
-        let own = adopt::Own { origin: self.own, number: self.origins.known_number(&self.own)? };
-        let (sender, batches) = std::sync::mpsc::sync_channel(adopt::BATCHES_AHEAD);
-        let of_thread = table.clone();
-        let reading = std::thread::spawn(move || adopt::read(&reader, &of_thread, stamp, own, &sender));
-        let mut any = false;
-        for batch in batches {
-            any |= !batch.states.is_empty();
-            self.in_transaction(|work| {
-                adopt::keep(work, table, &batch)?;
-                Ok(End::Commit(()))
-            })?;
-        }
-        let read = reading.join().unwrap_or_else(|_| Err(Error::inconsistent("a table that cannot be read")));
-        read?;
-        Ok(any)
-    }
-
     /// Where the scope is another than the last one, notes every row whose verdict is another too: the next seal lets it leave or come.
     fn judge_anew(&mut self, now: WallTime) -> StoreResult<()> {
         let scope = Digest::of(format!("{:?}", self.standing()?.scope).as_bytes());
@@ -477,122 +404,6 @@ impl<D: Database> Engine<D> {
             .as_ref()
             .ok_or_else(|| StoreError::broken("RM9103", "the store was used before the roster was known"))
     }
-
-    /// Seals one part, then takes in what the lock budget allows, in one transaction. A row that came between locking and sealing was sealed,
-    /// and can move on before we write: it is locked first by the next attempt.
-    fn take_some(&mut self, now: WallTime, changesets: &[Changeset]) -> StoreResult<(Taken, bool)> {
-        let (started, budget) = (Instant::now(), self.lock_budget);
-        self.in_transaction_with_round(|work, round| {
-            work.now = now;
-            let mut taken = Taken::default();
-            let steps = if D::IS_SHARED { apply::first_of(changesets, D::STEP_ROWS) } else { changesets };
-            let rows = if D::IS_SHARED { apply::rows_of(work, steps) } else { Vec::new() };
-            // What is sealed now of these rows is then all that will be in them when we write.
-            let locked = work.db.lock(&rows)?;
-            let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
-            let more = part.more || (part.spent && work.db.lock(&rows)? > locked);
-            if let Some(changeset) = &part.changeset {
-                taken.sealed.dots.push(changeset.dot());
-                taken.sealed.events += changeset.events().len() as u64;
-            }
-            if more {
-                return Ok(End::Commit((taken, true)));
-            }
-            let mut left = steps;
-            while !left.is_empty() && (taken.changesets == 0 || started.elapsed() < budget) {
-                let step = apply::first_of(left, D::STEP_ROWS);
-                let applied = apply::take_in(work, step)?;
-                taken.changesets += applied.changesets;
-                taken.events += applied.events;
-                taken.rows_written += applied.rows_written;
-                taken.parked += applied.parked;
-                if applied.changesets < step.len() {
-                    break;
-                }
-                left = &left[step.len()..];
-            }
-            taken.conflicts = work.conflicts;
-            let idle = taken.changesets == 0 && taken.sealed.dots.is_empty() && !part.spent;
-            Ok(if idle { End::Rollback((taken, false)) } else { End::Commit((taken, false)) })
-        })
-    }
-
-    /// Shows what can be shown of what is parked, once everything that was written here meanwhile is sealed; `None` if that is not yet.
-    fn retry_some(&mut self, now: WallTime) -> StoreResult<Option<u64>> {
-        let (left, is_idle) = self.in_transaction_with_round(|work, round| {
-            work.now = now;
-            let rows = work.db.parked_rows()?;
-            let (before, tracked) = (rows.len() as u64, apply::tracked(work, rows));
-            let locked = work.db.lock(&tracked)?;
-            let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
-            if part.more || (part.spent && work.db.lock(&tracked)? > locked) {
-                return Ok(End::Commit((None, false)));
-            }
-            let left = apply::retry_parked(work)?;
-            let is_idle = left == before && part.changeset.is_none() && !part.spent;
-            Ok(if is_idle { End::Rollback((Some(left), true)) } else { End::Commit((Some(left), false)) })
-        })?;
-        if is_idle {
-            self.reload_origins()?;
-        }
-        Ok(left)
-    }
-
-    /// Names anew what was sealed, once everything that was written here is; `None` if that is not yet.
-    fn restamp_now(&mut self, last: Seq, next: Origin, now: WallTime) -> StoreResult<Option<u64>> {
-        self.in_transaction_with_round(|work, round| {
-            work.now = now;
-            if D::IS_SHARED {
-                // Which rows will be shown otherwise is known only at the end.
-                work.db.lock_all(work.registry)?;
-            }
-            if seal::seal_part(work, round, D::UNIT_ROWS)?.more {
-                return Ok(End::Commit(None));
-            }
-            let count = restamp::restamp(work, last, next)?;
-            remember_own(work.db, work.origins, &next)?;
-            Ok(End::Commit(Some(count)))
-        })
-    }
-
-    /// A row stands that no trigger told of: note it, so that the next attempt seals it first.
-    fn note_unnoticed(&mut self, table: TableNumber, key: &[Value], now: WallTime) -> StoreResult<()> {
-        self.in_transaction(|work| {
-            if let Some(table) = work.registry.tracked(table) {
-                work.db.note(table, key, now)?;
-            }
-            Ok(End::Commit(()))
-        })
-    }
-
-    fn take_all(&mut self, now: WallTime, changesets: &[Changeset]) -> StoreResult<Taken> {
-        let mut total = Taken::default();
-        let (mut unnoticed, mut last_unnoticed) = (0, None);
-        loop {
-            match self.take_some(now, changesets) {
-                Ok((taken, more_to_seal)) => {
-                    total.sealed.dots.extend(taken.sealed.dots);
-                    total.sealed.events += taken.sealed.events;
-                    if more_to_seal {
-                        continue;
-                    }
-                    let sealed = std::mem::take(&mut total.sealed);
-                    return Ok(Taken { sealed, ..taken });
-                }
-                Err(error) => {
-                    let Some(Error::Unnoticed { table, key }) = cause(&error) else { return Err(error) };
-                    unnoticed += 1;
-                    let (table, key) = (*table, key.clone());
-                    // Noted and sealed, and still unnoticed: looking again would find the same.
-                    let again = last_unnoticed.replace((table, key.clone())) == Some((table, key.clone()));
-                    if again || unnoticed > D::UNIT_ROWS {
-                        return Err(error);
-                    }
-                    self.note_unnoticed(table, &key, now)?;
-                }
-            }
-        }
-    }
 }
 
 /// Whether a load is still under way after an attempt: what passes by itself, such as a lock of the application's, is tried again.
@@ -621,30 +432,6 @@ fn remember_own(db: &impl Names, origins: &mut Origins, own: &Origin) -> Result<
     db.set_fact("incarnation", &Value::Integer(i64::from(own.incarnation.count)))?;
     db.set_fact("incarnation_nonce", &Value::Integer(own.incarnation.nonce as i64))?;
     db.set_fact("own_origin", &Value::Integer(i64::from(number)))
-}
-
-/// Remembers a row as it stands, if nothing is remembered of it yet. Returns whether it is an adopted one.
-fn adopt_row<A: Access>(work: &mut Work<'_, A>, table: &Table, key: &[Value], stamp: Stamp) -> Result<bool> {
-    let Some(row) = work.db.read(table, key)? else { return Ok(false) };
-    let key = table.key_of(&row);
-    if key.0.len() > limits::KEY_BYTES_MAX {
-        let bytes = key.0.len();
-        crate::scope::keep_too_large(work.db, &[(table.number, key, bytes)], &[])?;
-        return Ok(false);
-    }
-    let judgement = work.membership.judge(work.db, table, &key, Some(&row))?;
-    if judgement.held_back {
-        return Ok(false);
-    }
-    let row = judgement.travelling(&row);
-    let known = row_states::load(work.db, work.origins, table.number, &key)?;
-    if known != RowState::default() {
-        return Ok(known.births.iter().any(|birth| birth.dot == stamp.dot));
-    }
-    let state = adopt::state(table, row.clone(), stamp);
-    work.db.replace_claims(table, &key, None, Some(&row))?;
-    row_states::save(work, table.number, &key, &state, false)?;
-    Ok(true)
 }
 
 impl<D: Database> Store for Engine<D> {

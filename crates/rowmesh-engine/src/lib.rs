@@ -15,6 +15,7 @@ pub mod plan;
 pub mod reconcile;
 pub mod registry;
 pub mod restamp;
+pub mod rivals;
 pub mod row_states;
 pub mod rules;
 pub mod scope;

@@ -229,3 +229,27 @@ impl Plan {
         self.tracked.iter().map(|table| table.name.clone()).collect()
     }
 }
+
+/// Positions of the triggers that can fire because of our writes: carried ones on tracked tables, and those on what they write.
+pub fn reached<'t>(
+    triggers: impl Iterator<Item = &'t ApplicationTrigger>,
+    tracked: &BTreeSet<TableName>,
+) -> BTreeSet<usize> {
+    let triggers: Vec<&ApplicationTrigger> = triggers.collect();
+    let mut by_table: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, trigger) in triggers.iter().enumerate() {
+        by_table.entry(&trigger.table).or_default().push(index);
+    }
+    let mut waiting: Vec<&str> = tracked.iter().map(|table| &**table).collect();
+    let mut seen: BTreeSet<&str> = waiting.iter().copied().collect();
+    let mut reached = BTreeSet::new();
+    while let Some(table) = waiting.pop() {
+        for index in by_table.get(table).into_iter().flatten() {
+            if let Treatment::Carried(writes) = &triggers[*index].treatment {
+                reached.insert(*index);
+                waiting.extend(writes.iter().map(String::as_str).filter(|written| seen.insert(written)));
+            }
+        }
+    }
+    reached
+}

@@ -77,11 +77,7 @@ enum Stage {
 
 impl<D: Database> Source<D> {
     /// Reads what the start tells from a session that reads one moment. Tables come in the order of their ranks, those that nobody ranks last.
-    pub fn begin(
-        reader: D,
-        stable: &VersionVector,
-        rank: impl Fn(TableNumber) -> Option<usize>,
-    ) -> Result<Source<D>> {
+    pub fn begin(reader: D, stable: &VersionVector, rank: impl Fn(TableNumber) -> Option<usize>) -> Result<Source<D>> {
         let db = reader.access();
         let origins = Origins::load(&db)?;
         let mut tables = tables(&db)?;

@@ -9,6 +9,7 @@ use rowmesh_core::value::Value;
 use rowmesh_engine::database::{HeldBack, Rows};
 use rowmesh_engine::fault::{Error, Result};
 use rowmesh_engine::registry::{Registry, Table};
+use rowmesh_engine::rivals::Rivals;
 use rowmesh_engine::write::{Outcome, Phase, RowWrite};
 
 use crate::access::PostgresAccess;
@@ -173,44 +174,13 @@ impl Job<'_, '_> {
         Ok(())
     }
 
-    /// Rows whose unique values another row of the same set still held: out of the way all together, then back in at their new places.
-    /// Succeeds whenever the final state is legal.
     fn rewrite_blocked(&mut self) -> Result<()> {
         let blocked = std::mem::take(&mut self.blocked);
-        if !blocked.is_empty() {
-            self.leave_to_tied()?;
+        if blocked.is_empty() {
+            return Ok(());
         }
-        for position in &blocked {
-            let write = &self.writes[*position];
-            if let Some(table) = &write.table {
-                self.db.delete(table, &write.values)?;
-            }
-        }
-        let mut refused = Vec::new();
-        for position in blocked {
-            let Some(reason) = self.insert_whole(position)? else { continue };
-            self.refused[position] = Some(reason);
-            refused.push(position);
-        }
-        // A row that cannot stand in its new image goes back to the old one, as far as that is still free.
-        for position in refused {
-            if !self.put_back(position)? {
-                self.make_room(position)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Inserts one row in its new image; why not, if it cannot be.
-    fn insert_whole(&self, position: usize) -> Result<Option<String>> {
-        let write = &self.writes[position];
-        let Some(table) = &write.table else { return Ok(None) };
-        let Some(row) = write.final_row(table) else { return Ok(None) };
-        let columns: Vec<usize> = match &write.before {
-            Some(_) => (0..row.len()).collect(),
-            None => write.after.iter().flatten().map(|(column, _)| *column).collect(),
-        };
-        self.insert_one(table, &columns, &row)
+        self.leave_to_tied()?;
+        self.change_places(&blocked)
     }
 
     fn insert_one(&self, table: &Table, columns: &[usize], row: &[Value]) -> Result<Option<String>> {
@@ -319,85 +289,41 @@ impl Job<'_, '_> {
         let values: Vec<Value> = columns.iter().map(|column| before[*column].clone()).collect();
         (is_gone && !values.iter().any(Value::is_null)).then_some(values)
     }
+}
 
-    fn written(&self) -> impl Iterator<Item = (usize, &RowWrite, &Arc<Table>)> {
-        let rows = self
-            .writes
-            .iter()
-            .enumerate()
-            .filter(|(position, write)| self.refused[*position].is_none() && !write.is_idle());
-        rows.filter_map(|(position, write)| Some((position, write, write.table.as_ref()?)))
+impl<'a> Rivals for Job<'_, 'a> {
+    type Rows = PostgresAccess<'a>;
+
+    fn rows(&self) -> &PostgresAccess<'a> {
+        self.db
     }
 
-    /// Undoes a write that was made.
-    fn take_back(&mut self, position: usize) -> Result<()> {
-        if !self.stands_as_before(position)? {
-            self.make_room(position)?;
-        }
-        Ok(())
+    fn writes(&self) -> &[RowWrite] {
+        self.writes
     }
 
-    /// Takes back what other rows of the set were given in the place of this one, which has to stay: it may be that rows refer to it.
-    fn make_room(&mut self, position: usize) -> Result<()> {
-        let mut aside = Vec::new();
-        let mut stands = false;
-        for other in self.rivals(position) {
-            self.stands_as_before(other)?;
-            aside.push(other);
-            stands = self.put_back(position)?;
-            if stands {
-                break;
-            }
-        }
-        // Most of them were in nobody's way.
-        for other in aside {
-            self.delete_row(other)?;
-            if let Some(reason) = self.insert_whole(other)? {
-                self.refused[other] = Some(format!("a row that has to stay is in its place: {reason}"));
-                self.stands_as_before(other)?;
-            }
-        }
-        if !stands && let Some(table) = &self.writes[position].table {
-            tracing::warn!(table = %table.schema.name, "a parked row's old place is taken: it is hidden until the cause is gone");
-        }
-        Ok(())
+    fn refused(&self) -> &[Option<String>] {
+        &self.refused
     }
 
-    /// Rows that were written to the same table, those first that have a unique value of the row's.
-    fn rivals(&self, position: usize) -> Vec<usize> {
+    fn refuse(&mut self, position: usize, reason: String) {
+        self.refused[position] = Some(reason);
+    }
+
+    fn insert_whole(&self, position: usize) -> Result<Option<String>> {
         let write = &self.writes[position];
-        let (Some(table), Some(before)) = (&write.table, &write.before) else { return Vec::new() };
-        let has_same = |row: &[Value]| {
-            let mut uniques = table.schema.uniques.iter();
-            uniques.any(|index| index.parts.iter().flatten().all(|part| row[part.column] == before[part.column]))
+        let Some(table) = &write.table else { return Ok(None) };
+        let Some(row) = write.final_row(table) else { return Ok(None) };
+        let columns: Vec<usize> = match &write.before {
+            Some(_) => (0..row.len()).collect(),
+            None => write.after.iter().flatten().map(|(column, _)| *column).collect(),
         };
-        let others = self.written().filter(|(other, _, of)| *other != position && of.number == table.number);
-        let others = others.filter_map(|(other, write, of)| Some((!has_same(&write.final_row(of)?), other)));
-        let mut others: Vec<(bool, usize)> = others.collect();
-        others.sort_unstable();
-        others.into_iter().map(|(_, other)| other).collect()
+        self.insert_one(table, &columns, &row)
     }
 
-    /// Brings a row that was written back to what it was, or away if it was not there; whether its place was free.
-    fn stands_as_before(&self, position: usize) -> Result<bool> {
-        self.delete_row(position)?;
-        self.put_back(position)
-    }
-
-    /// The same for a row that does not stand. What else has come under its key stays.
-    fn put_back(&self, position: usize) -> Result<bool> {
-        let write = &self.writes[position];
-        let (Some(table), Some(before)) = (&write.table, &write.before) else { return Ok(true) };
+    fn insert_before(&self, table: &Table, before: &[Value]) -> Result<bool> {
         let columns: Vec<usize> = (0..before.len()).collect();
         Ok(self.insert_one(table, &columns, before)?.is_none())
-    }
-
-    fn delete_row(&self, position: usize) -> Result<()> {
-        let write = &self.writes[position];
-        if let Some(table) = &write.table {
-            self.db.delete(table, &write.values)?;
-        }
-        Ok(())
     }
 }
 

@@ -2,10 +2,10 @@
 //! The exceptions are those that maintain what does not travel, such as full-text indexes: they are *carried*, as TEMP triggers of the
 //! daemon's connection, so that they have their effect here exactly once. What the application's own connections run is never touched.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rowmesh_core::value::TableName;
-use rowmesh_engine::plan::{ApplicationTrigger, Treatment};
+use rowmesh_engine::plan::{self, ApplicationTrigger, Treatment};
 use rusqlite::{Connection, ErrorCode, params};
 
 use crate::error::Result;
@@ -231,24 +231,8 @@ fn treatment_of(writes: Vec<String>, tracked: &BTreeSet<TableName>) -> Treatment
     }
 }
 
-/// Positions of the triggers that can fire because of our writes: carried ones on tracked tables, and those on what they write.
-fn reached(judged: &[(Source, ApplicationTrigger)], tracked: &BTreeSet<TableName>) -> Vec<usize> {
-    let mut by_table: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (index, (_, trigger)) in judged.iter().enumerate() {
-        by_table.entry(&trigger.table).or_default().push(index);
-    }
-    let mut waiting: Vec<&str> = tracked.iter().map(|table| &**table).collect();
-    let mut seen: BTreeSet<&str> = waiting.iter().copied().collect();
-    let mut reached = BTreeSet::new();
-    while let Some(table) = waiting.pop() {
-        for index in by_table.get(table).into_iter().flatten() {
-            if let Treatment::Carried(writes) = &judged[*index].1.treatment {
-                reached.insert(*index);
-                waiting.extend(writes.iter().map(String::as_str).filter(|written| seen.insert(written)));
-            }
-        }
-    }
-    reached.into_iter().collect()
+fn reached(judged: &[(Source, ApplicationTrigger)], tracked: &BTreeSet<TableName>) -> BTreeSet<usize> {
+    plan::reached(judged.iter().map(|(_, trigger)| trigger), tracked)
 }
 
 /// Makes one copy and tries it; a copy that cannot run is taken away again and the trigger judged anew.

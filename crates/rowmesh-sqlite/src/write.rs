@@ -7,6 +7,7 @@ use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 use rowmesh_engine::database::{HeldBack, Rows};
 use rowmesh_engine::fault::{Error, Result};
 use rowmesh_engine::registry::{Registry, Table};
+use rowmesh_engine::rivals::Rivals;
 use rowmesh_engine::write::{Outcome, Phase, RowWrite};
 use rusqlite::ffi;
 
@@ -23,7 +24,8 @@ pub fn write_rows(db: &SqliteAccess<'_>, registry: &Registry, writes: &mut [RowW
     for phase in [Phase::Delete, Phase::Update, Phase::Insert] {
         job.write_phase(phase)?;
     }
-    job.rewrite_blocked()?;
+    let blocked = std::mem::take(&mut job.blocked);
+    job.change_places(&blocked)?;
     job.take_back_dangling()?;
     job.outcomes()
 }
@@ -111,43 +113,6 @@ impl Job<'_, '_> {
         Ok(())
     }
 
-    /// Rows whose unique values another row of the same set still held: out of the way all together, then back in at their new places.
-    /// Succeeds whenever the final state is legal.
-    fn rewrite_blocked(&mut self) -> Result<()> {
-        let blocked = std::mem::take(&mut self.blocked);
-        for position in &blocked {
-            self.delete_row(*position)?;
-        }
-        let mut refused = Vec::new();
-        for position in blocked {
-            let Some(reason) = self.insert_whole(position)? else { continue };
-            self.refused[position] = Some(reason);
-            refused.push(position);
-        }
-        // A row that cannot stand in its new image goes back to the old one, as far as that is still free.
-        for position in refused {
-            if !self.put_back(position)? {
-                self.make_room(position)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Inserts one row in its new image; why not, if it cannot be.
-    fn insert_whole(&self, position: usize) -> Result<Option<String>> {
-        let write = &self.writes[position];
-        let Some(table) = &write.table else { return Ok(None) };
-        let Some(row) = write.final_row(table) else { return Ok(None) };
-        let result = match &write.before {
-            Some(_) => self.db.insert(table, &row),
-            None => insert(self.db, table, write.after.as_deref().unwrap_or_default()),
-        };
-        Ok(match judge(self.db, write, table, result)? {
-            Tried::Written => None,
-            Tried::UniqueTaken(reason) | Tried::Refused(reason) => Some(reason),
-        })
-    }
-
     /// Takes back rows whose foreign keys would dangle, until none does.
     fn take_back_dangling(&mut self) -> Result<()> {
         let mut checked = HashSet::new();
@@ -184,87 +149,50 @@ impl Job<'_, '_> {
         }
     }
 
-    /// Undoes a write that was made.
-    fn take_back(&mut self, position: usize) -> Result<()> {
-        if !self.stands_as_before(position)? {
-            self.make_room(position)?;
-        }
-        Ok(())
+    fn outcomes(self) -> Result<Vec<Outcome>> {
+        let Job { db, writes, refused, .. } = self;
+        writes.iter().zip(refused).map(|(write, refused)| outcome(db, write, refused)).collect()
+    }
+}
+
+impl<'a> Rivals for Job<'_, 'a> {
+    type Rows = SqliteAccess<'a>;
+
+    fn rows(&self) -> &SqliteAccess<'a> {
+        self.db
     }
 
-    /// Takes back what other rows of the set were given in the place of this one, which has to stay: it may be that rows refer to it.
-    fn make_room(&mut self, position: usize) -> Result<()> {
-        let mut aside = Vec::new();
-        let mut stands = false;
-        for other in self.rivals(position) {
-            self.stands_as_before(other)?;
-            aside.push(other);
-            stands = self.put_back(position)?;
-            if stands {
-                break;
-            }
-        }
-        // Most of them were in nobody's way.
-        for other in aside {
-            self.delete_row(other)?;
-            if let Some(reason) = self.insert_whole(other)? {
-                self.refused[other] = Some(format!("a row that has to stay is in its place: {reason}"));
-                self.stands_as_before(other)?;
-            }
-        }
-        if !stands && let Some(table) = &self.writes[position].table {
-            tracing::warn!(table = %table.schema.name, "a parked row's old place is taken: it is hidden until the cause is gone");
-        }
-        Ok(())
+    fn writes(&self) -> &[RowWrite] {
+        self.writes
     }
 
-    /// Rows that were written to the same table, those first that have a unique value of the row's.
-    fn rivals(&self, position: usize) -> Vec<usize> {
+    fn refused(&self) -> &[Option<String>] {
+        &self.refused
+    }
+
+    fn refuse(&mut self, position: usize, reason: String) {
+        self.refused[position] = Some(reason);
+    }
+
+    fn insert_whole(&self, position: usize) -> Result<Option<String>> {
         let write = &self.writes[position];
-        let (Some(table), Some(before)) = (&write.table, &write.before) else { return Vec::new() };
-        let has_same = |row: &[Value]| {
-            let mut uniques = table.schema.uniques.iter();
-            uniques.any(|index| index.parts.iter().flatten().all(|part| row[part.column] == before[part.column]))
+        let Some(table) = &write.table else { return Ok(None) };
+        let Some(row) = write.final_row(table) else { return Ok(None) };
+        let result = match &write.before {
+            Some(_) => self.db.insert(table, &row),
+            None => insert(self.db, table, write.after.as_deref().unwrap_or_default()),
         };
-        let mut others: Vec<(bool, usize)> = Vec::new();
-        for (other, write) in self.writes.iter().enumerate() {
-            let was_written = self.refused[other].is_none() && !write.is_idle() && other != position;
-            let row = write.table.as_ref().filter(|of| of.number == table.number).and_then(|of| write.final_row(of));
-            if let (true, Some(row)) = (was_written, row) {
-                others.push((!has_same(&row), other));
-            }
-        }
-        others.sort_unstable();
-        others.into_iter().map(|(_, other)| other).collect()
+        Ok(match judge(self.db, write, table, result)? {
+            Tried::Written => None,
+            Tried::UniqueTaken(reason) | Tried::Refused(reason) => Some(reason),
+        })
     }
 
-    /// Brings a row that was written back to what it was, or away if it was not there; whether its place was free.
-    fn stands_as_before(&self, position: usize) -> Result<bool> {
-        self.delete_row(position)?;
-        self.put_back(position)
-    }
-
-    /// The same for a row that does not stand.
-    fn put_back(&self, position: usize) -> Result<bool> {
-        let write = &self.writes[position];
-        let (Some(table), Some(before)) = (&write.table, &write.before) else { return Ok(true) };
+    fn insert_before(&self, table: &Table, before: &[Value]) -> Result<bool> {
         match self.db.insert(table, before) {
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => Ok(false),
             result => result.told().map(|()| true),
         }
-    }
-
-    fn delete_row(&self, position: usize) -> Result<()> {
-        let write = &self.writes[position];
-        if let Some(table) = &write.table {
-            self.db.delete(table, &write.values)?;
-        }
-        Ok(())
-    }
-
-    fn outcomes(self) -> Result<Vec<Outcome>> {
-        let Job { db, writes, refused, .. } = self;
-        writes.iter().zip(refused).map(|(write, refused)| outcome(db, write, refused)).collect()
     }
 }
 

@@ -106,7 +106,8 @@ fn d5_a_copy_waits_for_locks_of_the_application_and_goes_on_where_it_was() {
 
 #[test]
 fn d5_the_end_of_a_copy_waits_for_locks_of_the_application_too() {
-    let schema = "CREATE TABLE users (id int PRIMARY KEY); CREATE TABLE posts (id int PRIMARY KEY, author int REFERENCES users)";
+    let schema =
+        "CREATE TABLE users (id int PRIMARY KEY); CREATE TABLE posts (id int PRIMARY KEY, author int REFERENCES users)";
     let mut member = Node::new(1, schema);
     member.run("INSERT INTO users VALUES (1); INSERT INTO posts VALUES (1, 1)");
     member.seal();

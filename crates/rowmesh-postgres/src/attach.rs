@@ -175,12 +175,13 @@ fn refuse_others_objects(session: &Session) -> Result<()> {
     let sql = "SELECT pg_catalog.pg_get_userbyid(owner)::text, current_user::text
                  FROM (SELECT nspowner AS owner FROM pg_catalog.pg_namespace WHERE nspname = 'rowmesh'
                        UNION SELECT p.proowner FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-                              WHERE n.nspname = 'rowmesh' AND p.pronargs = 0 AND pg_catalog.starts_with(p.proname::text, $1)
+                              WHERE n.nspname = 'rowmesh' AND p.pronargs = 0
+                                AND (pg_catalog.starts_with(p.proname::text, $1) OR pg_catalog.starts_with(p.proname::text, $3))
                        UNION SELECT c.relowner FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                               WHERE n.nspname = 'rowmesh' AND c.relname = ANY ($2)) AS ours
                 WHERE NOT pg_catalog.pg_has_role(owner, 'USAGE') LIMIT 1";
     let names: Vec<&str> = our_objects().into_keys().collect();
-    match session.query_opt(sql, &[&capture::PREFIX, &names])? {
+    match session.query_opt(sql, &[&capture::PREFIX, &names, &carry::PREFIX])? {
         Some(row) => Err(Error::NotOurs { owner: row.get(0), role: row.get(1) }),
         None => Ok(()),
     }

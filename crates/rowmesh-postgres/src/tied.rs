@@ -12,13 +12,16 @@ use rowmesh_engine::fault::{Error, Result};
 use rowmesh_engine::registry::{Registry, Table, TableNumber};
 use rowmesh_engine::write::{Phase, RowWrite};
 
+use self::lines::{Action, Line, given_by, part};
 use crate::access::PostgresAccess;
 use crate::error;
 use crate::fault::{Constraint, Told};
 use crate::given::Given;
 use crate::rows::{name_of, read_texts, some, texts};
 use crate::sql::quote;
-use crate::values::{Kind, row_expression};
+use crate::values::Kind;
+
+mod lines;
 
 /// Rows that are taken out and put back, at most, because a row that they refer to changes places with another.
 const UPROOTED_MAX: usize = 10_000;
@@ -100,30 +103,6 @@ enum MakesWay {
     Unique,
     /// All: what excludes what only the server knows.
     All,
-}
-
-/// What is done to one row.
-struct Line {
-    /// Which write it is; none of a row that is only put back.
-    position: Option<usize>,
-    table: Arc<Table>,
-    action: Action,
-    columns: Vec<usize>,
-    key: Vec<Value>,
-    values: Vec<Value>,
-}
-
-/// In the order in which a statement does it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Action {
-    /// Gets a value in between.
-    StepAside,
-    Delete,
-    Update,
-    /// Comes, unless its key is taken.
-    Insert,
-    /// Comes back after it went.
-    Return,
 }
 
 /// A row that is put back as it was.
@@ -801,81 +780,6 @@ struct Wanted {
     key: Key,
     values: Vec<Value>,
     is_new: bool,
-}
-
-impl Line {
-    fn copy(&self) -> Line {
-        Line {
-            position: self.position,
-            table: self.table.clone(),
-            action: self.action,
-            columns: self.columns.clone(),
-            key: self.key.clone(),
-            values: self.values.clone(),
-        }
-    }
-}
-
-/// What lines of one kind carry: the key where a row has to be found by it, and the values.
-fn given_by<'t>(details: &'t crate::catalog::Tracked, lines: &[Line]) -> Given<'t> {
-    let Line { table, action, columns, .. } = &lines[0];
-    match action {
-        Action::Delete => Given::new(details, &table.schema.key, lines.iter().map(|line| &line.key)),
-        Action::Update | Action::StepAside => {
-            let both: Vec<usize> = table.schema.key.iter().chain(columns).copied().collect();
-            Given::new(details, &both, lines.iter().map(|line| line.key.iter().chain(&line.values)))
-        }
-        Action::Insert | Action::Return => Given::new(details, columns, lines.iter().map(|line| &line.values)),
-    }
-}
-
-/// The part of a statement that does lines of one kind. It begins when what comes before it is done, which `gate` waits for.
-fn part(details: &crate::catalog::Tracked, lines: &[Line], given: &Given<'_>, gate: Option<String>) -> String {
-    let Line { table, action, columns, .. } = &lines[0];
-    let (name, key) = (name_of(details), some(details, &table.schema.key));
-    let and_gate = gate.as_ref().map_or_else(String::new, |gate| format!(" AND {gate}"));
-    let answer = format!("RETURNING {} AS key", row_expression(key.iter().copied(), "t"));
-    match action {
-        Action::Delete => {
-            let (rows, equal) = (given.rows("u"), given.equal("u", "t", &given.names()));
-            format!("DELETE FROM {name} AS t USING {rows} WHERE {equal}{and_gate} RETURNING 1")
-        }
-        Action::Update | Action::StepAside => {
-            let equal = given.equal("u", "t", &given.names()[..key.len()]);
-            let both = given.names().into_iter().zip(given.values("u")).skip(key.len());
-            let sets: Vec<String> = both.map(|(name, value)| format!("{name} = {value}")).collect();
-            format!(
-                "UPDATE {name} AS t SET {} FROM {} WHERE {equal}{and_gate} {answer}",
-                sets.join(", "),
-                given.rows("u")
-            )
-        }
-        Action::Insert | Action::Return => {
-            let names: Vec<String> = key.iter().map(|column| quote(&column.name)).collect();
-            let mut conditions: Vec<String> = gate.into_iter().collect();
-            let mut unless_taken = String::new();
-            if *action == Action::Insert && details.is_key_late {
-                let values = given.values("u");
-                let value_of =
-                    |key: &usize| columns.iter().position(|column| column == key).map(|place| values[place].clone());
-                let pairs = names.iter().zip(&table.schema.key).filter_map(|(name, key)| Some((name, value_of(key)?)));
-                let equal: Vec<String> = pairs.map(|(name, value)| format!("o.{name} = {value}")).collect();
-                conditions.push(format!("NOT EXISTS (SELECT FROM {name} AS o WHERE {})", equal.join(" AND ")));
-            } else if *action == Action::Insert {
-                unless_taken = format!(" ON CONFLICT ({}) DO NOTHING", names.join(", "));
-            }
-            let wanted = match conditions.is_empty() {
-                true => String::new(),
-                false => format!(" WHERE {}", conditions.join(" AND ")),
-            };
-            format!(
-                "INSERT INTO {name} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}{wanted}{unless_taken} {answer}",
-                given.names().join(", "),
-                given.values("u").join(", "),
-                given.rows("u")
-            )
-        }
-    }
 }
 
 /// A value that hardly any row has; where one has it, or the column does not take it, rows go another way.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 
 /// The program and the folder that the nodes live in.
 pub struct Place {
@@ -72,8 +73,14 @@ impl Drop for Daemon {
     }
 }
 
-/// The release build beside this program's own, made anew if the source has changed; or the one that `program=PATH` names.
+/// The release build beside this program's own, made anew if the source has changed; or the one that `program=PATH` names. Made once, so that
+/// whoever edits during a measurement changes nothing of it.
 fn program() -> Option<PathBuf> {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    FOUND.get_or_init(find_program).clone()
+}
+
+fn find_program() -> Option<PathBuf> {
     if let Some(path) = std::env::args().find_map(|word| Some(PathBuf::from(word.strip_prefix("program=")?))) {
         return std::path::absolute(path).ok().filter(|path| path.is_file());
     }

@@ -69,6 +69,14 @@ struct Body {
     checksums: Vec<Digest>,
 }
 
+/// What a changeset calls itself, read from its header and from nothing behind it; nothing if it has none.
+pub fn dot_of(bytes: &[u8]) -> Option<Dot> {
+    let mut input = Reader::new(bytes);
+    (input.byte("changeset version").ok()? == VERSION).then_some(())?;
+    let header = input.bytes("header", limits::CHANGESET_BYTES_MAX).ok()?;
+    decode_header(header).ok().map(|parts| parts.header.dot)
+}
+
 /// Why a changeset from elsewhere is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refused {

@@ -26,6 +26,9 @@ pub const SALT_PURPOSE: &str = "rowmesh 2026 event salt";
 /// Bytes of a change, both images, that is sealed: whoever reads the log refuses more, and nothing after it could be read either.
 const EVENT_BYTES_SEALED_MAX: usize = limits::EVENT_BYTES_MAX - (1 << 20);
 
+/// Rows that fit into one changeset, however little of each has changed.
+pub const ROWS_THAT_FIT: usize = limits::CHANGESET_BYTES_TARGET / Event::WEIGHT_MIN;
+
 /// Rows that are fetched at once, where that is worth it, at most and at least. How many fit into the changeset is known only when it is full.
 const ROWS_EXPECTED_MAX: usize = 4_000;
 const ROWS_EXPECTED_MIN: usize = 64;
@@ -87,7 +90,7 @@ impl Round {
 /// Seals one part of a round; begins a new round if none is under way.
 pub fn seal_part<A: Access>(work: &mut Work<'_, A>, round: &mut Round, unit_rows: usize) -> Result<SealedPart> {
     // What is far away is fetched with its rows, so no more of it than one changeset holds.
-    let limit = if A::IS_REMOTE { unit_rows } else { limits::ROUND_KEYS_MAX };
+    let limit = if A::IS_REMOTE { unit_rows.min(ROWS_THAT_FIT) } else { limits::ROUND_KEYS_MAX };
     let mut any_spent = round.is_empty() && plan(work.db, work.registry, round, limit)?;
     let mut draft = Draft::new(work, unit_rows)?;
     let mut spent: Vec<i64> = Vec::new();

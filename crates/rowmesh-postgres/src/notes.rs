@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use rowmesh_core::clock::WallTime;
-use rowmesh_core::event::Event;
-use rowmesh_core::limits;
 use rowmesh_core::value::{Key, Value};
 use rowmesh_engine::database::{Note, NotedOperation, Notes, Rows, States};
 use rowmesh_engine::fault::{Error, Result};
 use rowmesh_engine::registry::{Registry, Table, TableNumber};
+use rowmesh_engine::seal::ROWS_THAT_FIT;
 use tokio_postgres::Row;
 
 use crate::access::PostgresAccess;
@@ -21,9 +20,9 @@ use crate::rows::{name_of, read_texts, some, texts};
 use crate::sql::quote;
 use crate::values::{fit, row_expression, value_expression};
 
-/// Keys whose rows are read together with the notes. More than these never fit into one changeset, so they are seen in parts however they are
-/// read: each part reads its rows when its turn comes.
-const KEYS_WITH_ROWS_MAX: usize = limits::CHANGESET_BYTES_TARGET / Event::WEIGHT_MIN;
+/// Keys whose rows are read together with the notes. More than fit into one changeset are seen in parts however they are read: each part reads its
+/// rows when its turn comes.
+const KEYS_WITH_ROWS_MAX: usize = ROWS_THAT_FIT;
 
 /// Notes that one look reads; a note may hold the keys of many rows.
 const NOTES_PER_LOOK: i64 = 100_000;

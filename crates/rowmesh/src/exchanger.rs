@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rowmesh_core::ack::SignedAck;
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::exchange::dialer::Failure as Broken;
-use rowmesh_core::exchange::{Dialer, Options, Step, Summary};
+use rowmesh_core::exchange::{Ahead, Dialer, LogBatch, LogRequest, Options, Step, Summary};
 use rowmesh_core::ident::{NodeId, Origin};
 use rowmesh_core::limits;
 use rowmesh_core::wire::message::code as wire_code;
@@ -84,6 +84,21 @@ struct Attempt {
     connection: Option<Arc<Connection>>,
 }
 
+/// What was done ahead of its turn.
+enum Fetched {
+    Response(Response),
+    Log(LogBatch),
+}
+
+impl Fetched {
+    fn tell(self, dialer: &mut Dialer) {
+        match self {
+            Fetched::Response(response) => dialer.handle_response_ahead(response),
+            Fetched::Log(batch) => dialer.handle_log_ahead(batch),
+        }
+    }
+}
+
 struct Ended {
     failure: Failure,
     summary: Box<Summary>,
@@ -134,27 +149,32 @@ impl Attempt {
         let mut why = None;
         loop {
             let step = shared.view(|view| dialer.poll_step(view));
+            let ahead = shared.view(|view| dialer.poll_ahead(view));
             let done = match step {
-                Step::Send(request) => self.ask(connection, request).await.and_then(|response| {
-                    if let Response::Hello(reply) = &response
-                        && let Some(seen) = shared.life_beyond(&reply.hello.vector)
-                    {
-                        return Err(shared.other_life(seen));
-                    }
-                    shared.view(|view| dialer.handle_response(view, response));
-                    Ok(())
-                }),
+                Step::Send(request) => {
+                    let (response, ahead) = tokio::join!(self.ask(connection, request), self.fetch(connection, ahead));
+                    ahead.into_iter().for_each(|fetched| fetched.tell(&mut dialer));
+                    response.and_then(|response| {
+                        if let Response::Hello(reply) = &response
+                            && let Some(seen) = shared.life_beyond(&reply.hello.vector)
+                        {
+                            return Err(shared.other_life(seen));
+                        }
+                        shared.view(|view| dialer.handle_response(view, response));
+                        Ok(())
+                    })
+                }
                 Step::AdoptRoster(entries) => shared.members.adopt(entries).await.map(|adopted| {
                     dialer.handle_roster_adopted(&adopted);
                 }),
                 Step::AdoptAcks(acks) => adopt_acks(shared, &acks).await.map(|()| dialer.handle_acks_adopted()),
                 Step::Apply(changesets) => {
-                    intake::take(shared, changesets).await.map(|applied| dialer.handle_applied(applied))
+                    let (applied, ahead) =
+                        tokio::join!(intake::take(shared, changesets), self.fetch(connection, ahead));
+                    ahead.into_iter().for_each(|fetched| fetched.tell(&mut dialer));
+                    applied.map(|applied| dialer.handle_applied(applied))
                 }
-                Step::ReadLog(request) => {
-                    let read = shared.store.read(move |store| store.read_log(&request)).await;
-                    read.map(|batch| dialer.handle_log(batch))
-                }
+                Step::ReadLog(request) => self.read_log(request).await.map(|batch| dialer.handle_log(batch)),
                 Step::Done(summary) => return Ok(summary),
                 Step::Failed(broken, summary) => {
                     let may_retry = broken.may_retry();
@@ -167,6 +187,18 @@ impl Attempt {
                 why = Some(failure);
             }
         }
+    }
+
+    /// Does what can be done ahead. Where it fails nothing is said: it is asked for again in its turn, and what is wrong is found then.
+    async fn fetch(&self, connection: &Connection, ahead: Option<Ahead>) -> Option<Fetched> {
+        match ahead? {
+            Ahead::Send(request) => self.ask(connection, request).await.ok().map(Fetched::Response),
+            Ahead::ReadLog(request) => self.read_log(request).await.ok().map(Fetched::Log),
+        }
+    }
+
+    async fn read_log(&self, request: LogRequest) -> Result<LogBatch, Failure> {
+        self.shared.store.read(move |store| store.read_log(&request)).await
     }
 
     async fn ask(&self, connection: &Connection, request: Request) -> Result<Response, Failure> {

@@ -1,6 +1,7 @@
 //! The calling side of one exchange over one connection: hello, then the roster, always first, then acknowledgements, then pull
 //! until nothing is left, then push, so that one reachable side is enough. Bounded in requests and bytes; what is left over
-//! waits for the next exchange.
+//! waits for the next exchange. What can be had meanwhile is told by [`Dialer::poll_ahead`]: the next batch while the last is
+//! taken in, on either side.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::ack::AckMark;
+use crate::changeset;
 use crate::clock::VersionVector;
 use crate::ident::{Digest, Dot, MeshId, NodeId, Origin};
 use crate::limits;
@@ -35,6 +37,7 @@ pub struct Dialer {
     /// What the other side is known to have.
     peer_vector: VersionVector,
     peer_acks: BTreeMap<NodeId, AckMark>,
+    ahead: Option<Fetched>,
     summary: Summary,
 }
 
@@ -66,6 +69,16 @@ pub enum Step {
     Done(Box<Summary>),
     /// Over, and not well. What was done until then stays done.
     Failed(Failure, Box<Summary>),
+}
+
+/// What can be done beside the step at hand, on the assumption that all of its changesets are taken in. If nobody does it, or it
+/// fails, nothing is lost: it is asked for again in its turn.
+#[derive(Clone, Debug)]
+pub enum Ahead {
+    /// Send this, then [`Dialer::handle_response_ahead`].
+    Send(Request),
+    /// Read the log, then [`Dialer::handle_log_ahead`].
+    ReadLog(LogRequest),
 }
 
 /// What came of an exchange.
@@ -157,6 +170,12 @@ enum Phase {
     Failed(Failure),
 }
 
+/// What came ahead of its turn.
+enum Fetched {
+    Batch(Batch),
+    Log(LogBatch),
+}
+
 #[derive(Clone, Copy)]
 enum AcksOf {
     Hello,
@@ -181,6 +200,7 @@ impl Dialer {
             except_push: BTreeSet::new(),
             peer_vector: VersionVector::new(),
             peer_acks: BTreeMap::new(),
+            ahead: None,
             summary: Summary::default(),
         }
     }
@@ -195,11 +215,7 @@ impl Dialer {
                 Request::RosterPush(RosterPush { entries: entry_batch(view.roster, lacking).0 })
             }
             Phase::Acks => self.acks_request(view),
-            Phase::Pull => Request::Pull(Pull {
-                vector: view.vector.clone(),
-                except: self.except_pull.iter().copied().collect(),
-                max_bytes: self.options.max_bytes,
-            }),
+            Phase::Pull => self.pull(view, VersionVector::new()),
             Phase::Push(changesets, more) => Request::Push(Batch {
                 changesets: changesets.clone(),
                 end: End { more: *more, vector: view.vector.clone() },
@@ -207,14 +223,47 @@ impl Dialer {
             Phase::AdoptRoster(reply) => return Step::AdoptRoster(reply.entries.clone()),
             Phase::AdoptAcks(acks, _) => return Step::AdoptAcks(acks.clone()),
             Phase::Apply(changesets) => return Step::Apply(changesets.clone()),
-            Phase::ReadLog => {
-                let except = self.except_push.iter().copied();
-                return Step::ReadLog(LogRequest::new(self.peer_vector.clone(), except, self.options.max_bytes));
-            }
+            Phase::ReadLog => return Step::ReadLog(self.log_after(self.peer_vector.clone())),
             Phase::HelloAck | Phase::Done => return Step::Done(Box::new(self.summary())),
             Phase::Failed(failure) => return Step::Failed(failure.clone(), Box::new(self.summary())),
         };
         Step::Send(request)
+    }
+
+    /// What can be done beside the step that [`Dialer::poll_step`] has just given. Tell what came of it before telling what
+    /// came of the step.
+    pub fn poll_ahead(&self, view: &View<'_>) -> Option<Ahead> {
+        if self.ahead.is_some() || self.requests + 1 >= limits::EXCHANGE_REQUESTS_MAX {
+            return None;
+        }
+        match &self.phase {
+            Phase::Apply(changesets) => {
+                let coming = heads_of(changesets)?;
+                self.lacks_beyond(view, &coming).then(|| Ahead::Send(self.pull(view, coming)))
+            }
+            Phase::Push(changesets, true) => {
+                let mut after = self.peer_vector.clone();
+                after.join(&heads_of(changesets)?);
+                Some(Ahead::ReadLog(self.log_after(after)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Keeps the answer to a request that was sent ahead. One that brings no changesets is forgotten: the request is made again in
+    /// its turn.
+    pub fn handle_response_ahead(&mut self, response: Response) {
+        self.requests += 1;
+        if let (Phase::Apply(_), Response::Batch(batch)) = (&self.phase, response) {
+            self.ahead = Some(Fetched::Batch(batch));
+        }
+    }
+
+    /// Keeps what was read from the log ahead.
+    pub fn handle_log_ahead(&mut self, batch: LogBatch) {
+        if matches!(self.phase, Phase::Push(..)) {
+            self.ahead = Some(Fetched::Log(batch));
+        }
     }
 
     /// Takes in the answer to the last request.
@@ -269,10 +318,11 @@ impl Dialer {
 
     /// Takes in what became of changesets.
     pub fn handle_applied(&mut self, applied: Applied) {
-        if !matches!(self.phase, Phase::Apply(_)) {
+        let Phase::Apply(changesets) = &self.phase else {
             self.phase = Phase::Failed(Failure::OutOfPlace("an applied batch"));
             return;
-        }
+        };
+        let as_assumed = is_all_taken(changesets, &applied);
         let excepted = self.except_pull.len();
         self.except_pull.extend(origins_of(applied.held.iter().chain(&applied.refused)));
         let moved = applied.taken.changesets > 0 || self.except_pull.len() > excepted;
@@ -282,7 +332,11 @@ impl Dialer {
         keep_some(&mut self.summary.refused, applied.refused);
         // Whoever sends the same again and again is not asked again.
         self.summary.unfinished |= !moved;
-        self.phase = if moved { Phase::Pull } else { Phase::ReadLog };
+        self.phase = match self.ahead.take() {
+            Some(Fetched::Batch(batch)) if moved && as_assumed => self.after_pull(batch),
+            _ if moved => Phase::Pull,
+            _ => Phase::ReadLog,
+        };
     }
 
     /// Takes in what was read from the log.
@@ -367,8 +421,27 @@ impl Dialer {
     }
 
     fn wants_more(&self, view: &View<'_>) -> bool {
-        let lacks = |dot: Dot| !view.vector.covers(&dot) && !self.except_pull.contains(&dot.origin);
+        self.lacks_beyond(view, &VersionVector::new())
+    }
+
+    /// Whether there is more to ask for once `coming` is taken in.
+    fn lacks_beyond(&self, view: &View<'_>, coming: &VersionVector) -> bool {
+        let is_here = |dot: &Dot| view.vector.covers(dot) || coming.covers(dot);
+        let lacks = |dot: Dot| !is_here(&dot) && !self.except_pull.contains(&dot.origin);
         self.options.pull && !view.receiving_paused && self.peer_vector.dots().any(lacks)
+    }
+
+    fn pull(&self, view: &View<'_>, coming: VersionVector) -> Request {
+        Request::Pull(Pull {
+            vector: view.vector.clone(),
+            coming,
+            except: self.except_pull.iter().copied().collect(),
+            max_bytes: self.options.max_bytes,
+        })
+    }
+
+    fn log_after(&self, after: VersionVector) -> LogRequest {
+        LogRequest::new(after, self.except_push.iter().copied(), self.options.max_bytes)
     }
 
     fn has_more(&self, view: &View<'_>) -> bool {
@@ -423,6 +496,7 @@ impl Dialer {
     fn after_push(&mut self, sent: &[Arc<[u8]>], more: bool, reply: PushReply) -> Phase {
         let excepted = self.except_push.len();
         self.except_push.extend(origins_of(reply.held.iter().chain(&reply.refused)));
+        let as_assumed = is_all_taken(sent, &reply);
         let before = self.peer_vector.clone();
         self.peer_vector.join(&reply.vector);
         let moved = self.peer_vector != before || self.except_push.len() > excepted;
@@ -440,7 +514,13 @@ impl Dialer {
         keep_some(&mut self.summary.held_by_peer, reply.held);
         keep_some(&mut self.summary.refused_by_peer, reply.refused);
         self.summary.unfinished |= more && !moved;
-        if moved { Phase::ReadLog } else { Phase::Done }
+        match self.ahead.take() {
+            Some(Fetched::Log(batch)) if moved && as_assumed && !batch.changesets.is_empty() => {
+                Phase::Push(batch.changesets, batch.more)
+            }
+            _ if moved => Phase::ReadLog,
+            _ => Phase::Done,
+        }
     }
 
     fn stop_unfinished(&mut self) {
@@ -458,6 +538,19 @@ fn after_offer(reply: RosterReply) -> Phase {
         return Phase::PushRoster { lacking: reply.lacking.into_iter().collect() };
     }
     Phase::AdoptRoster(reply)
+}
+
+/// The last changeset of each origin among these; nothing if one of them cannot be read.
+fn heads_of(changesets: &[Arc<[u8]>]) -> Option<VersionVector> {
+    let mut heads = VersionVector::new();
+    changesets.iter().try_for_each(|changeset| changeset::dot_of(changeset).map(|dot| heads.raise(dot)))?;
+    Some(heads)
+}
+
+/// Whether what was asked for ahead was rightly asked for.
+fn is_all_taken(changesets: &[Arc<[u8]>], taken: &Applied) -> bool {
+    let all_here = || heads_of(changesets).is_some_and(|heads| taken.vector.includes(&heads));
+    taken.held.is_empty() && taken.refused.is_empty() && all_here()
 }
 
 fn is_pause(refusal: &Refusal) -> bool {

@@ -19,7 +19,7 @@ use crate::wire::message::{PROTOCOL_MAX, PROTOCOL_MIN};
 use crate::wire::{Fingerprint, Hello, PushReply};
 
 pub use admit::{Admission, HoldReason, Known, Sorted, admit, sort_out};
-pub use dialer::{Dialer, Failure, Options, Step, Summary};
+pub use dialer::{Ahead, Dialer, Failure, Options, Step, Summary};
 pub use responder::{Answer, Responder};
 pub use schedule::{Ages, Schedule, Tick, Timing};
 

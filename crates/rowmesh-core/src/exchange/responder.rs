@@ -67,7 +67,9 @@ impl Responder {
             Request::Pull(pull) => {
                 let pruned: Vec<_> = pruned_away(&pull.vector, view.floor).collect();
                 let except = pull.except.into_iter().chain(pruned);
-                Answer::ReadLog(LogRequest::new(pull.vector, except, pull.max_bytes))
+                let mut after = pull.vector;
+                after.join(&pull.coming);
+                Answer::ReadLog(LogRequest::new(after, except, pull.max_bytes))
             }
             Request::Push(batch) => Answer::Apply(batch.changesets),
             Request::Wait(wait) => match wake_reason(view, &wait) {

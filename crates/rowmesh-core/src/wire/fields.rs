@@ -141,11 +141,13 @@ impl<'a> FieldReader<'a> {
     }
 
     pub(super) fn vector(&mut self, number: u64) -> Result<VersionVector, Malformed> {
-        let bytes = self.bytes(number, limits::ACK_BYTES_MAX)?;
-        let mut input = Reader::new(bytes);
-        let vector = decode_vector(&mut input)?;
-        input.end("version vector")?;
-        Ok(vector)
+        vector_of(self.bytes(number, limits::ACK_BYTES_MAX)?)
+    }
+
+    /// A version vector; an absent one is empty.
+    pub(super) fn optional_vector(&mut self, number: u64) -> Result<VersionVector, Malformed> {
+        let bytes = self.optional_bytes(number, limits::ACK_BYTES_MAX)?;
+        bytes.map_or_else(|| Ok(VersionVector::new()), vector_of)
     }
 
     /// A list; an absent one is empty.
@@ -182,6 +184,13 @@ impl<'a> FieldReader<'a> {
         let Some(bytes) = self.fields.remove(&number) else { return Ok(None) };
         read(&mut Decoder::new(bytes)).map(Some).map_err(|error| envelope(self.what, &error))
     }
+}
+
+fn vector_of(bytes: &[u8]) -> Result<VersionVector, Malformed> {
+    let mut input = Reader::new(bytes);
+    let vector = decode_vector(&mut input)?;
+    input.end("version vector")?;
+    Ok(vector)
 }
 
 /// An item of a list: bytes up to a limit.

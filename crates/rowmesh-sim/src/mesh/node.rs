@@ -87,6 +87,8 @@ pub struct Call {
     pub peer: usize,
     /// Where it stands.
     pub dialer: Dialer,
+    /// What became of changesets while the next were asked for already; told once the answer is there.
+    pub applied: Option<Applied>,
     /// The request that waits for an answer.
     pub waiting_for: u64,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::exchange::schedule::Tick;
-use rowmesh_core::exchange::{Answer, Dialer, Failure, Options, Responder, Schedule, Step, Timing};
+use rowmesh_core::exchange::{Ahead, Answer, Dialer, Failure, Options, Responder, Schedule, Step, Timing};
 use rowmesh_core::ident::{MeshId, NodeId};
 use rowmesh_core::roster::{NewMember, Role, Roster};
 use rowmesh_core::sign::{SecretKey, Signer};
@@ -477,7 +477,8 @@ impl World {
         self.plan(pause, Happening::Call { node, life });
         let Some(peer) = due else { return };
         let position = self.nodes.iter().position(|other| other.id() == peer).expect("only members are called");
-        let call = Call { peer: position, dialer: Dialer::new(peer, Options::default()), waiting_for: 0 };
+        let call =
+            Call { peer: position, dialer: Dialer::new(peer, Options::default()), applied: None, waiting_for: 0 };
         self.drive(node, call);
     }
 
@@ -487,7 +488,10 @@ impl World {
         loop {
             let Some(step) = self.nodes[node].with_view(now, |view| call.dialer.poll_step(view)) else { return };
             match step {
-                Step::Send(request) => return self.send_request(node, call, &request),
+                Step::Send(request) => {
+                    self.read_ahead(node, &mut call);
+                    return self.send_request(node, call, &request);
+                }
                 Step::AdoptRoster(entries) => {
                     let adopted = self.nodes[node].adopt_roster(&entries, now);
                     self.follow_roster(node);
@@ -499,9 +503,14 @@ impl World {
                 }
                 Step::Apply(changesets) => {
                     self.draw_fault(node);
-                    match self.nodes[node].apply(&changesets, now) {
-                        Some(applied) => call.dialer.handle_applied(applied),
-                        None => call.dialer.fail(Failure::Local("the store failed".to_owned())),
+                    let ahead = self.nodes[node].with_view(now, |view| call.dialer.poll_ahead(view)).flatten();
+                    match (self.nodes[node].apply(&changesets, now), ahead) {
+                        (Some(applied), Some(Ahead::Send(request))) => {
+                            call.applied = Some(applied);
+                            return self.send_request(node, call, &request);
+                        }
+                        (Some(applied), _) => call.dialer.handle_applied(applied),
+                        (None, _) => call.dialer.fail(Failure::Local("the store failed".to_owned())),
                     }
                 }
                 Step::ReadLog(request) => {
@@ -512,6 +521,15 @@ impl World {
                 Step::Done(summary) => return self.end_call(node, call.peer, Ok(summary.unfinished)),
                 Step::Failed(failure, _) => return self.end_call(node, call.peer, Err(failure.may_retry())),
             }
+        }
+    }
+
+    /// What can be read of the log while a push is on its way.
+    fn read_ahead(&mut self, node: usize, call: &mut Call) {
+        let now = self.wall(node);
+        let ahead = self.nodes[node].with_view(now, |view| call.dialer.poll_ahead(view)).flatten();
+        if let (Some(Ahead::ReadLog(request)), Some(daemon)) = (ahead, &self.nodes[node].daemon) {
+            call.dialer.handle_log_ahead(daemon.store.borrow_mut().read_log(&request).expect("the log can be read"));
         }
     }
 
@@ -612,13 +630,22 @@ impl World {
             return self.joined(node, life, response);
         }
         let Some(mut call) = self.waiting_call(node, life, id) else { return };
-        self.nodes[node].with_view(now, |view| call.dialer.handle_response(view, response));
+        match call.applied.take() {
+            Some(applied) => {
+                call.dialer.handle_response_ahead(response);
+                call.dialer.handle_applied(applied);
+            }
+            None => drop(self.nodes[node].with_view(now, |view| call.dialer.handle_response(view, response))),
+        }
         self.drive(node, call);
     }
 
     fn give_up(&mut self, node: usize, life: u64, id: u64) {
         let Some(mut call) = self.waiting_call(node, life, id) else { return };
-        call.dialer.fail(Failure::Connection("no answer".to_owned()));
+        match call.applied.take() {
+            Some(applied) => call.dialer.handle_applied(applied),
+            None => call.dialer.fail(Failure::Connection("no answer".to_owned())),
+        }
         self.drive(node, call);
     }
 

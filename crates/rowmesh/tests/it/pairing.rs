@@ -164,7 +164,12 @@ async fn s1_an_unknown_peer_gets_403_with_a_code_for_everything_it_asks() {
     let running = till.running.as_ref().unwrap();
     let addresses = [running.listening().unwrap().to_string()];
     let connection = connect(&stranger, running.id(), &addresses, &ClientLimits::default()).await.unwrap();
-    let pull = Request::Pull(Pull { vector: Default::default(), except: vec![], max_bytes: 1_000 });
+    let pull = Request::Pull(Pull {
+        vector: Default::default(),
+        coming: Default::default(),
+        except: vec![],
+        max_bytes: 1_000,
+    });
     for path in Path::ALL.into_iter().filter(|path| *path != Path::Join) {
         let answer = connection.request(path.as_str(), pull.encode()).await.unwrap();
         assert_eq!(answer.status, 403, "{path:?}");

@@ -13,6 +13,8 @@ use crate::wire::fields::{FieldReader, FieldWriter, item_bytes, item_text, item_
 pub struct Pull {
     /// What the asking node's row states reflect.
     pub vector: VersionVector,
+    /// What has come to it and is being taken in: not acknowledged, and not to be sent again now. Origin by origin the last of it.
+    pub coming: VersionVector,
     /// Origins to leave out: what came of them is held back there.
     pub except: Vec<Origin>,
     /// Bytes of changesets after which the answer ends.
@@ -80,6 +82,7 @@ impl Message for Pull {
         out.vector(1, &self.vector);
         out.number(2, self.max_bytes);
         write_origins(out, 3, &self.except);
+        out.vector(4, &self.coming);
     }
 
     fn read(input: &mut FieldReader<'_>) -> Result<Pull, Malformed> {
@@ -87,6 +90,7 @@ impl Message for Pull {
             vector: input.vector(1)?,
             max_bytes: input.number(2, limits::NUMBER_MAX)?,
             except: read_origins(input, 3)?,
+            coming: input.optional_vector(4)?,
         })
     }
 }

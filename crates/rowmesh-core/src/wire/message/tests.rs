@@ -71,7 +71,7 @@ fn requests() -> Vec<Request> {
         Request::RosterOffer(RosterOffer { hashes: vec![Digest([1; 32]), Digest([2; 32])] }),
         Request::RosterPush(RosterPush { entries: blobs.clone() }),
         Request::Acks(Acks { acks: blobs.clone(), known: marks() }),
-        Request::Pull(Pull { vector: vector(1), except: vec![origin(4)], max_bytes: 1 << 20 }),
+        Request::Pull(Pull { vector: vector(1), coming: vector(2), except: vec![origin(4)], max_bytes: 1 << 20 }),
         Request::Push(Batch { changesets: blobs[..1].to_vec(), end: Default::default() }),
         Request::Wait(Wait {
             vector: vector(1),

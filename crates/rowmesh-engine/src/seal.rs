@@ -13,7 +13,7 @@ use rowmesh_core::limits;
 use rowmesh_core::row_state::{Arrival, RowState, Shown};
 use rowmesh_core::value::{Key, Value};
 
-use crate::database::{Access, Note, NotedOperation, Place};
+use crate::database::{Access, Note, Place};
 use crate::fault::Result;
 use crate::log;
 use crate::registry::{Registry, Table, TableNumber};
@@ -555,11 +555,4 @@ pub fn is_too_large(table: &Table, state: &RowState, row: &[Value]) -> bool {
 fn follow(cause: &Pending, table: TableNumber, key: Key) -> Result<Pending> {
     let values = key.values().map_err(|source| crate::fault::Error::damaged("a key that was remembered", source))?;
     Ok(Pending { table, values, key, notes: Vec::new(), may_be_gone: true, at: cause.at })
-}
-
-/// Whether the application deleted a row of that key which it had not made itself since the last seal.
-pub fn was_deleted_here(db: &impl Access, table: &Table, key: &[Value]) -> Result<bool> {
-    let noted = db.noted(table, key)?;
-    let made_here = noted.first() == Some(&NotedOperation::Insert);
-    Ok(!made_here && noted.last().is_some_and(|last| last.may_remove()))
 }

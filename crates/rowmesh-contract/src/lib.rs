@@ -87,6 +87,7 @@ clauses! {
         what_is_left_of_a_round_is_still_dirty
         following_attaches_to_a_new_table_and_takes_in_what_it_holds_already
         i1_a_column_that_comes_or_goes_makes_no_event_and_the_rows_go_on
+        i1_a_key_column_that_gets_another_name_on_one_node_first_goes_on_naming_the_same_rows
         a5_what_was_written_while_triggers_were_gone_is_recovered
         q32_one_cell_that_was_changed_unnoticed_is_found_and_named
         the_fingerprint_of_a_schema_tells_its_shape_and_nothing_else

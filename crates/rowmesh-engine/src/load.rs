@@ -314,11 +314,12 @@ fn settle<A: Access>(work: &mut Work<'_, A>, table: &LoadTable, row: &mut Loadin
 /// waits for that. Says whether nothing does.
 fn take_up<A: Access>(work: &mut Work<'_, A>, table: &LoadTable, here: &Table, row: Loading) -> Result<bool> {
     let known = row_states::load(work.db, work.origins, table.number, &row.key)?;
-    let shown = shown_row(here, &known).ok_or_else(|| Error::inconsistent("a row that stayed and was not shown"))?;
+    let shown =
+        shown_row(here, &row.key, &known).ok_or_else(|| Error::inconsistent("a row that stayed and was not shown"))?;
     let mut state = row.state;
     let policy = work.standing()?.policies.current().table(&table.name);
     let is_shown = match show::show(&state, policy, work.registry.column_names(table.number)) {
-        Choice::Present(image) => placed(here, &image).1 == shown,
+        Choice::Present(image) => placed(here, &key_values(&row.key)?, &image).1 == shown,
         Choice::Absent => false,
     };
     remember_shown(here, &mut state, &shown);
@@ -437,7 +438,7 @@ fn wipe_unfinished<A: Access>(work: &mut Work<'_, A>) -> Result<Stayed> {
     work.db.forget_unfinished_load()?;
     let mut stayed = Stayed::new();
     for (table, key, state, parked) in left {
-        work.db.replace_claims(&table, &key, None, shown_row(&table, &state).as_deref())?;
+        work.db.replace_claims(&table, &key, None, shown_row(&table, &key, &state).as_deref())?;
         row_states::save(work, table.number, &key, &state, false)?;
         parked.iter().try_for_each(|parked| work.db.park(parked))?;
         stayed.entry(table.number).or_default().insert(key);

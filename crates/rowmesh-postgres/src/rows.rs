@@ -193,7 +193,7 @@ struct Placing<'p, 'a> {
 
 impl<'p, 'a> Placing<'p, 'a> {
     fn new(db: &'p PostgresAccess<'a>, table: &'p Table, rows: &'p [NewRow]) -> Result<Placing<'p, 'a>> {
-        let given: Vec<_> = rows.iter().map(|row| placed(table, &row.image)).collect();
+        let given: Vec<_> = rows.iter().map(|row| placed(table, &row.key, &row.image)).collect();
         let details = db.details(table)?;
         let refused = |(here, _): &GivenRow| {
             let reason = here.iter().find_map(|(column, value)| fit_in(details, table, *column, value).err());

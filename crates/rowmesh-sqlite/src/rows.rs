@@ -179,7 +179,7 @@ impl Rows for SqliteAccess<'_> {
 
 impl SqliteAccess<'_> {
     fn place_one(&self, table: &Table, key: &[Value], image: &[(ColumnIx, Value)]) -> Result<Placed> {
-        let (mut here, mut row) = placed(table, image);
+        let (mut here, mut row) = placed(table, key, image);
         for (column, value) in &mut here {
             match fit_in(table, *column, value) {
                 Ok(None) => {}

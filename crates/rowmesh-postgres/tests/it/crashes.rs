@@ -269,6 +269,39 @@ fn h3_g1_a_disk_that_fills_up_in_the_middle_of_a_copy_loses_nothing_when_it_is_b
     assert_eq!(nodes[0].query("SELECT (SELECT count(*) FROM notes), (SELECT count(*) FROM loose)"), ["(3000,2)"]);
 }
 
+#[test]
+fn h5_an_application_that_takes_all_connections_holds_up_the_node_only_as_long_as_it_has_them() {
+    let cluster = Cluster::own(&["max_connections = 12", "superuser_reserved_connections = 0", "fsync = off"]);
+    let mut nodes = begin(Some(&cluster));
+    let mut taken: Vec<Session> = Vec::new();
+    while let Ok(session) = Session::open(&nodes[0].database.location()) {
+        taken.push(session);
+    }
+    // The session that it has is its own.
+    nodes[0].run("INSERT INTO notes VALUES (1, 'x')");
+    assert_eq!(nodes[0].seal(), 1);
+    let copied = nodes[0].store.snapshot(&Default::default()).err().expect("a copy needs another session");
+    assert_eq!((copied.code, copied.kind), ("RM1207", StoreErrorKind::Transient));
+    let process: i32 = nodes[0].store.database().session().query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+    taken[0].query("SELECT pg_terminate_backend($1)", &[&process]).unwrap();
+    taken.extend(Session::open(&nodes[0].database.location()).ok());
+    nodes[0].run("INSERT INTO notes VALUES (2, 'y')");
+    for _ in 0..3 {
+        assert_eq!(nodes[0].store.seal(now()).unwrap_err().kind, StoreErrorKind::Transient);
+    }
+    drop(taken);
+    let sealed = loop {
+        // A session that was given up ends in the server a moment later.
+        match nodes[0].store.seal(now()) {
+            Ok(sealed) => break sealed.events,
+            Err(error) => assert_eq!(error.kind, StoreErrorKind::Transient, "{error:?}"),
+        }
+    };
+    assert_eq!(sealed, 1);
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+}
+
 /// Has the server do something in the middle of a statement of ours that writes to a table of ours, when a condition holds.
 fn ambush(node: &Node, table: &str, condition: &str, what: &str) {
     node.database

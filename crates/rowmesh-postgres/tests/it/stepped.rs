@@ -503,6 +503,7 @@ fn q3_a_child_that_comes_while_we_delete_its_parent_does_not_dangle() {
     }
 }
 
+/// Covers D4.
 #[test]
 fn q3_a_parent_that_goes_while_we_insert_its_child_leaves_no_child_behind() {
     for role in ROLES {

@@ -122,6 +122,108 @@ pub(crate) fn g1_a_load_that_is_cut_short_keeps_what_the_application_did_meanwhi
     check(member, joiner, &["b=edited", "j=new"]);
 }
 
+/// Families in which a delete has its say in every way, and rows that refer to rows of their own table.
+const FAMILIES: &str = "CREATE TABLE parents (id TEXT PRIMARY KEY, a TEXT, b TEXT);
+    CREATE TABLE kept (id TEXT PRIMARY KEY, parent TEXT REFERENCES parents (id) ON DELETE CASCADE, a TEXT, b TEXT);
+    CREATE TABLE loose (id TEXT PRIMARY KEY, parent TEXT REFERENCES parents (id) ON DELETE SET NULL);
+    CREATE TABLE strict (id TEXT PRIMARY KEY, parent TEXT NOT NULL REFERENCES parents (id));
+    CREATE TABLE tree (id TEXT PRIMARY KEY, up TEXT REFERENCES tree (id) ON DELETE CASCADE)";
+
+/// A member with such families, and a node that has got everything of its copy but the end.
+fn families_half_way<P: Place>() -> (Node<P>, Node<P>) {
+    let mut member = Node::<P>::new(1, FAMILIES);
+    member.run(
+        "INSERT INTO parents VALUES ('p', '-', '-'), ('q', '-', '-'), ('r', '-', '-'); INSERT INTO kept VALUES ('k', 'p', '-', '-'), ('l', 'q', '-', '-');
+         INSERT INTO loose VALUES ('l', 'q'); INSERT INTO strict VALUES ('s', 'r'); INSERT INTO tree VALUES ('root', NULL), ('twig', 'root')",
+    );
+    member.seal();
+    let mut joiner = Node::<P>::outside(2, FAMILIES);
+    joiner.stand();
+    joiner.load_but_for_the_end(&member.copy());
+    (member, joiner)
+}
+
+/// Begins anew with what the member has now, lets both come to the same knowledge, and asserts that they have the same rows.
+fn load_anew<P: Place>(mut member: Node<P>, joiner: Node<P>) -> Vec<Node<P>> {
+    member.seal();
+    let mut joiner = joiner.restart();
+    joiner.load(&member.copy());
+    joiner.place.check_sound();
+    let mut nodes = vec![member, joiner];
+    for _ in 0..2 {
+        converge(&mut nodes);
+        for node in &mut nodes {
+            node.store.retry_parked(now()).expect("tried");
+        }
+    }
+    check_equal(&mut nodes);
+    nodes
+}
+
+pub(crate) fn g1_a_load_begun_anew_takes_nothing_with_it_that_the_application_hung_on_rows_that_had_come<P: Place>() {
+    let (member, joiner) = families_half_way::<P>();
+    joiner.run(
+        "INSERT INTO kept VALUES ('new', 'p', 'x', 'x'); UPDATE kept SET a = 'x' WHERE id = 'l'; INSERT INTO loose VALUES ('new', 'q');
+         INSERT INTO strict VALUES ('new', 'r'); INSERT INTO tree VALUES ('leaf', 'twig')",
+    );
+    // Twice: what stays for its children's sake stays again.
+    let mut joiner = joiner.restart();
+    joiner.load_but_for_the_end(&{
+        let mut member = Node::<P>::new(3, FAMILIES);
+        member.copy()
+    });
+    let nodes = load_anew(member, joiner);
+    for node in &nodes {
+        assert_eq!(node.texts("SELECT id || a FROM kept ORDER BY id"), ["k-", "lx", "newx"], "node {}", node.name);
+        assert_eq!(node.texts("SELECT id || parent FROM loose ORDER BY id"), ["lq", "newq"], "node {}", node.name);
+        assert_eq!(node.count("strict WHERE id = 'new'") + node.count("tree WHERE id = 'leaf'"), 2);
+    }
+}
+
+pub(crate) fn g1_a_load_begun_anew_reverts_nothing_of_the_mesh_s_rows_that_the_application_has_edited<P: Place>() {
+    let (member, joiner) = families_half_way::<P>();
+    joiner.run("UPDATE kept SET a = 'here' WHERE id = 'k'; UPDATE parents SET a = 'here' WHERE id = 'q'");
+    member.run("UPDATE kept SET b = 'there' WHERE id = 'k'; UPDATE parents SET b = 'there'");
+    for node in &load_anew(member, joiner) {
+        assert_eq!(node.texts("SELECT a || ' ' || b FROM kept WHERE id = 'k'"), ["here there"], "node {}", node.name);
+        assert_eq!(node.texts("SELECT a || ' ' || b FROM parents ORDER BY id"), ["- there", "here there", "- there"]);
+    }
+}
+
+pub(crate) fn g1_a_row_that_stays_for_its_children_when_a_load_is_begun_anew_takes_up_what_was_written_elsewhere<
+    P: Place,
+>() {
+    let (member, joiner) = families_half_way::<P>();
+    joiner.run("INSERT INTO kept VALUES ('new', 'p', 'x', 'x')");
+    member.run("UPDATE parents SET b = 'there' WHERE id = 'p'");
+    for node in &load_anew(member, joiner) {
+        assert_eq!(node.texts("SELECT a || b FROM parents WHERE id = 'p'"), ["-there"], "node {}", node.name);
+        assert_eq!(node.count("kept"), 3);
+    }
+}
+
+pub(crate) fn p5_a_row_that_is_deleted_elsewhere_while_the_application_hangs_another_on_it_lets_no_reference_dangle<
+    P: Place,
+>() {
+    let (mut member, joiner) = families_half_way::<P>();
+    joiner.run("INSERT INTO strict VALUES ('new', 'r')");
+    member.run("DELETE FROM strict; DELETE FROM parents WHERE id = 'r'");
+    member.seal();
+    let mut joiner = joiner.restart();
+    joiner.load(&member.copy());
+    joiner.place.check_sound();
+    assert_eq!(joiner.texts("SELECT id FROM strict"), ["new"]);
+    let mut nodes = vec![member, joiner];
+    converge(&mut nodes);
+    nodes.iter().for_each(|node| node.place.check_sound());
+    // Both wait for somebody who decides: here the delete, there the child.
+    nodes[1].run("DELETE FROM strict");
+    converge(&mut nodes);
+    nodes.iter_mut().for_each(|node| assert_eq!(node.store.retry_parked(now()).expect("tried"), 0));
+    check_equal(&mut nodes);
+    assert_eq!(nodes[0].count("parents"), 2);
+}
+
 pub(crate) fn g1_a_row_that_the_joiner_made_and_deleted_itself_says_nothing_about_the_mesh_s_row_of_that_key<
     P: Place,
 >() {

@@ -87,6 +87,7 @@ clauses! {
         what_is_left_of_a_round_is_still_dirty
         following_attaches_to_a_new_table_and_takes_in_what_it_holds_already
         i1_a_column_that_comes_or_goes_makes_no_event_and_the_rows_go_on
+        i1_a_key_column_that_gets_another_name_on_one_node_first_goes_on_naming_the_same_rows
         a5_what_was_written_while_triggers_were_gone_is_recovered
         q32_one_cell_that_was_changed_unnoticed_is_found_and_named
         the_fingerprint_of_a_schema_tells_its_shape_and_nothing_else
@@ -176,6 +177,10 @@ clauses! {
         what_is_stable_is_left_out_of_the_log_and_stands_all_the_same
         g1_what_the_joiner_s_application_writes_before_it_is_let_in_reaches_the_others
         g1_a_load_that_is_cut_short_keeps_what_the_application_did_meanwhile
+        g1_a_load_begun_anew_takes_nothing_with_it_that_the_application_hung_on_rows_that_had_come
+        g1_a_load_begun_anew_reverts_nothing_of_the_mesh_s_rows_that_the_application_has_edited
+        g1_a_row_that_stays_for_its_children_when_a_load_is_begun_anew_takes_up_what_was_written_elsewhere
+        p5_a_row_that_is_deleted_elsewhere_while_the_application_hangs_another_on_it_lets_no_reference_dangle
         g1_a_row_that_the_joiner_made_and_deleted_itself_says_nothing_about_the_mesh_s_row_of_that_key
         a_load_cut_short_after_any_piece_is_begun_anew_and_comes_to_the_same_end
         pieces_of_a_copy_are_refused_where_none_was_begun

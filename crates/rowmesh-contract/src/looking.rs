@@ -50,6 +50,37 @@ pub(crate) fn following_attaches_to_a_new_table_and_takes_in_what_it_holds_alrea
     assert_eq!(nodes[1].texts("SELECT id FROM plants ORDER BY id"), ["fern", "moss"]);
 }
 
+pub(crate) fn i1_a_key_column_that_gets_another_name_on_one_node_first_goes_on_naming_the_same_rows<P: Place>() {
+    let mut nodes = nodes::<P>(2, ITEMS);
+    nodes[0].run("INSERT INTO items VALUES ('a', 'apple'), ('b', 'bean'), ('c', 'corn')");
+    converge(&mut nodes);
+    let rename = |node: &mut Node<P>| {
+        node.run("ALTER TABLE items RENAME COLUMN id TO code");
+        node.store.follow_schema(now()).expect("followed");
+        assert_eq!(node.seal(), 0, "no event comes of it");
+    };
+    rename(&mut nodes[0]);
+    nodes[0].run("UPDATE items SET name = 'almond' WHERE code = 'a'; DELETE FROM items WHERE code = 'b'; INSERT INTO items VALUES ('d', 'dill')");
+    nodes[1].run("UPDATE items SET name = 'cress' WHERE id = 'c'; INSERT INTO items VALUES ('e', 'elder')");
+    converge(&mut nodes);
+    let there = ["aalmond", "ccress", "ddill", "eelder"];
+    assert_eq!(nodes[0].texts("SELECT code || name FROM items ORDER BY code"), there);
+    assert_eq!(nodes[1].texts("SELECT id || name FROM items ORDER BY id"), there);
+    rename(&mut nodes[1]);
+    nodes[1].run("DELETE FROM items WHERE code = 'd'; UPDATE items SET name = 'egg' WHERE code = 'e'");
+    converge(&mut nodes);
+    // Who comes later has never heard of the old name.
+    let mut late = Node::<P>::new(4, "CREATE TABLE items (code TEXT PRIMARY KEY, name TEXT)");
+    late.load(&nodes[0].copy());
+    nodes.push(late);
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    for node in &mut nodes {
+        assert_eq!(node.texts("SELECT code || name FROM items ORDER BY code"), ["aalmond", "ccress", "eegg"]);
+        assert_eq!(node.store.parked().expect("read"), []);
+    }
+}
+
 pub(crate) fn i1_a_column_that_comes_or_goes_makes_no_event_and_the_rows_go_on<P: Place>() {
     let mut nodes = nodes::<P>(2, "CREATE TABLE items (id TEXT PRIMARY KEY, name TEXT, colour TEXT)");
     nodes[0].run("INSERT INTO items VALUES ('a', 'apple', 'red')");

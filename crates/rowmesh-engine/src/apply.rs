@@ -21,7 +21,7 @@ use crate::registry::{Table, TableNumber};
 use crate::row_states;
 use crate::scope::Arriving;
 use crate::work::{News, Work, shown_row};
-use crate::write::{Outcome, RowWrite};
+use crate::write::{Outcome, RowWrite, add_key};
 
 /// What taking in changesets did.
 #[derive(Debug, Default)]
@@ -286,7 +286,7 @@ fn follow_leaves<A: Access>(work: &mut Work<'_, A>, passages: &mut Vec<Passage>)
         position += 1;
         let goes = parent.orphaned.is_some() || parent.state.has_left();
         let (true, Some(table)) = (goes, parent.table.clone()) else { continue };
-        let Some(row) = shown_row(&table, &parent.state) else { continue };
+        let Some(row) = shown_row(&table, &parent.key, &parent.state) else { continue };
         if known.is_empty() {
             known.extend(passages.iter().map(|passage| (passage.number, passage.key.clone())));
         }
@@ -323,7 +323,7 @@ fn hold_orphans<A: Access>(work: &mut Work<'_, A>, orphans: &[Passage]) -> Resul
             Some(row) => Some(work.membership.verdict(work.db, table, &row)?.travelling(&row)),
             None => None,
         };
-        if stands != shown_row(table, &orphan.state) && !work.db.noted(table, &values)?.is_empty() {
+        if stands != shown_row(table, key, &orphan.state) && !work.db.noted(table, &values)?.is_empty() {
             return Err(Error::StartOver);
         }
     }
@@ -342,19 +342,19 @@ fn plan_write<A: Access>(work: &mut Work<'_, A>, passage: &Passage) -> Result<Ro
     };
     let names = work.registry.column_names(passage.number);
     let choice = show::show(&passage.state, work.standing()?.policies.current().table(&table.schema.name), names);
-    let before = shown_row(table, &passage.state);
+    let before = shown_row(table, &passage.key, &passage.state);
+    let values = passage.key.values().map_err(|source| Error::damaged("a key", source))?;
     let after = match choice {
         _ if passage.orphaned.is_some() => None,
         Choice::Absent => None,
         Choice::Present(image) => {
             let here = image.into_iter().filter_map(|(column, value)| Some((table.position(column)?, value)));
             let mut here: Vec<_> = here.collect();
-            here.sort_by_key(|(position, _)| *position);
+            add_key(table, &values, &mut here);
             work.membership.cut_references(work.db, table, &mut here)?;
             Some(here)
         }
     };
-    let values = passage.key.values().map_err(|source| Error::damaged("a key", source))?;
     Ok(RowWrite::new(table.clone(), passage.key.clone(), values, before, after))
 }
 

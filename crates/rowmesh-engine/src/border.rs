@@ -97,7 +97,7 @@ fn belongs_to_left<A: Access>(work: &Work<'_, A>, table: &Table, row: &[Value], 
         }
         // An owner that came before the last seal has not left itself yet.
         let Some(table) = work.registry.tracked(owner.0) else { continue };
-        let Some(row) = shown_row(table, &state) else { continue };
+        let Some(row) = shown_row(table, &owner.1, &state) else { continue };
         above.extend(
             work.membership.owners(work.registry, table, &row).into_iter().filter(|row| known.insert(row.clone())),
         );

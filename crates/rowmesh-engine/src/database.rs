@@ -588,8 +588,8 @@ pub trait Rows {
     fn left_alone(&self, _registry: &Registry, _table: &Table) -> Result<Vec<(Vec<Value>, String)>> {
         Ok(Vec::new())
     }
-    /// Deletes the rows with these keys, as far as there are any.
-    fn delete_all(&self, table: &Table, keys: &[Vec<Value>]) -> Result<()>;
+    /// Deletes those of the rows with these keys that no other row refers to; returns how many.
+    fn delete_unneeded(&self, registry: &Registry, table: &Table, keys: &[Vec<Value>]) -> Result<u64>;
     /// Deletes a row; returns whether there was one.
     fn delete(&self, table: &Table, key: &[Value]) -> Result<bool>;
     /// Brings every row to its new image so that every constraint holds, or leaves it at the old one and says why.

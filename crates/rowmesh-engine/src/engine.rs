@@ -321,7 +321,14 @@ impl<D: Database> Engine<D> {
         self.database.rollback()?;
         // What another database holds is not taken over.
         if !self.is_replaced {
-            self.reload()?;
+            match self.reload() {
+                // Our own tables may be gone: they are made anew, or it is told that nothing of ours is here any more.
+                Err(Error::SchemaMoved) => {
+                    let followed = self.database.follow()?;
+                    self.take_up(&followed)?;
+                }
+                done => done?,
+            }
         }
         self.is_stale = false;
         Ok(())
@@ -446,7 +453,7 @@ impl<D: Database> Store for Engine<D> {
             None => self.cover()?,
         }
         self.database.deal(stride)?;
-        self.adopt_existing_rows(now)?;
+        self.following(|engine| engine.adopt_existing_rows(now))?;
         self.judge_anew(now)
     }
 

@@ -1,8 +1,10 @@
 //! Loads a snapshot into a database whose tables are empty, chunk by chunk, each in a transaction that `engine` began. The application may
-//! write meanwhile: what it wrote stays and is sealed afterwards. A load that was cut short is wiped and begun anew. Rows that stand as their one
-//! write left them are written as `unpack` has made them ready, unless the application has written to their table; all others one by one.
+//! write meanwhile: what it wrote stays and is sealed afterwards. A load that was cut short is wiped and begun anew, but for the rows that the
+//! application has written to or has hung others on: those stay, and what came for them since is shown once what it wrote is sealed. Rows that
+//! stand as their one write left them are written as `unpack` has made them ready, unless the application has written to their table; all others
+//! one by one.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -22,11 +24,10 @@ use crate::ledger_rows;
 use crate::log;
 use crate::registry::{Table, TableNumber};
 use crate::row_states;
-use crate::seal;
 use crate::snapshot::{Chunk, Start, decode_end};
 use crate::unpack::{Ahead, Unpacked, Unpacking};
-use crate::work::{Work, remember_shown};
-use crate::write::{NewRow, Placed};
+use crate::work::{Work, remember_shown, shown_row};
+use crate::write::{NewRow, Placed, placed};
 
 /// Chunks that are made ready at once: the one that comes next, and one that comes after it.
 const CHUNKS_AHEAD_MAX: usize = 2;
@@ -44,7 +45,11 @@ pub struct Load<K: Packer> {
     unpacking: Arc<Unpacking<K>>,
     /// Chunks that are being made ready, in their order.
     ahead: VecDeque<Ahead<K::Packed>>,
+    stayed: Stayed,
 }
+
+/// Rows of a load that was cut short which stay when it is begun anew, by their keys.
+type Stayed = HashMap<TableNumber, HashSet<Key>>;
 
 struct LoadTable {
     number: TableNumber,
@@ -58,8 +63,8 @@ impl<K: Packer> Load<K> {
     /// Begins a load: wipes what an earlier one left, and refuses tables that hold rows.
     pub fn begin<A: Access>(work: &mut Work<'_, A>, packer: K, start_bytes: &[u8], source: &NodeId) -> Result<Load<K>> {
         let start = Start::decode(start_bytes).map_err(|source| Error::damaged("a snapshot from a peer", source))?;
-        wipe_unfinished(work)?;
-        refuse_rows(work)?;
+        let stayed = wipe_unfinished(work)?;
+        refuse_rows(work, &stayed)?;
         let mut tables = Vec::with_capacity(start.tables.len());
         for (there, name, columns) in &start.tables {
             let name = TableName::from(name.as_str());
@@ -76,7 +81,17 @@ impl<K: Packer> Load<K> {
         let unpacking = Arc::new(Unpacking { packer, origins, tables: tables.iter().filter_map(here).collect() });
         let id = work.db.begin_load(source, start.rows, start_bytes, work.now)?;
         let start_hash = Digest::of(start_bytes);
-        Ok(Load { id, start_hash, start, tables, chunks: 0, has_gaps: false, unpacking, ahead: VecDeque::new() })
+        Ok(Load {
+            id,
+            start_hash,
+            start,
+            tables,
+            chunks: 0,
+            has_gaps: false,
+            unpacking,
+            ahead: VecDeque::new(),
+            stayed,
+        })
     }
 
     /// Begins to make a chunk ready that will come later.
@@ -141,7 +156,8 @@ impl<K: Packer> Load<K> {
     ) -> Result<bool> {
         let Some(table) = self.table(unpacked.table)?.table.clone() else { return Ok(false) };
         let was = self.unpacking.tables.get(&unpacked.table);
-        if was.is_none_or(|(was, _)| was.schema != table.schema) || !work.db.noted_keys(&table)?.is_empty() {
+        let has_moved = was.is_none_or(|(was, _)| was.schema != table.schema);
+        if has_moved || self.stayed.contains_key(&table.number) || !work.db.noted_keys(&table)?.is_empty() {
             return Ok(false);
         }
         work.db.place_packed(&table, &unpacked.packed)?;
@@ -180,10 +196,8 @@ impl<K: Packer> Load<K> {
         }
         let table = self.table(there)?;
         let origins: Vec<Origin> = self.start.origins.iter().map(|(origin, ..)| *origin).collect();
-        let noted = match &table.table {
-            Some(here) => work.db.noted_keys(here)?,
-            None => HashSet::new(),
-        };
+        let stayed = table.table.as_ref().and_then(|here| Some((here, self.stayed.get(&here.number)?)));
+        let mut has_gaps = false;
         let mut loading = Vec::with_capacity(rows.len());
         for (key, state) in rows {
             let there = From1(&origins);
@@ -191,13 +205,16 @@ impl<K: Packer> Load<K> {
                 .map_err(|source| Error::damaged("a row state from a peer", source))?;
             let (stood_there, is_wanted) = (state.is_shown(), !state.live.is_empty() || state.has_left());
             let state = RowState { shown: Shown::Absent, ..renumber(state, &table.columns)? };
-            loading.push(Loading { key: Key(key.clone()), state, stood_there, is_wanted });
+            let row = Loading { key: Key(key.clone()), state, stood_there, is_wanted };
+            match stayed.filter(|(_, keys)| keys.contains(&row.key)) {
+                Some((here, _)) => has_gaps |= !take_up(work, table, here, row)?,
+                None => loading.push(row),
+            }
         }
         let mut placed = place(work, table, &loading)?.into_iter();
-        let mut has_gaps = false;
         for mut row in loading {
             if let Some(placed) = placed.next().flatten() {
-                settle(work, table, &mut row, placed, &noted)?;
+                settle(work, table, &mut row, placed)?;
             }
             row_states::save(work, table.number, &row.key, &row.state, false)?;
             has_gaps |= row.is_wanted && !(row.state.is_shown() && row.stood_there);
@@ -277,21 +294,10 @@ fn place<A: Access>(work: &mut Work<'_, A>, table: &LoadTable, loading: &[Loadin
 }
 
 /// Remembers what became of a row.
-fn settle<A: Access>(
-    work: &mut Work<'_, A>,
-    table: &LoadTable,
-    row: &mut Loading,
-    placed: Placed,
-    noted: &HashSet<Key>,
-) -> Result<()> {
+fn settle<A: Access>(work: &mut Work<'_, A>, table: &LoadTable, row: &mut Loading, placed: Placed) -> Result<()> {
     let Some(here) = &table.table else { return Ok(()) };
     match placed {
         Placed::Stands(shown) => {
-            let values = key_values(&row.key)?;
-            if noted.contains(&row.key) && seal::was_deleted_here(work.db, here, &values)? {
-                // It was here before, by a load that was cut short, and the application deleted it: the next seal tells the others.
-                work.db.delete(here, &values)?;
-            }
             remember_shown(here, &mut row.state, &shown);
             work.db.replace_claims(here, &row.key, None, Some(&shown))
         }
@@ -302,6 +308,33 @@ fn settle<A: Access>(
         }
         Placed::Refused(reason) => work.park_all(table.number, &row.key, &row.state, &reason).map(drop),
     }
+}
+
+/// A row that stayed stands as it is, and what the application has made of it is sealed as an edit of what it had found. What else is to be shown
+/// waits for that. Says whether nothing does.
+fn take_up<A: Access>(work: &mut Work<'_, A>, table: &LoadTable, here: &Table, row: Loading) -> Result<bool> {
+    let known = row_states::load(work.db, work.origins, table.number, &row.key)?;
+    let shown =
+        shown_row(here, &row.key, &known).ok_or_else(|| Error::inconsistent("a row that stayed and was not shown"))?;
+    let mut state = row.state;
+    let policy = work.standing()?.policies.current().table(&table.name);
+    let is_shown = match show::show(&state, policy, work.registry.column_names(table.number)) {
+        Choice::Present(image) => placed(here, &key_values(&row.key)?, &image).1 == shown,
+        Choice::Absent => false,
+    };
+    remember_shown(here, &mut state, &shown);
+    if !is_shown {
+        for stamp in state.live.iter().chain(&state.deletes) {
+            work.park(
+                table.number,
+                &row.key,
+                stamp.dot,
+                "it is shown as soon as what was written to it here is sealed",
+            )?;
+        }
+    }
+    row_states::save(work, table.number, &row.key, &state, true)?;
+    Ok(is_shown)
 }
 
 /// Rows that refer to others which do not stand wait for those, as they did where the snapshot was taken: their owners had left the scope, or
@@ -388,38 +421,96 @@ fn renumber(state: RowState, columns: &[ColumnIx]) -> Result<RowState> {
     Ok(RowState { registers, witnesses, shown: Shown::Absent, ..state })
 }
 
-/// What a load that was cut short left: its rows are deleted, its states forgotten.
-fn wipe_unfinished<A: Access>(work: &mut Work<'_, A>) -> Result<()> {
+/// What a load that was cut short left: its rows are deleted, its states forgotten, but for those that stay.
+fn wipe_unfinished<A: Access>(work: &mut Work<'_, A>) -> Result<Stayed> {
     if !work.db.has_unfinished_load()? {
-        return Ok(());
+        return Ok(Stayed::new());
     }
-    for table in work.registry.all() {
-        let noted = work.db.noted_keys(&table)?;
-        let mut after = Vec::new();
-        loop {
-            let (rows, bytes) = (limits::SNAPSHOT_CHUNK_ROWS, limits::SNAPSHOT_CHUNK_BYTES_TARGET);
-            let states = work.db.states_after(table.number, &after, rows, bytes)?;
-            let Some((last, _)) = states.last() else { break };
-            after.clone_from(last);
-            let mut keys = Vec::with_capacity(states.len());
-            for (key, state) in states {
-                let key = Key(key);
-                // What the application has written since is its own.
-                if row_states::decode(&state, work.origins)?.is_shown() && !noted.contains(&key) {
-                    keys.push(key_values(&key)?);
-                }
-            }
-            work.db.delete_all(&table, &keys)?;
+    let mut left = Vec::new();
+    // Children go before those that they refer to.
+    for table in work.registry.all().iter().rev() {
+        while wipe(work, table)? {}
+        for (key, state) in still_known(work, table)? {
+            let parked = work.db.parked(Some((table.number, &key)))?;
+            left.push((table.clone(), key, state, parked));
         }
     }
-    work.db.forget_unfinished_load()
+    work.db.forget_unfinished_load()?;
+    let mut stayed = Stayed::new();
+    for (table, key, state, parked) in left {
+        work.db.replace_claims(&table, &key, None, shown_row(&table, &key, &state).as_deref())?;
+        row_states::save(work, table.number, &key, &state, false)?;
+        parked.iter().try_for_each(|parked| work.db.park(parked))?;
+        stayed.entry(table.number).or_default().insert(key);
+    }
+    Ok(stayed)
 }
 
-/// Rows that stood here before Rowmesh came cannot be loaded over. What the application writes meanwhile is noted, and may.
-fn refuse_rows<A: Access>(work: &Work<'_, A>) -> Result<()> {
+/// Deletes the rows of a load that the application has not written to since and that nothing refers to. Says whether others may be free now: rows
+/// may refer to rows of their own table.
+fn wipe<A: Access>(work: &mut Work<'_, A>, table: &Arc<Table>) -> Result<bool> {
+    let (mut deleted, mut asked) = (0, 0);
+    each_piece(work, table, |work, rows| {
+        let named: Vec<_> = rows.iter().map(|(key, _)| (table.clone(), key.clone())).collect();
+        // What is written to them, and what comes to refer to them, is then known.
+        work.db.lock(&named)?;
+        let noted = work.db.noted_keys(table)?;
+        let free = rows.iter().filter(|(key, _)| !noted.contains(key));
+        let keys = free.map(|(key, _)| key_values(key)).collect::<Result<Vec<_>>>()?;
+        asked += keys.len() as u64;
+        deleted += work.db.delete_unneeded(work.registry, table, &keys)?;
+        Ok(())
+    })?;
+    let refers_to_itself = table.schema.foreign_keys.iter().any(|key| key.parent == table.schema.name);
+    Ok(refers_to_itself && deleted > 0 && deleted < asked)
+}
+
+/// Rows of a load that still stand, and those that the application has written to since or deleted.
+fn still_known<A: Access>(work: &mut Work<'_, A>, table: &Arc<Table>) -> Result<Vec<(Key, RowState)>> {
+    let noted = work.db.noted_keys(table)?;
+    let mut left = Vec::new();
+    each_piece(work, table, |work, rows| {
+        let named: Vec<_> = rows.iter().map(|(key, _)| (table.clone(), key.clone())).collect();
+        work.db.expect(&named)?;
+        for (key, state) in rows {
+            if noted.contains(&key) || work.db.read(table, &key_values(&key)?)?.is_some() {
+                left.push((key, state));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(left)
+}
+
+/// Visits what is remembered of the rows of a table that are shown, some at a time.
+fn each_piece<A: Access>(
+    work: &mut Work<'_, A>,
+    table: &Table,
+    mut visit: impl FnMut(&mut Work<'_, A>, Vec<(Key, RowState)>) -> Result<()>,
+) -> Result<()> {
+    let mut after = Vec::new();
+    loop {
+        let (rows, bytes) = (limits::SNAPSHOT_CHUNK_ROWS, limits::SNAPSHOT_CHUNK_BYTES_TARGET);
+        let states = work.db.states_after(table.number, &after, rows, bytes)?;
+        let Some((last, _)) = states.last() else { return Ok(()) };
+        after.clone_from(last);
+        let mut shown = Vec::with_capacity(states.len());
+        for (key, state) in states {
+            let state = row_states::decode(&state, work.origins)?;
+            if state.is_shown() {
+                shown.push((Key(key), state));
+            }
+        }
+        visit(work, shown)?;
+    }
+}
+
+/// Rows that stood here before Rowmesh came cannot be loaded over. What the application writes meanwhile is noted, and may; so may what stayed.
+fn refuse_rows<A: Access>(work: &Work<'_, A>, stayed: &Stayed) -> Result<()> {
     let mut full = Vec::new();
     for table in work.registry.all() {
-        let noted = work.db.noted_keys(&table)?;
+        let mut noted = work.db.noted_keys(&table)?;
+        noted.extend(stayed.get(&table.number).into_iter().flatten().cloned());
         let count = count_unnoted(work, &table, &noted, true)?;
         if count > 0 {
             full.push((table, noted));

@@ -76,7 +76,7 @@ fn compare<A: Access>(
         // What is too large to travel is named where a person sees it; looking at it again would tell nothing new.
         let is_settled = || {
             Ok::<_, Error>(
-                seal::is_too_large(table, &state, &judgement.travelling(&row))
+                seal::is_too_large(table, &key, &state, &judgement.travelling(&row))
                     && scope::is_named_too_large(work.db, table.number, &key)?,
             )
         };
@@ -96,6 +96,7 @@ fn shows(table: &Table, state: &RowState, row: &[Value], judgement: &Judgement) 
     state.is_shown()
         && row.iter().enumerate().all(|(position, value)| match state.shown_value(table.columns[position]) {
             Some(shown) => shown == value,
-            None => is_default(&table.schema, position, value),
+            // It was found by its key, whatever its columns were called before.
+            None => table.schema.key.contains(&position) || is_default(&table.schema, position, value),
         })
 }

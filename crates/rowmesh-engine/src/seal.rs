@@ -13,7 +13,7 @@ use rowmesh_core::limits;
 use rowmesh_core::row_state::{Arrival, RowState, Shown};
 use rowmesh_core::value::{Key, Value};
 
-use crate::database::{Access, Note, NotedOperation, Place};
+use crate::database::{Access, Note, Place};
 use crate::fault::Result;
 use crate::log;
 use crate::registry::{Registry, Table, TableNumber};
@@ -288,7 +288,7 @@ impl Draft {
         let moved = work.membership.judge(work.db, &table, &pending.key, row.as_deref())?;
         let mut others = Vec::new();
         // A row that was come to from above spreads on whatever became of itself.
-        let before = if pending.notes.is_empty() { None } else { shown_row(&table, &state) };
+        let before = if pending.notes.is_empty() { None } else { shown_row(&table, &pending.key, &state) };
         if moved.changed || work.membership.spreads(&table, before.as_deref(), row.as_deref()) {
             others.extend(self.dependants(work, &table, pending, row.as_deref(), &state)?);
         }
@@ -381,7 +381,7 @@ impl Draft {
         row: Option<&[Value]>,
         state: &RowState,
     ) -> Result<Vec<Pending>> {
-        let before = shown_row(table, state);
+        let before = shown_row(table, &pending.key, state);
         let mut keys = Vec::new();
         for image in [row, before.as_deref()].into_iter().flatten() {
             keys.extend(work.membership.dependants(work.db, work.registry, table, image)?);
@@ -416,7 +416,7 @@ impl Draft {
             None => !is_default(&table.schema, position, value),
         };
         let written: Vec<(u16, Value)> = (row.iter().enumerate())
-            .filter(|(position, value)| differs(*position, value))
+            .filter(|(position, value)| !table.schema.key.contains(position) && differs(*position, value))
             .map(|(position, value)| (position as u16, value.clone()))
             .collect();
         if !written.is_empty() {
@@ -453,7 +453,7 @@ impl Draft {
         written: Vec<(u16, Value)>,
         after: Option<Vec<Value>>,
     ) {
-        let before = shown_row(table, &state);
+        let before = shown_row(table, &pending.key, &state);
         let images = before.iter().flatten().chain(written.iter().map(|(_, value)| value));
         let bytes: usize = images.map(Value::weight).sum();
         if bytes > EVENT_BYTES_SEALED_MAX {
@@ -547,8 +547,8 @@ fn take_own<A: Access>(
 }
 
 /// Whether the change that makes a row of what is remembered of it would be too large to travel.
-pub fn is_too_large(table: &Table, state: &RowState, row: &[Value]) -> bool {
-    let before: usize = shown_row(table, state).iter().flatten().map(Value::weight).sum();
+pub fn is_too_large(table: &Table, key: &Key, state: &RowState, row: &[Value]) -> bool {
+    let before: usize = shown_row(table, key, state).iter().flatten().map(Value::weight).sum();
     let differs = |(position, value): &(usize, &Value)| state.shown_value(table.columns[*position]) != Some(*value);
     let written: usize = row.iter().enumerate().filter(differs).map(|(_, value)| value.weight()).sum();
     before + written > EVENT_BYTES_SEALED_MAX
@@ -558,11 +558,4 @@ pub fn is_too_large(table: &Table, state: &RowState, row: &[Value]) -> bool {
 fn follow(cause: &Pending, table: TableNumber, key: Key) -> Result<Pending> {
     let values = key.values().map_err(|source| crate::fault::Error::damaged("a key that was remembered", source))?;
     Ok(Pending { table, values, key, notes: Vec::new(), may_be_gone: true, at: cause.at })
-}
-
-/// Whether the application deleted a row of that key which it had not made itself since the last seal.
-pub fn was_deleted_here(db: &impl Access, table: &Table, key: &[Value]) -> Result<bool> {
-    let noted = db.noted(table, key)?;
-    let made_here = noted.first() == Some(&NotedOperation::Insert);
-    Ok(!made_here && noted.last().is_some_and(|last| last.may_remove()))
 }

@@ -199,15 +199,18 @@ impl News {
     }
 }
 
-/// The row that a state says is shown, in the order of the table; columns that nobody wrote have the table's default.
-pub fn shown_row(table: &Table, state: &RowState) -> Option<Vec<Value>> {
+/// The row that a state says is shown, in the order of the table; columns that nobody wrote have the table's default, those of the key, which may
+/// have had other names when the row was written, the key's values.
+pub fn shown_row(table: &Table, key: &Key, state: &RowState) -> Option<Vec<Value>> {
     state.is_shown().then(|| {
-        let columns = table.columns.iter().zip(&table.schema.columns);
+        let unwritten = |position: usize| {
+            let of_key = table.schema.key.iter().position(|column| *column == position);
+            let value = of_key.and_then(|part| key.values().ok()?.into_iter().nth(part));
+            value.or_else(|| table.schema.columns[position].default.clone()).unwrap_or(Value::Null)
+        };
+        let columns = table.columns.iter().enumerate();
         columns
-            .map(|(number, column)| {
-                let unwritten = || column.default.clone().unwrap_or(Value::Null);
-                state.shown_value(*number).cloned().unwrap_or_else(unwritten)
-            })
+            .map(|(position, number)| state.shown_value(*number).cloned().unwrap_or_else(|| unwritten(position)))
             .collect()
     })
 }

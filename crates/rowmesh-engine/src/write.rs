@@ -160,12 +160,22 @@ impl Phase {
     }
 }
 
+/// Puts what is given of a row in order, and into the columns of its key, which may have had other names when it was written, the key's values.
+pub fn add_key(table: &Table, key: &[Value], here: &mut Vec<(usize, Value)>) {
+    for (column, value) in table.schema.key.iter().zip(key) {
+        if !here.iter().any(|(position, _)| position == column) {
+            here.push((*column, value.clone()));
+        }
+    }
+    here.sort_by_key(|(position, _)| *position);
+}
+
 /// A snapshot's image of a row in the order of the table, as positions and values, and the whole row that it makes: columns that nobody
 /// wrote have the table's default.
-pub fn placed(table: &Table, image: &[(ColumnIx, Value)]) -> (Vec<(usize, Value)>, Vec<Value>) {
+pub fn placed(table: &Table, key: &[Value], image: &[(ColumnIx, Value)]) -> (Vec<(usize, Value)>, Vec<Value>) {
     let here = image.iter().filter_map(|(column, value)| Some((table.position(*column)?, value.clone())));
     let mut here: Vec<(usize, Value)> = here.collect();
-    here.sort_by_key(|(position, _)| *position);
+    add_key(table, key, &mut here);
     let mut row: Vec<Value> =
         (table.schema.columns.iter()).map(|column| column.default.clone().unwrap_or(Value::Null)).collect();
     for (position, value) in &here {

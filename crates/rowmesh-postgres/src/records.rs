@@ -150,6 +150,8 @@ impl Records for PostgresAccess<'_> {
         let all = "UPDATE rowmesh.tables SET rows = 0; DELETE FROM rowmesh.row_states; DELETE FROM rowmesh.parked; DELETE FROM rowmesh.events;
          DELETE FROM rowmesh.changesets; DELETE FROM rowmesh.conflict_resolutions;
          UPDATE rowmesh.initial_load_sessions SET state = 'Failed', error = 'cut short' WHERE state = 'Transferring'";
-        self.session.batch(all).told()
+        self.session.batch(all).told()?;
+        self.held.borrow_mut().states.clear();
+        Ok(())
     }
 }

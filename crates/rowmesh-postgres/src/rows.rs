@@ -23,6 +23,7 @@ use crate::given::Given;
 use crate::pack::Packed;
 use crate::periods;
 use crate::sql::{quote, quote_list};
+use crate::tied;
 use crate::values::{self, PgColumn, copied, row_expression, stands_as_given};
 use crate::write::{self, fit_in};
 
@@ -147,9 +148,8 @@ impl Rows for PostgresAccess<'_> {
         periods::all_uncovered(self, registry, self.details(table)?)
     }
 
-    fn delete_all(&self, table: &Table, keys: &[Vec<Value>]) -> Result<()> {
-        let keys: Vec<&[Value]> = keys.iter().map(Vec::as_slice).collect();
-        self.delete_set(table, &keys).told().map(drop)
+    fn delete_unneeded(&self, _: &Registry, table: &Table, keys: &[Vec<Value>]) -> Result<u64> {
+        self.as_application(|| self.delete_where_unneeded(table, keys))
     }
 
     fn delete(&self, table: &Table, key: &[Value]) -> Result<bool> {
@@ -193,7 +193,7 @@ struct Placing<'p, 'a> {
 
 impl<'p, 'a> Placing<'p, 'a> {
     fn new(db: &'p PostgresAccess<'a>, table: &'p Table, rows: &'p [NewRow]) -> Result<Placing<'p, 'a>> {
-        let given: Vec<_> = rows.iter().map(|row| placed(table, &row.image)).collect();
+        let given: Vec<_> = rows.iter().map(|row| placed(table, &row.key, &row.image)).collect();
         let details = db.details(table)?;
         let refused = |(here, _): &GivenRow| {
             let reason = here.iter().find_map(|(column, value)| fit_in(details, table, *column, value).err());
@@ -308,6 +308,27 @@ impl PostgresAccess<'_> {
             let (rows, equal) = (given.rows("k"), given.equal("k", "t", &given.names()));
             let sql = format!("DELETE FROM {} AS t USING {rows} WHERE {equal}", name_of(details));
             deleted += self.session.execute(&sql, &given.params())?;
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes rows that no other refers to, tables that are not synced included; returns how many. Whoever has locked them knows that nobody comes
+    /// to refer to one meanwhile.
+    fn delete_where_unneeded(&self, table: &Table, keys: &[Vec<Value>]) -> Result<u64> {
+        let details = self.details(table)?;
+        let references = self.all(tied::STRANGERS, &[&details.oid, &Vec::<u32>::new()], |row| {
+            let (name, condition): (String, String) = (row.get(0), row.get(1));
+            format!("AND NOT EXISTS (SELECT FROM {name} AS c WHERE {condition} AND (c.tableoid, c.ctid) <> (t.tableoid, t.ctid))")
+        })?;
+        let mut deleted = 0;
+        for some in keys.chunks(ROWS_PER_STATEMENT) {
+            self.forget_rows(table, some);
+            self.held.borrow_mut().written.insert((table.number, details.oid));
+            let given = Given::new(details, &table.schema.key, some);
+            let (rows, equal) = (given.rows("k"), given.equal("k", "t", &given.names()));
+            let sql =
+                format!("DELETE FROM {} AS t USING {rows} WHERE {equal} {}", name_of(details), references.join(" "));
+            deleted += self.run(&sql, &given.params())?;
         }
         Ok(deleted)
     }

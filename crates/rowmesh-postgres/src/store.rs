@@ -270,7 +270,11 @@ impl Database for PostgresDatabase {
         if self.looked.is_some_and(|looked| looked.elapsed() < CATALOG_INTERVAL) {
             return Ok(Seen::default());
         }
-        let mut seen = self.watch.look(&self.session).told()?;
+        let mut seen = match self.watch.look(&self.session).told() {
+            // Our own tables are gone: who follows the schema makes them anew, or says what is to be done.
+            Err(Error::SchemaMoved) => return Ok(Seen { schema_changed: true, ..Seen::default() }),
+            looked => looked?,
+        };
         seen.schema_changed = seen.schema_changed || self.dealer.is_due(&self.session).told()?;
         self.tidy_notes();
         // What is to be followed is told until it is.

@@ -743,7 +743,7 @@ impl Knot<'_, '_> {
 type Tie = (TableName, String, Key);
 
 /// Foreign keys of tables that are none of these to one, each as the table's name and the condition that a row `c` of it refers to a row `t`.
-const STRANGERS: &str = "
+pub(crate) const STRANGERS: &str = "
     SELECT f.conrelid::regclass::text,
            (SELECT string_agg(format('c.%I = t.%I', own.attname, meant.attname), ' AND ')
               FROM unnest(f.conkey, f.confkey) AS k (own, meant)

@@ -148,8 +148,15 @@ impl Rows for SqliteAccess<'_> {
         self.all(&sql, [], |row| read_values(row, 0, columns.len()))
     }
 
-    fn delete_all(&self, table: &Table, keys: &[Vec<Value>]) -> Result<()> {
-        keys.iter().try_for_each(|key| self.delete_row(table, key).map(drop)).told()
+    fn delete_unneeded(&self, registry: &Registry, table: &Table, keys: &[Vec<Value>]) -> Result<u64> {
+        let mut deleted = 0;
+        for key in keys {
+            let Some(row) = self.read(table, key)? else { continue };
+            if !self.is_referred_to(registry, table, &row)? {
+                deleted += u64::from(self.delete_row(table, key).told()?);
+            }
+        }
+        Ok(deleted)
     }
 
     fn delete(&self, table: &Table, key: &[Value]) -> Result<bool> {
@@ -172,7 +179,7 @@ impl Rows for SqliteAccess<'_> {
 
 impl SqliteAccess<'_> {
     fn place_one(&self, table: &Table, key: &[Value], image: &[(ColumnIx, Value)]) -> Result<Placed> {
-        let (mut here, mut row) = placed(table, image);
+        let (mut here, mut row) = placed(table, key, image);
         for (column, value) in &mut here {
             match fit_in(table, *column, value) {
                 Ok(None) => {}
@@ -248,6 +255,27 @@ impl SqliteAccess<'_> {
         bind_values(&mut statement, 1, key)?;
         bind_values(&mut statement, table.schema.key.len() + 1, changed.iter().map(|(_, value)| *value))?;
         Ok(statement.raw_execute()? > 0)
+    }
+
+    /// Whether any other row refers to this one.
+    fn is_referred_to(&self, registry: &Registry, table: &Table, row: &[Value]) -> Result<bool> {
+        for child in registry.referring_to(&table.schema.name) {
+            for key in child.schema.foreign_keys.iter().filter(|key| key.parent == table.schema.name) {
+                let meant = key.parent_columns.iter().map(|name| Some(row[table.schema.column(name)?].clone()));
+                let Some(values) = meant.collect::<Option<Vec<Value>>>() else { continue };
+                if values.iter().any(Value::is_null) {
+                    continue;
+                }
+                let columns: Vec<&ColumnName> =
+                    key.columns.iter().map(|column| &child.schema.columns[*column].name).collect();
+                let referring = self.rows_where(&child.schema, &columns, &values, Some(2))?;
+                let is_itself = |found: &Vec<Value>| child.number == table.number && found == row;
+                if !referring.iter().all(is_itself) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Deletes a row; returns whether there was one.

@@ -42,7 +42,9 @@ impl<D: Database> Engine<D> {
         let first = Dot { origin: self.own, seq: Seq(1) };
         let stamp = Stamp { lamport: Lamport::at(now), dot: first };
         let mut any = false;
-        for table in self.registry.all() {
+        for known in self.registry.all() {
+            // The schema may have moved since.
+            let Some(table) = self.registry.tracked(known.number).cloned() else { continue };
             if D::IS_SHARED
                 && !self.membership.concerns(&table.schema.name)
                 && self.database.access().states_after(table.number, &[], 1, 1)?.is_empty()

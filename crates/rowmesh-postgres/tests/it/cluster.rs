@@ -71,6 +71,14 @@ impl Cluster {
         while std::io::Write::write_all(&mut ballast, &[0; 4096]).is_ok() {}
     }
 
+    /// The same but for so many megabytes.
+    pub fn fill_disk_but_for(&self, megabytes: u64) {
+        self.fill_disk();
+        let ballast = File::options().write(true).open(self.folder.join("data/ballast")).expect("just made");
+        let all = ballast.metadata().expect("just made").len();
+        ballast.set_len(all.saturating_sub(megabytes << 20)).expect("it gets shorter");
+    }
+
     /// Takes away what [`Cluster::fill_disk`] has put there.
     pub fn make_room(&self) {
         std::fs::remove_file(self.folder.join("data/ballast")).expect("it was filled before");

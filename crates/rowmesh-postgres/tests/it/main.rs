@@ -1,5 +1,6 @@
 //! Tests against real PostgreSQL servers, which they start and end themselves.
 
+mod absences;
 mod attaching;
 mod capturing;
 mod cluster;

@@ -135,6 +135,7 @@ fn check_carried(mut nodes: Vec<Node>) -> Vec<Node> {
     nodes
 }
 
+/// Covers D3.
 #[test]
 fn what_does_not_travel_is_maintained_at_the_receiver_exactly_once_over_a_whole_chain() {
     let nodes = check_carried((1..=2).map(|name| Node::new(name, &audited())).collect());

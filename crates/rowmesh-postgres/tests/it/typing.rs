@@ -168,6 +168,7 @@ fn times_come_back_exactly() {
     );
 }
 
+/// Covers D8.
 #[test]
 fn everything_made_of_other_things_comes_back_exactly() {
     check("", "int[]", &["'{}'", "'[2:3][-1:0]={{1,NULL},{3,4}}'", "'{1,2}'"]);

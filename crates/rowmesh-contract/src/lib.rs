@@ -87,6 +87,9 @@ clauses! {
         what_is_left_of_a_round_is_still_dirty
         following_attaches_to_a_new_table_and_takes_in_what_it_holds_already
         i1_a_column_that_comes_or_goes_makes_no_event_and_the_rows_go_on
+        i2_a_column_that_was_dropped_and_is_back_shows_what_others_wrote_and_sends_nothing
+        i2_a_column_that_came_back_while_the_daemon_was_stopped_sends_nothing
+        i2_a_column_that_comes_and_goes_again_and_again_keeps_what_it_held
         a5_what_was_written_while_triggers_were_gone_is_recovered
         q32_one_cell_that_was_changed_unnoticed_is_found_and_named
         the_fingerprint_of_a_schema_tells_its_shape_and_nothing_else

@@ -2,6 +2,8 @@
 //! how each kind of database loses its triggers is its own tests'.
 
 use rowmesh_core::limits;
+use rowmesh_core::policy::PolicyHistory;
+use rowmesh_core::scope::{Filter, Scope};
 use rowmesh_core::store::Store;
 
 use crate::node::{Node, check_equal, converge, nodes, now, two};
@@ -132,6 +134,24 @@ pub(crate) fn i2_a_column_that_comes_and_goes_again_and_again_keeps_what_it_held
     converge(&mut nodes);
     check_equal(&mut nodes);
     assert_eq!(nodes[0].texts(COLOURS), ["round 2 red", "broad bean green", "plum blue", "quince none"]);
+}
+
+/// What is to be judged anew is so whoever hears of the schema first, and though the daemon ends before it comes to it.
+pub(crate) fn m2_rows_that_a_new_column_lets_travel_do_so_though_the_daemon_stops_before_they_are_judged<P: Place>() {
+    let filter = Filter::parse("private", "items", "kind = 'private'", &[] as &[&str]).expect("a filter");
+    let scope = Scope { filters: vec![filter], ..Scope::default() };
+    let mut node = Node::<P>::new(1, ITEMS);
+    node.stand_by(&scope, &PolicyHistory::default());
+    node.run("INSERT INTO items VALUES ('a', 'apple')");
+    assert_eq!(node.seal(), 0, "without the column that the filter asks for nothing travels");
+    node.run("ALTER TABLE items ADD COLUMN kind TEXT");
+    assert_eq!(node.seal(), 0, "whoever seals hears of the schema first");
+    let stopped = node.stop();
+    let mut node = stopped.start_standing_by(&scope, &PolicyHistory::default());
+    assert!(node.store.look().expect("read").schema_moved, "something is left to be done");
+    node.store.follow_schema(now()).expect("followed");
+    assert_eq!(node.seal(), 1);
+    assert!(!node.store.look().expect("read").schema_moved);
 }
 
 pub(crate) fn a5_what_was_written_while_triggers_were_gone_is_recovered<P: Place>() {

@@ -31,6 +31,7 @@ use crate::work::Work;
 use crate::{ledger_rows, log, reconcile, row_states, snapshot, views};
 
 mod adopt;
+mod judged;
 mod late;
 mod returned;
 mod taking;
@@ -251,6 +252,7 @@ impl<D: Database> Engine<D> {
         let scope = Value::Blob(scope.0.as_slice().into());
         let known = self.database.access().fact("scope")?;
         if known.as_ref() == Some(&scope) {
+            self.find_judged_otherwise()?;
             return Ok(());
         }
         if known.is_some() {
@@ -259,6 +261,7 @@ impl<D: Database> Engine<D> {
         self.in_transaction(|work| {
             work.membership.forget_reasons(work.db, work.registry)?;
             work.db.set_fact("scope", &scope)?;
+            judged::set_all(work)?;
             Ok(End::Commit(()))
         })
     }
@@ -406,10 +409,8 @@ impl<D: Database> Engine<D> {
         }
         self.to_show.extend(late::tables(&followed.changes));
         self.found.extend(followed.changes.iter().map(TableChange::sentence));
-        let before = std::mem::take(&mut self.membership);
         self.reload()?;
-        let names: Vec<TableName> = self.registry.all().iter().map(|table| table.schema.name.clone()).collect();
-        self.to_reconcile.extend(self.membership.judges_otherwise(&before, names.iter()));
+        self.find_judged_otherwise()?;
         Ok(())
     }
 
@@ -485,6 +486,7 @@ impl<D: Database> Store for Engine<D> {
             if differing > 0 {
                 self.found.push(format!("table {table}: {differing} changes recovered"));
             }
+            self.set_judged(&table)?;
             self.to_reconcile.remove(&table);
         }
         self.show_late_columns(now)?;

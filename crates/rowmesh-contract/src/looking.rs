@@ -109,13 +109,13 @@ pub(crate) fn i2_a_column_that_came_back_while_the_daemon_was_stopped_sends_noth
     let mut nodes = with_a_column_dropped::<P>();
     let stopped = nodes.pop().expect("two").stop();
     stopped.place.run("ALTER TABLE items ADD COLUMN colour TEXT; UPDATE items SET name = upper(name)");
-    stopped.place.run("UPDATE items SET colour = 'pink' WHERE id = 'a'");
+    stopped.place.run("UPDATE items SET colour = 'pink' WHERE id = 'p'");
     nodes.push(stopped.start());
     converge(&mut nodes);
     nodes[1].store.follow_schema(now()).expect("followed");
     converge(&mut nodes);
     check_equal(&mut nodes);
-    let colours = ["APPLE pink", "BROAD BEAN green", "PLUM blue", "QUINCE none"];
+    let colours = ["APPLE red", "BROAD BEAN green", "PLUM pink", "QUINCE none"];
     assert_eq!(nodes[0].texts(COLOURS), colours, "what the application itself wrote there counts, nothing else");
 }
 

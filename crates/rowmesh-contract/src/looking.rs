@@ -2,6 +2,8 @@
 //! how each kind of database loses its triggers is its own tests'.
 
 use rowmesh_core::limits;
+use rowmesh_core::policy::PolicyHistory;
+use rowmesh_core::scope::{Filter, Scope};
 use rowmesh_core::store::Store;
 
 use crate::node::{Node, check_equal, converge, nodes, now, two};
@@ -94,6 +96,93 @@ pub(crate) fn i1_a_column_that_comes_or_goes_makes_no_event_and_the_rows_go_on<P
     converge(&mut nodes);
     check_equal(&mut nodes);
     assert_eq!(nodes[0].texts("SELECT name || price FROM items"), ["apple5"]);
+}
+
+const FRUIT: &str = "CREATE TABLE items (id TEXT PRIMARY KEY, name TEXT, colour TEXT)";
+const COLOURS: &str = "SELECT name || ' ' || coalesce(colour, 'none') FROM items ORDER BY id";
+
+/// Two nodes, on the second of which a column was dropped; since then the first has coloured the plum.
+fn with_a_column_dropped<P: Place>() -> Vec<Node<P>> {
+    let mut nodes = nodes::<P>(2, FRUIT);
+    nodes[0].run("INSERT INTO items VALUES ('a', 'apple', 'red'), ('b', 'bean', 'green'), ('p', 'plum', NULL)");
+    converge(&mut nodes);
+    nodes[1].run("ALTER TABLE items DROP COLUMN colour");
+    nodes[1].store.follow_schema(now()).expect("followed");
+    nodes[0].run("UPDATE items SET colour = 'blue' WHERE id = 'p'");
+    nodes[1].run("UPDATE items SET name = 'broad bean' WHERE id = 'b'; INSERT INTO items VALUES ('q', 'quince')");
+    converge(&mut nodes);
+    assert_eq!(nodes[0].texts(COLOURS), ["apple red", "broad bean green", "plum blue", "quince none"]);
+    nodes
+}
+
+pub(crate) fn i2_a_column_that_was_dropped_and_is_back_shows_what_others_wrote_and_sends_nothing<P: Place>() {
+    for default in ["", " DEFAULT 'none yet'"] {
+        let mut nodes = with_a_column_dropped::<P>();
+        nodes[1].run(&format!("ALTER TABLE items ADD COLUMN colour TEXT{default}"));
+        // Sealed by whoever comes first, before anything was shown.
+        nodes[1].run("UPDATE items SET name = upper(name)");
+        assert_eq!(nodes[1].seal(), 4);
+        nodes[1].store.follow_schema(now()).expect("followed");
+        converge(&mut nodes);
+        let colours = nodes[1].texts("SELECT name || ' ' || colour FROM items WHERE id < 'q' ORDER BY id");
+        assert_eq!(colours, ["APPLE red", "BROAD BEAN green", "PLUM blue"]);
+        let colours = nodes[0].texts("SELECT name || ' ' || colour FROM items WHERE id < 'q' ORDER BY id");
+        assert_eq!(colours, ["APPLE red", "BROAD BEAN green", "PLUM blue"]);
+        assert_eq!((nodes[0].seal(), nodes[1].seal()), (0, 0));
+        // From then on it is a column like any other.
+        nodes[1].run("UPDATE items SET colour = NULL WHERE id = 'a'");
+        converge(&mut nodes);
+        assert_eq!(nodes[0].texts("SELECT id FROM items WHERE colour IS NULL AND id < 'q'"), ["a"]);
+    }
+}
+
+pub(crate) fn i2_a_column_that_came_back_while_the_daemon_was_stopped_sends_nothing<P: Place>() {
+    let mut nodes = with_a_column_dropped::<P>();
+    let stopped = nodes.pop().expect("two").stop();
+    stopped.place.run("ALTER TABLE items ADD COLUMN colour TEXT; UPDATE items SET name = upper(name)");
+    stopped.place.run("UPDATE items SET colour = 'pink' WHERE id = 'p'");
+    nodes.push(stopped.start());
+    converge(&mut nodes);
+    nodes[1].store.follow_schema(now()).expect("followed");
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    let colours = ["APPLE red", "BROAD BEAN green", "PLUM pink", "QUINCE none"];
+    assert_eq!(nodes[0].texts(COLOURS), colours, "what the application itself wrote there counts, nothing else");
+}
+
+pub(crate) fn i2_a_column_that_comes_and_goes_again_and_again_keeps_what_it_held<P: Place>() {
+    let mut nodes = with_a_column_dropped::<P>();
+    for round in 0..3 {
+        nodes[1].run("ALTER TABLE items ADD COLUMN colour TEXT");
+        nodes[1].store.follow_schema(now()).expect("followed");
+        nodes[1].run("ALTER TABLE items DROP COLUMN colour");
+        nodes[1].store.follow_schema(now()).expect("followed");
+        nodes[1].run(&format!("UPDATE items SET name = 'round {round}' WHERE id = 'a'"));
+        converge(&mut nodes);
+    }
+    nodes[1].run("ALTER TABLE items ADD COLUMN colour TEXT");
+    nodes[1].store.follow_schema(now()).expect("followed");
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[0].texts(COLOURS), ["round 2 red", "broad bean green", "plum blue", "quince none"]);
+}
+
+/// What is to be judged anew is so whoever hears of the schema first, and though the daemon ends before it comes to it.
+pub(crate) fn m2_rows_that_a_new_column_lets_travel_do_so_though_the_daemon_stops_before_they_are_judged<P: Place>() {
+    let filter = Filter::parse("private", "items", "kind = 'private'", &[] as &[&str]).expect("a filter");
+    let scope = Scope { filters: vec![filter], ..Scope::default() };
+    let mut node = Node::<P>::new(1, ITEMS);
+    node.stand_by(&scope, &PolicyHistory::default());
+    node.run("INSERT INTO items VALUES ('a', 'apple')");
+    assert_eq!(node.seal(), 0, "without the column that the filter asks for nothing travels");
+    node.run("ALTER TABLE items ADD COLUMN kind TEXT");
+    assert_eq!(node.seal(), 0, "whoever seals hears of the schema first");
+    let stopped = node.stop();
+    let mut node = stopped.start_standing_by(&scope, &PolicyHistory::default());
+    assert!(node.store.look().expect("read").schema_moved, "something is left to be done");
+    node.store.follow_schema(now()).expect("followed");
+    assert_eq!(node.seal(), 1);
+    assert!(!node.store.look().expect("read").schema_moved);
 }
 
 pub(crate) fn a5_what_was_written_while_triggers_were_gone_is_recovered<P: Place>() {

@@ -283,6 +283,13 @@ impl<P: Place> Stopped<P> {
         node
     }
 
+    /// Starts the daemon, which knows rules that the mesh has agreed to.
+    pub fn start_standing_by(self, scope: &Scope, policies: &PolicyHistory) -> Node<P> {
+        let mut node = self.start_outside();
+        node.stand_by(scope, policies);
+        node
+    }
+
     fn start_outside(self) -> Node<P> {
         let Stopped { name, place, stride, key } = self;
         let store = P::open(&place.address(), key.node_id(), FIRST_LIFE).expect("opened");

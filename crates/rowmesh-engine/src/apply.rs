@@ -172,7 +172,7 @@ impl Passages {
                 let key = new.key().1.clone();
                 let (place, mut state) = row_states::recall(work, known.number, &key)?;
                 // What is shown must not follow the registers before the table does.
-                pin_shown(&mut state);
+                row_states::pin_shown(&mut state);
                 self.rows.push(Passage::of(known.table.clone(), known.number, key, place, state));
                 *new.insert(self.rows.len() - 1)
             }
@@ -203,7 +203,7 @@ pub fn show_anew<A: Access>(work: &mut Work<'_, A>, rows: &[(TableNumber, Key)])
     let mut passages = Vec::with_capacity(rows.len());
     for (number, key) in rows {
         let (place, mut state) = row_states::recall(work, *number, key)?;
-        pin_shown(&mut state);
+        row_states::pin_shown(&mut state);
         let news = vec![News::Everything];
         passages.push(Passage { news, ..Passage::of(table_of(work, *number)?, *number, key.clone(), place, state) });
     }
@@ -405,13 +405,4 @@ fn remember<A: Access>(
 fn parked_dots<A: Access>(work: &Work<'_, A>, number: TableNumber, key: &Key) -> Result<Vec<Dot>> {
     let parked = work.db.parked(Some((number, key)))?;
     parked.iter().map(|parked| work.origins.dot(parked.origin, parked.seq)).collect()
-}
-
-/// Makes what is shown independent of the registers, which are about to change.
-fn pin_shown(state: &mut RowState) {
-    if state.shown == Shown::AsWritten {
-        let columns = (0..state.registers.len() as u16).map(ColumnIx);
-        let image = columns.filter_map(|column| Some((column, state.shown_value(column)?.clone()))).collect();
-        state.shown = Shown::Image(image);
-    }
 }

@@ -19,6 +19,7 @@ use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 use crate::changes::TableChange;
 use crate::database::{Access, Database, HeldBack, Names, Notes, Opened, Parking, Records};
 use crate::fault::{Error, Result};
+use crate::lacked::Lacked;
 use crate::load::Load;
 use crate::log::Decoded;
 use crate::origins::Origins;
@@ -30,7 +31,9 @@ use crate::work::Work;
 use crate::{ledger_rows, log, reconcile, row_states, snapshot, views};
 
 mod adopt;
+mod judged;
 mod late;
+mod returned;
 mod taking;
 
 /// How often in a row a schema may have moved under us before we give way.
@@ -60,6 +63,8 @@ pub struct Engine<D: Database> {
     plan: Plan,
     /// Tables in which something may have been written unnoticed.
     to_reconcile: BTreeSet<TableName>,
+    /// Columns that were dropped here and are back, of which row states may still say that they show something.
+    returned: Lacked,
     /// Tables of which row states may hold more than is shown.
     to_show: BTreeSet<TableName>,
     /// What following the schema found and nobody was told yet.
@@ -112,6 +117,7 @@ impl<D: Database> Engine<D> {
             schema_fingerprint: Digest::default(),
             plan: followed.plan,
             to_reconcile: BTreeSet::new(),
+            returned: Lacked::new(),
             to_show: BTreeSet::new(),
             found: Vec::new(),
         };
@@ -148,6 +154,7 @@ impl<D: Database> Engine<D> {
         self.database.work_with(&self.plan, &self.registry);
         self.schema_fingerprint = views::schema_fingerprint(&tracked);
         self.cover()?;
+        self.returned = self.find_returned()?;
         self.reload_origins()
     }
 
@@ -166,9 +173,17 @@ impl<D: Database> Engine<D> {
 
     /// Runs a short transaction that the engine's memory has no part in.
     fn write<T>(&mut self, body: impl FnOnce(&D::Access<'_>) -> Result<T>) -> Result<T> {
+        self.write_knowing(|db, _, _| body(db))
+    }
+
+    /// The same, for what reads the engine's memory.
+    fn write_knowing<T>(
+        &mut self,
+        body: impl FnOnce(&D::Access<'_>, &mut Origins, &Registry) -> Result<T>,
+    ) -> Result<T> {
         self.database.begin()?;
         let db = self.database.access();
-        let done = body(&db).and_then(|value| db.flush().map(|()| value));
+        let done = body(&db, &mut self.origins, &self.registry).and_then(|value| db.flush().map(|()| value));
         drop(db);
         match done {
             Ok(value) => self.database.commit().map(|()| value),
@@ -237,6 +252,7 @@ impl<D: Database> Engine<D> {
         let scope = Value::Blob(scope.0.as_slice().into());
         let known = self.database.access().fact("scope")?;
         if known.as_ref() == Some(&scope) {
+            self.find_judged_otherwise()?;
             return Ok(());
         }
         if known.is_some() {
@@ -245,6 +261,7 @@ impl<D: Database> Engine<D> {
         self.in_transaction(|work| {
             work.membership.forget_reasons(work.db, work.registry)?;
             work.db.set_fact("scope", &scope)?;
+            judged::set_all(work)?;
             Ok(End::Commit(()))
         })
     }
@@ -346,7 +363,7 @@ impl<D: Database> Engine<D> {
 
     fn try_to_begin(&mut self) -> StoreResult<()> {
         for _ in 0..SCHEMA_PATIENCE {
-            match self.database.begin() {
+            match self.forget_returned().and_then(|()| self.database.begin()) {
                 Ok(()) => {
                     self.check_content()?;
                     self.membership.forget();
@@ -399,10 +416,8 @@ impl<D: Database> Engine<D> {
         }
         self.to_show.extend(late::tables(&followed.changes));
         self.found.extend(followed.changes.iter().map(TableChange::sentence));
-        let before = std::mem::take(&mut self.membership);
         self.reload()?;
-        let names: Vec<TableName> = self.registry.all().iter().map(|table| table.schema.name.clone()).collect();
-        self.to_reconcile.extend(self.membership.judges_otherwise(&before, names.iter()));
+        self.find_judged_otherwise()?;
         Ok(())
     }
 
@@ -478,6 +493,7 @@ impl<D: Database> Store for Engine<D> {
             if differing > 0 {
                 self.found.push(format!("table {table}: {differing} changes recovered"));
             }
+            self.set_judged(&table)?;
             self.to_reconcile.remove(&table);
         }
         self.show_late_columns(now)?;

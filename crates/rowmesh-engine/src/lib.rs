@@ -7,6 +7,7 @@ pub mod changes;
 pub mod database;
 pub mod engine;
 pub mod fault;
+pub mod lacked;
 pub mod ledger_rows;
 pub mod load;
 pub mod log;

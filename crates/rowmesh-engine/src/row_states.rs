@@ -2,7 +2,7 @@
 //! bytes lie the database's.
 
 use rowmesh_core::encode::Reader;
-use rowmesh_core::row_state::{self, RowState};
+use rowmesh_core::row_state::{self, ColumnIx, RowState, Shown};
 use rowmesh_core::value::Key;
 
 use crate::database::{Access, Place, States};
@@ -97,4 +97,21 @@ pub fn decode(bytes: &[u8], origins: &Origins) -> Result<RowState> {
     let mut input = Reader::new(bytes);
     let state = row_state::decode(&mut input, origins).and_then(|state| input.end("row state").map(|()| state));
     state.map_err(|source| Error::damaged("a row state", source))
+}
+
+/// Makes what is shown independent of the registers, which are about to change.
+pub fn pin_shown(state: &mut RowState) {
+    if state.shown == Shown::AsWritten {
+        let columns = (0..state.registers.len() as u16).map(ColumnIx);
+        let image = columns.filter_map(|column| Some((column, state.shown_value(column)?.clone()))).collect();
+        state.shown = Shown::Image(image);
+    }
+}
+
+/// Forgets what was shown in columns: the row stands, with what the table gives to whoever does not name them.
+pub fn forget_shown(state: &mut RowState, columns: &[ColumnIx]) {
+    pin_shown(state);
+    if let Shown::Image(image) = &mut state.shown {
+        image.retain(|(column, _)| !columns.contains(column));
+    }
 }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rowmesh_core::ident::Digest;
 use rowmesh_core::schema::TableSchema;
 use rowmesh_core::scope::{self, Coverage, Edge, Judge, Rows as _, Scope, Travel, Verdict};
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
@@ -71,17 +72,11 @@ impl Membership {
         }
     }
 
-    /// Of these tables, those whose rows have to be judged anew because the schema has moved.
-    pub fn judges_otherwise<'t>(
-        &self,
-        before: &Membership,
-        tables: impl Iterator<Item = &'t TableName>,
-    ) -> Vec<TableName> {
-        let nothing = Coverage::default();
-        let coverage = |membership: &Membership| membership.judging.as_ref().map(|judging| judging.coverage.clone());
-        let (now, then) = (coverage(self), coverage(before));
-        let (now, then) = (now.as_deref().unwrap_or(&nothing), then.as_deref().unwrap_or(&nothing));
-        tables.filter(|table| !now.means_the_same(then, table)).cloned().collect()
+    /// What the filters mean for a table, as a hash: where it is another than the one by which its rows were judged last, because the schema has
+    /// moved, they have to be judged anew. `None` where they mean nothing for it.
+    pub fn meaning(&self, table: &str) -> Option<Digest> {
+        let meaning = self.judging.as_ref()?.coverage.meaning(table)?;
+        Some(Digest::of(meaning.as_bytes()))
     }
 
     /// Why all of a table waits until a person has said whether its rows may travel; `None` if it does not.

@@ -12,8 +12,9 @@ use std::time::Duration;
 use rowmesh_core::ident::hex;
 use rowmesh_core::schema::{KeyKind, TableSchema};
 use rowmesh_core::scope::TablePatterns;
-use rowmesh_core::value::{TableName, Value};
+use rowmesh_core::value::{ColumnName, TableName, Value};
 use rowmesh_engine::changes::{Before, Capture, ChangeKind, Now, TableChange, what_happened};
+use rowmesh_engine::lacked;
 use rowmesh_engine::plan::{AttachOptions, Dealt, Followed, Numbered, Plan, Remark, UnindexedKey, Untracked};
 use rowmesh_engine::registry::TableNumber;
 use rowmesh_engine::rules::Rules;
@@ -589,6 +590,10 @@ impl Found<'_> {
         let kind = what_happened(before, &now);
         let state = self.state_after(kind.as_ref(), known);
         let is_listed = known.is_some_and(|known| known.state == state && known.shape == shape);
+        // Before the schema counts as followed: who is cut short in between finds the table altered again.
+        if before.is_some_and(|before| !before.same_looks) {
+            remember_lacked(self.session, number, &table.schema)?;
+        }
         if !now.in_order {
             patiently(self.session, || {
                 install(self.session, table, &here, &expected)?;
@@ -734,6 +739,16 @@ fn new_number(session: &Session, name: &TableName) -> Result<TableNumber> {
     let sql =
         format!("INSERT INTO rowmesh.tables (name, state, shape) VALUES ({}, 'named', '') RETURNING t", literal(name));
     Ok(TableNumber(session.query_one(&sql, &[])?.get(0)))
+}
+
+/// Writes down which columns a table lacks now.
+fn remember_lacked(session: &Session, number: TableNumber, table: &TableSchema) -> Result<()> {
+    let rows = session.query("SELECT name FROM rowmesh.columns WHERE t = $1 ORDER BY ix", &[&number.0])?;
+    let names: Vec<ColumnName> = rows.iter().map(|row| row.get::<_, &str>(0).into()).collect();
+    match lacked::seen(fact(session, lacked::FACT)?.as_ref(), number, &names, table) {
+        Some(said) => set_fact(session, lacked::FACT, &said),
+        None => Ok(()),
+    }
 }
 
 fn set_state(session: &Session, number: TableNumber, state: State, shape: &Shape) -> Result<()> {

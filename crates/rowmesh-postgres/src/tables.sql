@@ -183,13 +183,20 @@ CREATE TABLE IF NOT EXISTS rowmesh.row_states (
 ) WITH (fillfactor = 85);
 COMMENT ON TABLE rowmesh.row_states IS 'What is remembered of each row.';
 
--- What is large is pressed by lz4, a tenth of the work of the server's own way; not every server was built with it.
+-- What is large is pressed by lz4, a tenth of the work of the server's own way, where the server was built with it. Once: it locks the tables,
+-- and others may be reading them.
 DO $$
+DECLARE
+    pressed record;
 BEGIN
-    ALTER TABLE rowmesh.changesets ALTER COLUMN body SET COMPRESSION lz4;
-    ALTER TABLE rowmesh.events ALTER COLUMN before_data SET COMPRESSION lz4, ALTER COLUMN after_data SET COMPRESSION lz4;
-    ALTER TABLE rowmesh.row_states ALTER COLUMN state SET COMPRESSION lz4;
-EXCEPTION WHEN feature_not_supported THEN NULL;
+    FOR pressed IN
+        SELECT attrelid::pg_catalog.regclass AS tab, attname AS col FROM pg_catalog.pg_attribute
+         WHERE attcompression = '' AND (attrelid, attname) IN (('rowmesh.changesets'::pg_catalog.regclass, 'body'), ('rowmesh.row_states'::pg_catalog.regclass, 'state'),
+                ('rowmesh.events'::pg_catalog.regclass, 'before_data'), ('rowmesh.events'::pg_catalog.regclass, 'after_data'))
+           AND EXISTS (SELECT FROM pg_catalog.pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))
+    LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I SET COMPRESSION lz4', pressed.tab, pressed.col);
+    END LOOP;
 END
 $$;
 

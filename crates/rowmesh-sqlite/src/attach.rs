@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use rowmesh_core::ident::hex;
 use rowmesh_core::schema::{KeyKind, TableSchema};
 use rowmesh_core::scope::TablePatterns;
-use rowmesh_core::value::{TableName, Value};
+use rowmesh_core::value::{ColumnName, TableName, Value};
 use rowmesh_engine::changes::{Before, Capture, ChangeKind, Now, TableChange, what_happened};
+use rowmesh_engine::lacked;
 use rowmesh_engine::plan::{AttachOptions, Followed, Plan, Remark, UnindexedKey, Untracked};
 use rowmesh_engine::registry::TableNumber;
 use rowmesh_engine::rules::Rules;
@@ -508,6 +509,9 @@ impl Found<'_> {
             install(self.connection, &here, &expected)?;
         }
         let kind = what_happened(before, &now);
+        if before.is_some_and(|before| !before.same_looks) {
+            remember_lacked(self.connection, number, table)?;
+        }
         set_state(self.connection, number, self.state_after(kind.as_ref(), known), &shape)?;
         Ok(kind.map(|kind| TableChange { table: table.name.clone(), number, kind }))
     }
@@ -609,6 +613,17 @@ fn count_columns(connection: &Connection, number: TableNumber) -> Result<usize> 
     let sql = "SELECT count(*) FROM main.rowmesh_columns WHERE t = ?1";
     let count: i64 = connection.prepare_cached(sql)?.query_row([number.0], |row| row.get(0))?;
     Ok(count as usize)
+}
+
+/// Writes down which columns a table lacks now.
+fn remember_lacked(connection: &Connection, number: TableNumber, table: &TableSchema) -> Result<()> {
+    let mut statement = connection.prepare_cached("SELECT name FROM main.rowmesh_columns WHERE t = ?1 ORDER BY ix")?;
+    let names = statement.query_map([number.0], |row| Ok(row.get_ref(0)?.as_str()?.into()))?;
+    let names: Vec<ColumnName> = names.collect::<rusqlite::Result<_>>()?;
+    match lacked::seen(fact(connection, lacked::FACT)?.as_ref(), number, &names, table) {
+        Some(said) => Ok(set_fact(connection, lacked::FACT, &said)?),
+        None => Ok(()),
+    }
 }
 
 fn set_state(connection: &Connection, number: TableNumber, state: State, shape: &Shape) -> Result<()> {

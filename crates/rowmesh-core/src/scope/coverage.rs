@@ -184,15 +184,11 @@ impl Coverage {
         }
     }
 
-    /// Whether a table's rows are judged by the same keys and conditions as before, or travel or stay as a whole as before.
-    pub fn means_the_same(&self, before: &Coverage, table: &str) -> bool {
-        match (self.table(table), before.table(table)) {
-            (Some(now), Some(then)) => {
-                (&now.travel, &now.roots, &now.owners, &now.nulls)
-                    == (&then.travel, &then.roots, &then.owners, &then.nulls)
-            }
-            (now, then) => now.is_none() && then.is_none(),
-        }
+    /// Text that is equal as long as a table's rows are judged by the same keys and conditions, or travel or stay as a whole; `None` where no
+    /// filter has anything to do with it.
+    pub fn meaning(&self, table: &str) -> Option<String> {
+        let known = self.table(table)?;
+        Some(format!("{:?}", (&known.travel, &known.roots, &known.owners, &known.nulls)))
     }
 
     /// Whether some row of the table may leave the node.

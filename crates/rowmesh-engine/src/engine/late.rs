@@ -33,6 +33,10 @@ impl<D: Database> Engine<D> {
             return Ok(());
         }
         while let Some(table) = self.to_show.first().cloned() {
+            if !self.returned.is_empty() {
+                // Whatever begins forgets first what was shown in columns that are back: else their rows seem to show everything.
+                self.in_transaction(|_| Ok(End::Rollback(())))?;
+            }
             for keys in self.rows_with_late_columns(&table)?.chunks(ROWS_AT_ONCE) {
                 while !self.following(|engine| engine.show_rows(&table, keys, now))? {}
             }

@@ -224,6 +224,13 @@ impl Node {
         events > 0
     }
 
+    /// What was parked drains by itself once its cause is gone.
+    pub fn retry_parked(&mut self, now: WallTime) {
+        if self.is_up() {
+            self.call_store(|store| store.retry_parked(now));
+        }
+    }
+
     /// Runs something on the store, with whatever is to go wrong in it. If it fails, nothing of its last transaction may have happened:
     /// checked here for the version vector, by the oracles at the end for everything else.
     ///

@@ -464,6 +464,7 @@ impl World {
                 daemon.schedule.nudge(tick);
             }
         }
+        self.nodes[node].retry_parked(now);
         let pause = if self.writing { LOOK_MS } else { QUIET_LOOK_MS };
         self.plan(pause, Happening::Look { node, life });
     }

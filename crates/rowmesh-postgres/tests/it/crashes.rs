@@ -203,6 +203,44 @@ fn check_full(error: &StoreError) {
 }
 
 #[test]
+fn h3_a_disk_that_fills_up_in_the_middle_of_taking_in_loses_and_doubles_nothing() {
+    let Some(cluster) = Cluster::on_small_disk(200) else { return };
+    let mut nodes = begin(Some(&cluster));
+    let (mut exposed, mut refusals) = (Exposed::default(), 0);
+    for (round, room) in [1, 4, 9, 15].into_iter().enumerate() {
+        let (first, last) = (round * 1000 + 1, round * 1000 + 1000);
+        nodes[1].run(&format!(
+            "INSERT INTO notes SELECT n, (SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 150) WHERE n > 0) FROM generate_series({first}, {last}) n"
+        ));
+        nodes[1].seal();
+        // Nobody has noticed it yet when the disk is full.
+        nodes[0]
+            .run(&format!("INSERT INTO loose VALUES ({round}, 'mine'); UPDATE counters SET n = n + 1 WHERE id = 1"));
+        cluster.fill_disk_but_for(room);
+        let (here, there) = nodes.split_at_mut(1);
+        if let Err(error) = exposed.carry(&mut there[0], &mut here[0]) {
+            check_full(&error);
+            refusals += 1;
+        }
+        make_room(&cluster, &mut nodes[0]);
+        let (here, there) = nodes.split_at_mut(1);
+        while let Err(error) = exchange(&mut here[0], &mut there[0], &mut exposed) {
+            assert_eq!(error.kind, StoreErrorKind::Transient, "{error:?}");
+        }
+    }
+    assert!(refusals > 1, "the disk was full {refusals} times");
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    nodes.iter_mut().for_each(|node| exposed.check_chains(node));
+    assert_eq!(
+        nodes[1].query(
+            "SELECT (SELECT count(*) FROM notes), (SELECT count(*) FROM loose), (SELECT n FROM counters WHERE id = 1)"
+        ),
+        ["(4000,4,4)"]
+    );
+}
+
+#[test]
 fn h3_g1_a_disk_that_fills_up_in_the_middle_of_a_copy_loses_nothing_when_it_is_begun_anew() {
     let Some(cluster) = Cluster::on_small_disk(200) else { return };
     let mut member = Node::new(1, SCHEMA);

@@ -204,7 +204,8 @@ fn check_full(error: &StoreError) {
 
 #[test]
 fn h3_a_disk_that_fills_up_in_the_middle_of_taking_in_loses_and_doubles_nothing() {
-    let Some(cluster) = Cluster::on_small_disk(200) else { return };
+    // What the two databases hold at the end, up to 190 MB on some versions, leaves room for the temporary files of the comparison.
+    let Some(cluster) = Cluster::on_small_disk(400) else { return };
     let mut nodes = begin(Some(&cluster));
     let (mut exposed, mut refusals) = (Exposed::default(), 0);
     for (round, room) in [1, 4, 9, 15].into_iter().enumerate() {

@@ -87,7 +87,7 @@ clauses! {
         what_is_left_of_a_round_is_still_dirty
         following_attaches_to_a_new_table_and_takes_in_what_it_holds_already
         i1_a_column_that_comes_or_goes_makes_no_event_and_the_rows_go_on
-        i1_a_key_column_that_gets_another_name_on_one_node_first_goes_on_naming_the_same_rows
+        i3_a_key_column_that_gets_another_name_on_one_node_first_goes_on_naming_the_same_rows
         i2_a_column_that_was_dropped_and_is_back_shows_what_others_wrote_and_sends_nothing
         i2_a_column_that_came_back_while_the_daemon_was_stopped_sends_nothing
         i2_a_column_that_comes_and_goes_again_and_again_keeps_what_it_held

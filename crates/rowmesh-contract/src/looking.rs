@@ -52,7 +52,7 @@ pub(crate) fn following_attaches_to_a_new_table_and_takes_in_what_it_holds_alrea
     assert_eq!(nodes[1].texts("SELECT id FROM plants ORDER BY id"), ["fern", "moss"]);
 }
 
-pub(crate) fn i1_a_key_column_that_gets_another_name_on_one_node_first_goes_on_naming_the_same_rows<P: Place>() {
+pub(crate) fn i3_a_key_column_that_gets_another_name_on_one_node_first_goes_on_naming_the_same_rows<P: Place>() {
     let mut nodes = nodes::<P>(2, ITEMS);
     nodes[0].run("INSERT INTO items VALUES ('a', 'apple'), ('b', 'bean'), ('c', 'corn')");
     converge(&mut nodes);

@@ -89,7 +89,7 @@ fn i11_without_anybody_looking_the_next_seal_makes_it_whole_too() {
 }
 
 #[test]
-fn i1_a_renamed_table_deletes_nothing_elsewhere_and_loses_no_edit_made_under_either_name() {
+fn i3_a_renamed_table_deletes_nothing_elsewhere_and_loses_no_edit_made_under_either_name() {
     let mut nodes = pair();
     nodes[0].run("ALTER TABLE orders RENAME TO purchases; UPDATE purchases SET note = 'renamed' WHERE id = 'a'");
     nodes[1].run("UPDATE orders SET note = 'old name' WHERE id = 'b'");

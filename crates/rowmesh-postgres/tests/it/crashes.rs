@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rowmesh_core::exchange::LogRequest;
 use rowmesh_core::ident::{Digest, Dot, Seq};
@@ -304,14 +305,16 @@ fn h5_an_application_that_takes_all_connections_holds_up_the_node_only_as_long_a
 /// nobody but those who are `known` to stay.
 fn take_all(database: &Database, known: &[&Session]) -> Vec<Session> {
     let pid = |session: &Session| session.query_one("SELECT pg_backend_pid()", &[]).unwrap().get::<_, i32>(0);
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> ALL ($1)";
     let mut taken: Vec<Session> = Vec::new();
+    let start = Instant::now();
     loop {
+        assert!(start.elapsed() < Duration::from_secs(60), "somebody else stays connected");
         while let Ok(session) = Session::open(&database.location()) {
             taken.push(session);
         }
         let known: Vec<i32> = taken.iter().map(pid).chain(known.iter().map(|session| pid(session))).collect();
-        let others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> ALL ($1)";
-        if taken.last().is_none_or(|one| one.query_one(others, &[&known]).unwrap().get::<_, i64>(0) == 0) {
+        if taken[0].query_one(others, &[&known]).unwrap().get::<_, i64>(0) == 0 {
             return taken;
         }
     }

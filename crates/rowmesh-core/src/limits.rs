@@ -14,7 +14,7 @@ pub const CHANGESET_EVENTS_MAX: usize = UNIT_ROWS_POSTGRES;
 /// Bytes of one encoded event; a larger row stays behind and is reported.
 pub const EVENT_BYTES_MAX: usize = 32 << 20;
 /// Bytes after which the sealer closes a changeset and begins the next part.
-pub const CHANGESET_BYTES_TARGET: usize = 4 << 20;
+pub const CHANGESET_BYTES_TARGET: usize = 3 << 20;
 /// Bytes of one encoded changeset from a peer.
 pub const CHANGESET_BYTES_MAX: usize = 48 << 20;
 /// Bytes of changesets after which a frame is closed.

@@ -142,7 +142,9 @@ pub enum Command {
     #[command(before_help = "rowmesh log -f\nrowmesh log --table orders --since 2h")]
     Log(Log),
     /// Writes that lost, and to what: ls | show ID
-    #[command(before_help = "rowmesh conflicts\nrowmesh conflicts show 7Q")]
+    #[command(
+        before_help = "rowmesh conflicts\nrowmesh conflicts show 7Q\nrowmesh conflicts policy products max --column version"
+    )]
     Conflicts(Conflicts),
     /// Exchange now, wait until done
     #[command(before_help = "rowmesh sync --wait --timeout 60s")]
@@ -400,6 +402,12 @@ pub struct Log {
     pub limit: u32,
 }
 
+const POLICIES: &str = "Of a column: last_writer (default), max, min
+Of the rows of a table: update_wins (default), delete_wins, last_writer
+
+  rowmesh conflicts policy products max --column version
+  rowmesh conflicts policy orders delete_wins";
+
 /// `rowmesh conflicts`.
 #[derive(Debug, Args)]
 pub struct Conflicts {
@@ -424,6 +432,20 @@ pub enum ConflictsCommand {
     Show {
         /// Its id, or the beginning of it
         id: String,
+    },
+    /// Which write is shown: the policies that are not the default, or a new one for a table or a column of it
+    #[command(after_help = POLICIES)]
+    Policy {
+        /// The table; without a policy behind it, its policies are listed
+        table: Option<String>,
+        /// The policy, or default
+        rule: Option<String>,
+        /// The column; without it, whether a row stands that one node deleted and another wrote at once
+        #[arg(long, requires = "rule")]
+        column: Option<String>,
+        /// Say what would happen, and change nothing
+        #[arg(long, requires = "rule")]
+        dry_run: bool,
     },
 }
 

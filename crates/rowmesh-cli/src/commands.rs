@@ -12,7 +12,7 @@ mod setup;
 mod uninstall;
 mod up;
 
-use crate::args::{Cli, Command, Peers, PeersCommand, Tables, TablesCommand};
+use crate::args::{Cli, Command, Conflicts, ConflictsCommand, Peers, PeersCommand, Tables, TablesCommand};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -38,6 +38,9 @@ pub fn run(talk: Talk, cli: &Cli) -> Outcome<Exit> {
             decide::remove_table(&context()?, table, *dry_run)
         }
         Command::Tables(arguments) => look::tables(&context()?, arguments),
+        Command::Conflicts(Conflicts {
+            what: Some(ConflictsCommand::Policy { table: Some(table), rule: Some(rule), column, dry_run }),
+        }) => decide::set_policy(&context()?, table, column.as_deref(), rule, *dry_run),
         Command::Conflicts(arguments) => look::conflicts(&context()?, arguments),
         Command::Log(arguments) => log::log(&context()?, arguments),
         Command::Sync(arguments) => act::sync(&context()?, arguments),

@@ -138,6 +138,8 @@ clauses! {
         a_node_that_stops_anywhere_goes_on_where_it_was
     }
     settling {
+        a_policy_that_people_change_shows_at_once_what_it_prefers_and_its_withdrawal_what_stood_before
+        what_was_written_and_not_sealed_when_a_policy_changes_is_sealed_before_anything_is_shown_over_it
         concurrent_edits_of_different_columns_both_survive_without_a_ledger_entry
         f7_equal_edits_on_both_sides_are_no_conflict
         f6_a_row_deleted_here_and_edited_there_stands_with_all_its_columns

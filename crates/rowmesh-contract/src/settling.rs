@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use rowmesh_core::ledger::{self, Entry, RowEvent};
-use rowmesh_core::policy::{ExistencePolicy, Policies, PolicyHistory};
+use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy, Policies, PolicyHistory, TablePolicy};
 use rowmesh_core::scope::{Filter, Scope};
 use rowmesh_core::store::Store;
 use rowmesh_core::value::{Key, TableName};
 
-use crate::node::{Node, check_equal, converge, lacked, nodes};
+use crate::node::{Node, check_equal, converge, lacked, nodes, now};
 use crate::place::Place;
 
 const CUSTOMERS: &str = "CREATE TABLE customers (id TEXT PRIMARY KEY, name TEXT NOT NULL, phone TEXT, email TEXT)";
@@ -61,6 +61,65 @@ pub(crate) fn concurrent_edits_of_one_column_leave_the_loser_in_the_ledger<P: Pl
     converge(&mut nodes);
     check_equal(&mut nodes);
     assert!(nodes[0].ledger()[0].contains("superseded"), "once somebody edits on top of both");
+}
+
+/// Two nodes of which one wrote 9, the other 2 into the same place.
+fn at_odds<P: Place>() -> Vec<Node<P>> {
+    let mut nodes = pair::<P>();
+    nodes[0].run("UPDATE customers SET phone = '9'");
+    nodes[1].run("UPDATE customers SET phone = '2'");
+    converge(&mut nodes);
+    nodes
+}
+
+/// All nodes agree to these policies for customers and look at their tables again; none makes an event of that.
+fn check_ruled<P: Place>(nodes: &mut [Node<P>], existence: ExistencePolicy, phone: ColumnPolicy, stands: &[&str]) {
+    let mut policies = Policies::default();
+    let columns = [("phone".into(), phone)].into();
+    policies.tables.insert("customers".into(), TablePolicy { existence, columns });
+    let events = nodes[0].log().len();
+    for node in nodes.iter_mut() {
+        node.stand_by(&Scope::default(), &PolicyHistory::constant(policies.clone()));
+        node.store.follow_schema(now()).expect("rows are shown by it");
+        assert_eq!(node.texts("SELECT name || phone FROM customers"), stands);
+        assert_eq!((node.seal(), node.log().len()), (0, events), "what a rule changes is no event");
+        assert!(!node.store.look().expect("a look").schema_moved, "once is enough");
+    }
+    check_equal(nodes);
+}
+
+pub(crate) fn a_policy_that_people_change_shows_at_once_what_it_prefers_and_its_withdrawal_what_stood_before<
+    P: Place,
+>() {
+    use ColumnPolicy::{LastWriter, Max, Min};
+    use ExistencePolicy::{DeleteWins, UpdateWins};
+    let mut nodes = at_odds::<P>();
+    let later = nodes[0].texts("SELECT name || phone FROM customers").remove(0);
+    check_ruled(&mut nodes, UpdateWins, Max, &["Ann9"]);
+    check_ruled(&mut nodes, UpdateWins, Min, &["Ann2"]);
+    check_ruled(&mut nodes, UpdateWins, LastWriter, &[&later]);
+    nodes[0].run("DELETE FROM customers");
+    nodes[1].run("UPDATE customers SET phone = '5'");
+    converge(&mut nodes);
+    check_ruled(&mut nodes, DeleteWins, LastWriter, &[]);
+    check_ruled(&mut nodes, UpdateWins, LastWriter, &["Ann5"]);
+}
+
+pub(crate) fn what_was_written_and_not_sealed_when_a_policy_changes_is_sealed_before_anything_is_shown_over_it<
+    P: Place,
+>() {
+    let mut nodes = at_odds::<P>();
+    let mut policies = Policies::default();
+    policies.tables.entry("customers".into()).or_default().columns.insert("phone".into(), ColumnPolicy::Min);
+    for (node, edit) in nodes.iter_mut().zip(["phone = '4'", "name = 'Anna'"]) {
+        node.run(&format!("UPDATE customers SET {edit}"));
+        node.stand_by(&Scope::default(), &PolicyHistory::constant(policies.clone()));
+        node.store.follow_schema(now()).expect("rows are shown by it");
+    }
+    assert_eq!(nodes[0].texts("SELECT name || phone FROM customers"), ["Ann4"], "it has seen both");
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[1].texts("SELECT name || phone FROM customers"), ["Anna4"]);
 }
 
 const ITEMS: &str = "CREATE TABLE items (id TEXT PRIMARY KEY, a TEXT, b TEXT)";

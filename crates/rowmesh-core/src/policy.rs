@@ -51,6 +51,9 @@ pub struct PolicyHistory {
 }
 
 impl ColumnPolicy {
+    /// All there are.
+    pub const ALL: [ColumnPolicy; 3] = [ColumnPolicy::LastWriter, ColumnPolicy::Max, ColumnPolicy::Min];
+
     /// As rosters and `rowmesh conflicts policy` spell it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -62,9 +65,7 @@ impl ColumnPolicy {
 
     /// Reads what [`ColumnPolicy::as_str`] writes.
     pub fn parse(text: &str) -> Option<ColumnPolicy> {
-        [ColumnPolicy::LastWriter, ColumnPolicy::Max, ColumnPolicy::Min]
-            .into_iter()
-            .find(|policy| policy.as_str() == text)
+        ColumnPolicy::ALL.into_iter().find(|policy| policy.as_str() == text)
     }
 
     /// Whether a losing write is worth a ledger entry.
@@ -74,6 +75,10 @@ impl ColumnPolicy {
 }
 
 impl ExistencePolicy {
+    /// All there are.
+    pub const ALL: [ExistencePolicy; 3] =
+        [ExistencePolicy::UpdateWins, ExistencePolicy::DeleteWins, ExistencePolicy::LastWriter];
+
     /// As rosters spell it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -85,8 +90,7 @@ impl ExistencePolicy {
 
     /// Reads what [`ExistencePolicy::as_str`] writes.
     pub fn parse(text: &str) -> Option<ExistencePolicy> {
-        let all = [ExistencePolicy::UpdateWins, ExistencePolicy::DeleteWins, ExistencePolicy::LastWriter];
-        all.into_iter().find(|policy| policy.as_str() == text)
+        ExistencePolicy::ALL.into_iter().find(|policy| policy.as_str() == text)
     }
 }
 

@@ -127,6 +127,8 @@ pub struct TableStatus {
     pub remedy: String,
     /// Key columns.
     pub key: Vec<String>,
+    /// The columns that travel, in the table's order; empty where none does.
+    pub columns: Vec<String>,
     /// Rows now; `None` where counting was not asked for.
     pub rows: Option<u64>,
     /// Whether capture is in place.

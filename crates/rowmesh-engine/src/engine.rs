@@ -31,9 +31,11 @@ use crate::work::Work;
 use crate::{ledger_rows, log, reconcile, row_states, snapshot, views};
 
 mod adopt;
+mod by_table;
 mod judged;
 mod late;
 mod returned;
+mod ruled;
 mod taking;
 
 /// How often in a row a schema may have moved under us before we give way.
@@ -418,6 +420,7 @@ impl<D: Database> Engine<D> {
         self.found.extend(followed.changes.iter().map(TableChange::sentence));
         self.reload()?;
         self.find_judged_otherwise()?;
+        self.find_shown_otherwise()?;
         Ok(())
     }
 
@@ -469,7 +472,8 @@ impl<D: Database> Store for Engine<D> {
         }
         self.database.deal(stride)?;
         self.following(|engine| engine.adopt_existing_rows(now))?;
-        self.judge_anew(now)
+        self.judge_anew(now)?;
+        Ok(self.find_shown_otherwise()?)
     }
 
     fn look(&mut self) -> StoreResult<Look> {
@@ -496,7 +500,7 @@ impl<D: Database> Store for Engine<D> {
             self.set_judged(&table)?;
             self.to_reconcile.remove(&table);
         }
-        self.show_late_columns(now)?;
+        self.show_late(now)?;
         Ok(std::mem::take(&mut self.found))
     }
 

@@ -99,6 +99,7 @@ pub fn tables(
                 format!("its rows wait here until somebody says that they may travel: {doubt}")
             }),
             key: table.schema.key_names().map(|name| name.to_string()).collect(),
+            columns: table.schema.columns.iter().map(|column| column.name.to_string()).collect(),
             rows: if count { Some(db.count(&table)?) } else { None },
             captured: true,
             parked: parked.iter().filter(|(number, _)| *number == table.number).count() as u64,
@@ -112,6 +113,7 @@ pub fn tables(
             reason: skipped.reason.clone(),
             remedy: skipped.remedy.clone(),
             key: Vec::new(),
+            columns: Vec::new(),
             rows: None,
             captured: false,
             parked: 0,

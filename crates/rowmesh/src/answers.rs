@@ -1,5 +1,5 @@
 //! Answers to what people ask a running node: the node's state, put into the plain data of `control::api`. Decides nothing and changes
-//! nothing, but for pauses and invites; what changes the roster is `decisions`.
+//! nothing, but for pauses and invites; what changes the roster is `decisions` and `policies`.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use crate::decisions;
 use crate::failure::{Failure, code, dial_failure};
 use crate::invites::Wanted;
 use crate::peers::PeerState;
+use crate::policies;
 use crate::shared::Shared;
 use crate::transport::connect;
 
@@ -37,6 +38,10 @@ pub(crate) async fn answer(shared: &Shared, question: Question) -> Result<Answer
         Question::Tables { count } => tables(shared, count).await?,
         Question::SetTable { table, travels, dry_run } => {
             decisions::set_table(shared, &table, travels, dry_run).await?
+        }
+        Question::Policies => Answer::Policies { policies: policies::list(&shared.members.roster()) },
+        Question::SetPolicy { table, column, rule, dry_run } => {
+            policies::set(shared, &table, column.as_deref(), &rule, dry_run).await?
         }
         Question::Rename { node, name, dry_run } => decisions::rename(shared, &node, name, dry_run).await?,
         Question::Log(question) => log(shared, question).await?,
@@ -263,8 +268,8 @@ async fn tables(shared: &Shared, count: bool) -> Result<Answer, Failure> {
 
 /// One table as people see it.
 pub(crate) fn table_of(table: TableStatus) -> Table {
-    let TableStatus { name, synced, reason, remedy, key, rows, captured, parked, held_back } = table;
-    Table { name, synced, reason, remedy, key, rows, captured, parked, held_back }
+    let TableStatus { name, synced, reason, remedy, key, columns, rows, captured, parked, held_back } = table;
+    Table { name, synced, reason, remedy, key, columns, rows, captured, parked, held_back }
 }
 
 async fn log(shared: &Shared, question: LogQuestion) -> Result<Answer, Failure> {

@@ -85,7 +85,7 @@ fn scope_with(now: Option<&roster::Scope>, table: &TableStatus, travels: bool) -
     (now != Some(&scope)).then_some(scope)
 }
 
-async fn table_named(shared: &Shared, wanted: &str) -> Result<TableStatus, Failure> {
+pub(crate) async fn table_named(shared: &Shared, wanted: &str) -> Result<TableStatus, Failure> {
     let tables = shared.store.read(|store| store.tables(false)).await?;
     tables.into_iter().find(|table| table.name == wanted).ok_or_else(|| {
         Failure::new(code::NO_SUCH_TABLE, format!("the database has no table {wanted:?}"))
@@ -93,7 +93,7 @@ async fn table_named(shared: &Shared, wanted: &str) -> Result<TableStatus, Failu
     })
 }
 
-fn not_allowed(error: RosterError, shared: &Shared, what: &str) -> Failure {
+pub(crate) fn not_allowed(error: RosterError, shared: &Shared, what: &str) -> Failure {
     let failure = Failure::from(error);
     if failure.code != code::NOT_ALLOWED {
         return failure;
@@ -117,6 +117,7 @@ mod tests {
             reason: reason.into(),
             remedy: String::new(),
             key: Vec::new(),
+            columns: Vec::new(),
             rows: None,
             captured: synced,
             parked: 0,

@@ -22,6 +22,7 @@ mod notices;
 pub mod options;
 mod partitions;
 mod peers;
+mod policies;
 mod port;
 pub mod postgres;
 mod random;

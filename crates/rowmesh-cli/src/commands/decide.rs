@@ -26,6 +26,35 @@ pub fn remove_table(context: &Context, table: &str, dry_run: bool) -> Outcome<Ex
     set_table(context, table, false, dry_run)
 }
 
+/// `rowmesh conflicts policy TABLE RULE`.
+pub fn set_policy(context: &Context, table: &str, column: Option<&str>, rule: &str, dry_run: bool) -> Outcome<Exit> {
+    let (tables, _) = ask_tables(context, false)?;
+    let table = one_table(&tables, table)?.name.clone();
+    let (column, rule) = (column.map(str::to_owned), rule.to_owned());
+    let question = Question::SetPolicy { table: table.clone(), column: column.clone(), rule: rule.clone(), dry_run };
+    let (changed, before) = match context.ask(&question)? {
+        Answer::PolicySet { changed, before } => (changed, before),
+        other => return Err(unexpected(&other)),
+    };
+    if context.talk.json {
+        let document = json!({
+            "table": table, "column": column, "rule": rule, "before": before, "changed": changed, "dry_run": dry_run,
+        });
+        context.talk.document(&document)?;
+    }
+    let what = column.map_or_else(|| format!("the rows of {table}"), |column| format!("{table}.{column}"));
+    context.talk.done(&match (changed, dry_run) {
+        (false, _) => format!("{what}: the policy is {before} already"),
+        (true, true) => format!("{what}: the policy would be {rule} instead of {before}, on all nodes"),
+        (true, false) => {
+            format!(
+                "{what}: the policy is {rule} from now on, on all nodes; rows that it settles otherwise are shown anew"
+            )
+        }
+    });
+    Ok(Exit::Done)
+}
+
 /// `rowmesh peers rename`.
 pub fn rename(context: &Context, names: &[String], dry_run: bool) -> Outcome<Exit> {
     let (node, name) = match names {

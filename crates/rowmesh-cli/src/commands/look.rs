@@ -82,6 +82,7 @@ pub fn conflicts(context: &Context, arguments: &Conflicts) -> Outcome<Exit> {
         None => (false, LIMIT),
         Some(ConflictsCommand::Ls { all, limit }) => (*all, *limit as usize),
         Some(ConflictsCommand::Show { id }) => return show_conflict(context, id),
+        Some(ConflictsCommand::Policy { table, .. }) => return list_policies(context, table.as_deref()),
     };
     match context.ask(&Question::Conflicts { all, limit })? {
         Answer::Conflicts { conflicts } => {
@@ -121,6 +122,21 @@ fn ping(context: &Context, peer: Option<&str>) -> Outcome<Exit> {
 
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 const LIMIT: usize = 50;
+
+fn list_policies(context: &Context, table: Option<&str>) -> Outcome<Exit> {
+    if let Some(table) = table {
+        one_table(&ask_tables(context, false)?.0, table)?;
+    }
+    match context.ask(&Question::Policies)? {
+        Answer::Policies { mut policies } => {
+            policies.retain(|policy| table.is_none_or(|table| policy.table == table));
+            let text = || render::conflicts::policies(&policies, context.talk.out);
+            context.talk.result(&json!({ "policies": policies }), text)?;
+            Ok(Exit::Done)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
 
 fn show_conflict(context: &Context, id: &str) -> Outcome<Exit> {
     match context.ask(&Question::Conflict { id: id.to_owned() })? {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use rowmesh::control::api::{Conflict, ConflictSide};
+use rowmesh::control::api::{Conflict, ConflictSide, Policy};
 
 use super::grid::{Grid, Tone, plain};
 use super::time::Moment;
@@ -20,6 +20,25 @@ pub fn list(conflicts: &[Conflict], moment: &Moment, paint: Paint) -> String {
     let grid = grid(conflicts, moment, paint);
     let show = short(&conflicts[0].id);
     format!("{} open.\n\n{grid}\nBoth sides of one:  rowmesh conflicts show {show}\n", plural(open, "conflict"))
+}
+
+/// The policies that are not the default.
+pub fn policies(policies: &[Policy], paint: Paint) -> String {
+    const DEFAULTS: &str = "the later write of a column stands, and a row that was deleted and written at once lives";
+    if policies.is_empty() {
+        return format!(
+            "Everywhere {DEFAULTS}.\nChange it for a table or a column:  rowmesh conflicts policy TABLE POLICY --column COLUMN\n"
+        );
+    }
+    let mut grid = Grid::new(&["TABLE", "COLUMN", "POLICY"], paint);
+    for policy in policies {
+        grid.row(&[
+            plain(&policy.table),
+            plain(policy.column.as_deref().unwrap_or("(row)")),
+            if policy.known { plain(&policy.rule) } else { (format!("{} (unknown here)", policy.rule), Tone::Warn) },
+        ]);
+    }
+    format!("{}Elsewhere {DEFAULTS}.\n", grid.show())
 }
 
 /// What stands and what lost, each with who wrote it.
@@ -151,6 +170,18 @@ mod tests {
     fn the_list_names_both_sides() {
         insta::assert_snapshot!(list(&[conflict(), about_the_row()], &moment(), Paint::default()));
         assert_eq!(list(&[], &moment(), Paint::default()), "No open conflicts.\n");
+    }
+
+    #[test]
+    fn policies_are_listed_with_what_holds_elsewhere() {
+        let policy = |column: Option<&str>, rule: &str, known| Policy {
+            table: "products".into(),
+            column: column.map(Into::into),
+            rule: rule.into(),
+            known,
+        };
+        let listed = [policy(None, "delete_wins", true), policy(Some("stock"), "of_tomorrow", false)];
+        insta::assert_snapshot!(policies(&listed, Paint::default()));
     }
 
     #[test]

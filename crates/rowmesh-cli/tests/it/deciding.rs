@@ -145,6 +145,60 @@ fn a_table_is_added_only_by_an_admin_only_if_it_is_there_and_without_its_key() {
 }
 
 #[test]
+fn a_policy_that_is_changed_holds_on_all_nodes_and_shows_what_it_prefers() {
+    let machine = Machine::new();
+    let (a, b) = pair(&machine, "");
+    let files = [machine.path("a.db"), machine.path("b.db")];
+    let named =
+        |name: &str| files.iter().all(|file| value(file, "SELECT name FROM businesses").as_deref() == Some(name));
+    sql(&files[0], "INSERT INTO businesses VALUES ('x', 'new')");
+    eventually("both have it", || named("new"));
+    a.terminate();
+    b.terminate();
+    // Neither sees what the other does; the second is later.
+    sql(&files[0], "UPDATE businesses SET name = 'zebra'");
+    let a = machine.start(&["run", "--name", "a"]);
+    eventually("the first is sealed", || machine.json(&["log", "--name", "a"]).to_string().contains("zebra"));
+    a.terminate();
+    sql(&files[1], "UPDATE businesses SET name = 'ant'");
+    let _both = [machine.start(&["run", "--name", "a"]), machine.start(&["run", "--name", "b"])];
+    eventually("the later one stands", || named("ant"));
+
+    let said = machine.run(&["conflicts", "policy", "--name", "a"]);
+    assert!(said.out.starts_with("Everywhere the later write of a column stands"), "{said:?}");
+    let set = ["conflicts", "policy", "businesses", "max", "--column", "name", "--name", "a"];
+    let trial = machine.json(&[&set[..], &["--dry-run"]].concat());
+    assert_eq!((&trial["changed"], &trial["before"]), (&true.into(), &"last_writer".into()), "{trial}");
+    assert!(named("ant"), "nothing was changed");
+    let said = machine.run(&set);
+    assert!(said.code == 0 && said.err.contains("businesses.name: the policy is max from now on"), "{said:?}");
+    eventually("the largest one stands, on both", || named("zebra"));
+    let listed = machine.json(&["conflicts", "policy", "--name", "b"]);
+    let expected = serde_json::json!([{ "table": "businesses", "column": "name", "rule": "max", "known": true }]);
+    assert_eq!(listed["policies"], expected);
+    assert_eq!(machine.json(&["conflicts", "policy", "audit_logs", "--name", "b"])["policies"].to_string(), "[]");
+    assert_eq!(machine.json(&set)["changed"], false);
+
+    machine.json(&["conflicts", "policy", "businesses", "default", "--column", "name", "--name", "a"]);
+    eventually("what stood before stands again", || named("ant"));
+    assert_eq!(machine.json(&["conflicts", "policy", "--name", "a"])["policies"].to_string(), "[]");
+
+    let check = |line: &str, exit: i32, code: &str, part: &str| {
+        let said = machine.run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!((said.code, said.error_code().as_str()), (exit, code), "{line}: {said:?}");
+        assert!(said.err.contains(part), "{line}: {said:?}");
+    };
+    check("conflicts policy business --name a", 2, "RM2001", "Did you mean \"businesses\"?");
+    check("conflicts policy business max --column name --name a", 2, "RM2001", "Did you mean \"businesses\"?");
+    check("conflicts policy businesses max --column nmae --name a", 2, "RM1401", "Its columns: id, name");
+    check("conflicts policy businesses max --column id --name a", 2, "RM1401", "belongs to the key");
+    check("conflicts policy businesses max --name a", 2, "RM1401", "update_wins, delete_wins, last_writer");
+    check("conflicts policy businesses sum --column name --name a", 2, "RM1401", "last_writer, max, min");
+    check("conflicts policy audit_logs delete_wins --name a", 2, "RM1401", "rowmesh tables add audit_logs");
+    check("conflicts policy businesses delete_wins --name b", 5, "RM4113", "admins are: a");
+}
+
+#[test]
 fn a_node_takes_another_name_and_the_others_hear_of_it() {
     let machine = Machine::new();
     let (_a, b) = machine.pair();

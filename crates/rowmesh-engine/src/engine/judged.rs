@@ -1,20 +1,14 @@
 //! By which meaning of the filters the rows of each table were judged last: a change of the schema may give them another, and whoever ends before all
 //! rows are judged by it goes on where it was. A change of the filters themselves is `judge_anew`'s.
 
-use std::collections::BTreeMap;
-
-use rowmesh_core::value::Value;
-
 use super::Engine;
+use super::by_table::ByTable;
 use crate::database::{Access, Database, Names};
 use crate::fault::Result;
-use crate::registry::TableNumber;
 use crate::work::Work;
 
-/// The fact that tells them, as `table.hash table.hash …`; a table for which the filters mean nothing is not in it.
+/// The fact that tells them, by hash; a table for which the filters mean nothing is not in it.
 const FACT: &str = "judged";
-
-type Judged = BTreeMap<TableNumber, String>;
 
 impl<D: Database> Engine<D> {
     /// Remembers to compare the tables whose rows were judged by another meaning than the filters have now.
@@ -23,10 +17,10 @@ impl<D: Database> Engine<D> {
             return Ok(());
         }
         let Some(fact) = self.database.access().fact(FACT)? else { return Ok(()) };
-        let judged = read(Some(&fact));
+        let judged = ByTable::read(&fact);
         for table in self.registry.all() {
             let meaning = self.membership.meaning(&table.schema.name).map(|meaning| meaning.to_string());
-            if judged.get(&table.number) != meaning.as_ref() {
+            if !judged.says(table.number, meaning.as_ref()) {
                 self.to_reconcile.insert(table.schema.name.clone());
             }
         }
@@ -37,16 +31,13 @@ impl<D: Database> Engine<D> {
     pub(super) fn set_judged(&mut self, table: &str) -> Result<()> {
         let Some(number) = self.registry.tracked_by_name(table).map(|table| table.number) else { return Ok(()) };
         let Some(fact) = self.database.access().fact(FACT)? else { return Ok(()) };
-        let mut judged = read(Some(&fact));
+        let mut judged = ByTable::read(&fact);
         let meaning = self.membership.meaning(table).map(|meaning| meaning.to_string());
-        if judged.get(&number) == meaning.as_ref() {
+        if judged.says(number, meaning.as_ref()) {
             return Ok(());
         }
-        match meaning {
-            Some(meaning) => judged.insert(number, meaning),
-            None => judged.remove(&number),
-        };
-        self.write(|db| db.set_fact(FACT, &write(&judged)))
+        judged.set(number, meaning);
+        self.write(|db| db.set_fact(FACT, &judged.write()))
     }
 }
 
@@ -54,20 +45,7 @@ impl<D: Database> Engine<D> {
 pub(super) fn set_all<A: Access>(work: &mut Work<'_, A>) -> Result<()> {
     let tables = work.registry.all();
     let meaning = |table: &str| work.membership.meaning(table).map(|meaning| meaning.to_string());
-    let judged: Judged = tables.iter().filter_map(|table| Some((table.number, meaning(&table.schema.name)?))).collect();
-    work.db.set_fact(FACT, &write(&judged))
-}
-
-fn read(fact: Option<&Value>) -> Judged {
-    let words = fact.and_then(Value::as_str).unwrap_or_default().split_ascii_whitespace();
-    let table = |word: &str| {
-        let (table, meaning) = word.split_once('.')?;
-        Some((TableNumber(table.parse().ok()?), meaning.to_owned()))
-    };
-    words.filter_map(table).collect()
-}
-
-fn write(judged: &Judged) -> Value {
-    let words: Vec<String> = judged.iter().map(|(table, meaning)| format!("{}.{meaning}", table.0)).collect();
-    Value::text(&words.join(" "))
+    let judged: ByTable =
+        tables.iter().filter_map(|table| Some((table.number, meaning(&table.schema.name)?))).collect();
+    work.db.set_fact(FACT, &judged.write())
 }

@@ -1,5 +1,5 @@
-//! Values that came before their columns were here: row states have kept them, and now that the table has the column they are shown. Whether a
-//! table may have such columns is found out by whoever follows the schema.
+//! Rows that show something else than their states tell by now: values came before their columns were here, and the table has them since; or people
+//! have changed a policy. Which tables may hold such rows is found out by whoever follows the schema, and by `ruled`.
 
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::encode::Reader;
@@ -26,9 +26,9 @@ pub(super) fn tables(changes: &[TableChange]) -> impl Iterator<Item = TableName>
 }
 
 impl<D: Database> Engine<D> {
-    /// Shows what the row states of tables hold for columns that they did not have when they were shown last, and so has done all that
-    /// following the schema left to do.
-    pub(super) fn show_late_columns(&mut self, now: WallTime) -> StoreResult<()> {
+    /// Shows what the row states of tables tell, of columns that they did not have when they were shown last and by policies that they were not
+    /// shown by, and so has done all that following the schema and the roster left to do.
+    pub(super) fn show_late(&mut self, now: WallTime) -> StoreResult<()> {
         if self.standing.is_none() {
             return Ok(());
         }
@@ -37,18 +37,19 @@ impl<D: Database> Engine<D> {
                 // Whatever begins forgets first what was shown in columns that are back: else their rows seem to show everything.
                 self.in_transaction(|_| Ok(End::Rollback(())))?;
             }
-            for keys in self.rows_with_late_columns(&table)?.chunks(ROWS_AT_ONCE) {
+            for keys in self.rows_shown_otherwise(&table)?.chunks(ROWS_AT_ONCE) {
                 while !self.following(|engine| engine.show_rows(&table, keys, now))? {}
             }
             if let Some(number) = self.registry.tracked_by_name(&table).map(|table| table.number) {
                 self.write(|db| db.trust(number))?;
             }
+            self.set_ruled(&table)?;
             self.to_show.remove(&table);
         }
         Ok(())
     }
 
-    fn rows_with_late_columns(&self, table: &str) -> StoreResult<Vec<Key>> {
+    fn rows_shown_otherwise(&self, table: &str) -> StoreResult<Vec<Key>> {
         let Some(table) = self.registry.tracked_by_name(table) else { return Ok(Vec::new()) };
         let names = self.registry.column_names(table.number);
         let policy = self.standing()?.policies.current().table(&table.schema.name);
@@ -56,7 +57,7 @@ impl<D: Database> Engine<D> {
         self.database.access().each_state(table.number, &mut |key, bytes| {
             let state = row_state::decode(&mut Reader::new(bytes), &self.origins);
             let state = state.map_err(|source| Error::damaged("a row state", source))?;
-            if shows_less(table, &state, &show::show(&state, policy, names)) {
+            if is_shown_otherwise(table, &state, &show::show(&state, policy, names)) {
                 keys.push(key);
             }
             Ok(())
@@ -85,9 +86,9 @@ impl<D: Database> Engine<D> {
     }
 }
 
-/// Whether a row that stands shows something else in a column than its writes tell.
-fn shows_less(table: &Table, state: &RowState, choice: &Choice) -> bool {
-    let Choice::Present(image) = choice else { return false };
+/// Whether what stands is something else than a row's writes tell.
+fn is_shown_otherwise(table: &Table, state: &RowState, choice: &Choice) -> bool {
+    let Choice::Present(image) = choice else { return state.is_shown() };
     let is_shown = |(column, value): &(ColumnIx, Value)| {
         let Some(position) = table.position(*column) else { return true };
         match state.shown_value(*column) {
@@ -95,5 +96,5 @@ fn shows_less(table: &Table, state: &RowState, choice: &Choice) -> bool {
             None => is_default(&table.schema, position, value),
         }
     };
-    state.is_shown() && !image.iter().all(is_shown)
+    !state.is_shown() || !image.iter().all(is_shown)
 }

@@ -31,6 +31,19 @@ pub enum Question {
         /// Say what would happen, and change nothing.
         dry_run: bool,
     },
+    /// Which policies settle conflicts, where they are not the default. Answered by [`Answer::Policies`].
+    Policies,
+    /// Sets the policy of a table's rows or of one of its columns, for all nodes. Answered by [`Answer::PolicySet`].
+    SetPolicy {
+        /// The table.
+        table: String,
+        /// The column; none for whether a row stands that was deleted and written at once.
+        column: Option<String>,
+        /// The policy, or `default`.
+        rule: String,
+        /// Say what would happen, and change nothing.
+        dry_run: bool,
+    },
     /// Gives this node another name. Answered by [`Answer::Renamed`].
     Rename {
         /// What it is called now, or the beginning of its id; a node may rename itself only. Empty: this node.
@@ -142,6 +155,18 @@ pub enum Answer {
         changed: bool,
         /// The table as it is now.
         table: Table,
+    },
+    /// To [`Question::Policies`].
+    Policies {
+        /// By table, rows before columns.
+        policies: Vec<Policy>,
+    },
+    /// To [`Question::SetPolicy`].
+    PolicySet {
+        /// Whether the mesh's rules changed, or would.
+        changed: bool,
+        /// The policy until now.
+        before: String,
     },
     /// To [`Question::Rename`].
     Renamed {
@@ -324,6 +349,9 @@ pub struct Table {
     pub remedy: String,
     /// Its key.
     pub key: Vec<String>,
+    /// The columns that travel; empty where none does.
+    #[serde(default)]
+    pub columns: Vec<String>,
     /// Its rows, if counted.
     pub rows: Option<u64>,
     /// Whether capture is in place.
@@ -343,6 +371,19 @@ pub struct HeldBack {
     pub root: String,
     /// Rows held back with it, itself included.
     pub rows: u64,
+}
+
+/// A policy that is not the default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The table.
+    pub table: String,
+    /// The column; none for whether a row stands that was deleted and written at once.
+    pub column: Option<String>,
+    /// As the roster spells it.
+    pub rule: String,
+    /// Whether this version knows it; else the default holds here.
+    pub known: bool,
 }
 
 /// One change.

@@ -402,6 +402,7 @@ impl Store for FakeStore {
             reason: String::new(),
             remedy: String::new(),
             key: vec!["id".into()],
+            columns: vec!["id".into(), "body".into()],
             rows: count.then_some(rows),
             captured: true,
             parked: 0,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::amount::Amount;
 use crate::clock::{Lamport, VersionVector};
 use crate::encode::{Malformed, Reader, Writer};
 use crate::ident::{Dot, Origin, Seq};
@@ -36,6 +37,10 @@ pub type Extras = Vec<(u64, Vec<u8>)>;
 /// Number of the extra field that says of a delete: the row still stands at its origin, it left the scope. Empty.
 pub const EXTRA_LEAVES_SCOPE: u64 = 1;
 
+/// Number of the extra field that names columns, by position: what this event wrote there is counted anew, and no change to what stood before. A
+/// list of numbers, ascending.
+pub const EXTRA_COUNTED_ANEW: u64 = 2;
+
 /// Whether these fields of a delete say that the row left the scope.
 pub fn leaves_scope(extras: &Extras) -> bool {
     extras.iter().any(|(number, _)| *number == EXTRA_LEAVES_SCOPE)
@@ -60,6 +65,27 @@ pub struct Event {
     pub salt: [u8; 16],
     /// Numbered fields of later versions, ascending, kept and forwarded as they are: references by identity, claims known to lose.
     pub extras: Extras,
+}
+
+/// What a write did to a column, as counters see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// From one number to another: the difference.
+    By(Amount),
+    /// It says what number there is, whatever stood before: it made the row, was counted anew, or there was no number.
+    To,
+    /// It left no number.
+    None,
+}
+
+impl Change {
+    /// From what stood before, if that counts, to what stands now.
+    pub fn of(before: Option<&Value>, after: &Value) -> Change {
+        if Amount::of(after).is_none() {
+            return Change::None;
+        }
+        before.and_then(|before| Amount::difference(before, after)).map_or(Change::To, Change::By)
+    }
 }
 
 /// Which insert made the row that an event is about.
@@ -124,6 +150,21 @@ impl Event {
             Operation::Insert => Key::of(shape.key.iter().map(|column| &self.written[usize::from(*column)].1)),
             _ => Key::of(shape.key.iter().map(|column| &self.before[usize::from(*column)])),
         }
+    }
+
+    /// Whether it says that the value in a column was counted anew.
+    pub fn is_counted_anew(&self, column: u16) -> bool {
+        let fields = self.extras.iter().filter(|(number, _)| *number == EXTRA_COUNTED_ANEW);
+        fields.into_iter().any(|(_, bytes)| {
+            let mut input = Reader::new(bytes);
+            std::iter::from_fn(|| input.number("column").ok()).any(|known| known == u64::from(column))
+        })
+    }
+
+    /// What it did to a column that it wrote, for whoever adds up.
+    pub fn change(&self, column: u16, after: &Value) -> Change {
+        let before = self.before.get(usize::from(column));
+        Change::of(before.filter(|_| !self.is_counted_anew(column)), after)
     }
 
     /// Every column as the event left it; `None` for a delete.

@@ -1,14 +1,14 @@
 //! `conflict_resolutions` as a function of the set of a row's events: which writes lost against a concurrent one, and to which.
 //! Says nothing of what is stored where, and decides nothing: `policy` and `show` do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::encode::{Malformed, Reader, Writer};
-use crate::event::{Context, Event, Operation, leaves_scope};
+use crate::event::{Change, Context, Event, Operation, leaves_scope};
 use crate::ident::Dot;
 use crate::limits;
 use crate::policy::{ExistencePolicy, PolicyHistory, TablePolicy};
-use crate::row_state::Stamp;
+use crate::row_state::{Changes, Stamp};
 use crate::show;
 use crate::value::{ColumnName, Key, TableName, Value, write_json_object};
 
@@ -29,6 +29,8 @@ pub struct RowEvent {
     pub written: BTreeMap<ColumnName, Value>,
     /// The row before it, by column; empty for an insert.
     pub before: BTreeMap<ColumnName, Value>,
+    /// The columns of which it says that their values were counted anew.
+    pub counted_anew: BTreeSet<ColumnName>,
 }
 
 /// The name of a losing write.
@@ -115,7 +117,26 @@ impl RowEvent {
             leaves: event.operation == Operation::Delete && leaves_scope(&event.extras),
             written: written.map(|(column, value)| (columns[usize::from(*column)].clone(), value.clone())).collect(),
             before: columns.iter().cloned().zip(event.before.iter().cloned()).collect(),
+            counted_anew: (event.written.iter())
+                .filter(|(column, _)| event.is_counted_anew(*column))
+                .map(|(column, _)| columns[usize::from(*column)].clone())
+                .collect(),
         }
+    }
+
+    /// What it did to a column, for whoever adds up.
+    pub fn change(&self, column: &ColumnName) -> Change {
+        let before = self.before.get(column).filter(|_| !self.counted_anew.contains(column));
+        self.written.get(column).map_or(Change::None, |after| Change::of(before, after))
+    }
+}
+
+impl Changes {
+    /// What events did to a column.
+    pub fn to(column: &ColumnName, events: &[RowEvent]) -> Changes {
+        let mut changes = Changes::default();
+        events.iter().for_each(|event| changes.add(event.stamp, &event.change(column)));
+        changes
     }
 }
 
@@ -265,7 +286,7 @@ impl Row<'_> {
             let policy = self.policy_between(loser, other).column(column);
             let Some(theirs) = other.written.get(column) else { return false };
             let order = show::compare(policy, (theirs, &other.stamp), (value, &loser.stamp));
-            theirs != value && policy.is_recorded() && order.is_gt()
+            theirs != value && order.is_gt() && policy.loses(|| loser.change(column), || other.change(column))
         };
         let winner = self.concurrent_with(loser).filter(beats).max_by_key(|other| other.stamp)?;
         let both_insert = loser.operation == Operation::Insert && winner.operation == Operation::Insert;

@@ -2,6 +2,7 @@
 //! the wire, and the `Store` trait. Knows no clock, no randomness, no files, no sockets, no threads and no SQL.
 
 pub mod ack;
+pub mod amount;
 pub mod changeset;
 pub mod clock;
 pub mod encode;

@@ -30,6 +30,8 @@ pub const EXCHANGE_BYTES_MAX: usize = 16 << 20;
 
 /// Tables that one changeset may name.
 pub const TABLES_PER_CHANGESET_MAX: usize = 4_096;
+/// Digits behind the point of an exact sum: a double has 1,074 at most, a decimal of PostgreSQL 16,383.
+pub const AMOUNT_SCALE_MAX: u64 = 20_000;
 /// Columns of one table.
 pub const COLUMNS_MAX: usize = 2_000;
 /// Extra fields of one event.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::event::Change;
 use crate::value::{ColumnName, TableName};
 
 /// Which of several concurrent writes of one column is shown.
@@ -14,6 +15,9 @@ pub enum ColumnPolicy {
     Max,
     /// The smallest value; the losing write leaves no ledger entry.
     Min,
+    /// What all changes come to, by whomever: two sales of one leave two less. For stock and balances. Of two writes that say what there is,
+    /// such as two inserts of the row, the later is counted from; a number beats what is none.
+    Counter,
 }
 
 /// Whether a row stands that one node deleted and another wrote at the same time.
@@ -52,7 +56,8 @@ pub struct PolicyHistory {
 
 impl ColumnPolicy {
     /// All there are.
-    pub const ALL: [ColumnPolicy; 3] = [ColumnPolicy::LastWriter, ColumnPolicy::Max, ColumnPolicy::Min];
+    pub const ALL: [ColumnPolicy; 4] =
+        [ColumnPolicy::LastWriter, ColumnPolicy::Max, ColumnPolicy::Min, ColumnPolicy::Counter];
 
     /// As rosters and `rowmesh conflicts policy` spell it.
     pub fn as_str(self) -> &'static str {
@@ -60,6 +65,7 @@ impl ColumnPolicy {
             ColumnPolicy::LastWriter => "last_writer",
             ColumnPolicy::Max => "max",
             ColumnPolicy::Min => "min",
+            ColumnPolicy::Counter => "counter",
         }
     }
 
@@ -68,9 +74,17 @@ impl ColumnPolicy {
         ColumnPolicy::ALL.into_iter().find(|policy| policy.as_str() == text)
     }
 
-    /// Whether a losing write is worth a ledger entry.
-    pub fn is_recorded(self) -> bool {
-        self == ColumnPolicy::LastWriter
+    /// Whether a write that another beats is lost, so that the ledger has to tell of it.
+    pub fn loses(self, loser: impl FnOnce() -> Change, winner: impl FnOnce() -> Change) -> bool {
+        match self {
+            ColumnPolicy::LastWriter => true,
+            ColumnPolicy::Max | ColumnPolicy::Min => false,
+            ColumnPolicy::Counter => match loser() {
+                Change::By(_) => false,
+                Change::To => winner() == Change::To,
+                Change::None => true,
+            },
+        }
     }
 }
 

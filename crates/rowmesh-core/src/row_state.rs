@@ -2,8 +2,10 @@
 //! preferred. What stands in the table follows in `show`; where states are stored is the store's business.
 
 mod codec;
+mod missed;
 
 pub use codec::{OriginTable, Plain, decode, encode};
+pub use missed::{Changes, Missed};
 
 use crate::clock::Lamport;
 use crate::event::{Context, Event, Extras, Operation, leaves_scope};
@@ -73,6 +75,8 @@ pub struct RowState {
     /// The extra fields of maximal writes and of the deletes that stand, where they have any: what the rules need of a write as long as
     /// it lives, and of a delete as long as nobody has seen it. By stamp.
     pub extras: Vec<(Stamp, Extras)>,
+    /// What each write of a contested number has not seen. By column, then stamp.
+    pub missed: Vec<Missed>,
     /// What stands in the table; set by whoever wrote there, not by `merge`.
     pub shown: Shown,
 }
@@ -232,11 +236,25 @@ impl RowState {
         self.witnesses.sort_by_key(|(stamp, _)| *stamp);
         self.extras.iter_mut().for_each(|(stamp, _)| *stamp = name(stamp));
         self.extras.sort_by_key(|(stamp, _)| *stamp);
+        for missed in &mut self.missed {
+            missed.stamp = name(&missed.stamp);
+            let to = missed.changes.iter_mut().flat_map(|changes| &mut changes.to);
+            to.for_each(|stamp| *stamp = name(stamp));
+            missed.changes.iter_mut().for_each(|changes| changes.to.sort_unstable());
+        }
+        self.missed.sort_by_key(Missed::place);
     }
 
     /// Everything known that could be concurrent with a new event.
     pub fn stamps(&self) -> impl Iterator<Item = &Stamp> {
         self.writes().chain(&self.live).chain(&self.deletes)
+    }
+
+    /// Everything that it names.
+    fn all_stamps(&self) -> impl Iterator<Item = &Stamp> {
+        let witnesses = self.witnesses.iter().map(|(stamp, _)| stamp);
+        let missed = self.missed.iter().filter_map(|missed| missed.changes.as_ref()).flat_map(|changes| &changes.to);
+        self.births.iter().chain(self.stamps()).chain(witnesses).chain(missed)
     }
 
     /// The maximal writes, once for every column.
@@ -264,6 +282,7 @@ impl RowState {
             }
             self.registers[column].take(Written { stamp, value: value.clone() }, |known| arrival.has_seen(known));
         }
+        self.keep_missed(arrival);
         self.keep_extras(arrival);
         self.keep_witnesses(arrival, &unseen);
     }
@@ -340,8 +359,7 @@ impl RowState {
 
 /// Every origin that a row state names, for whoever must number them before storing it.
 pub fn origins(state: &RowState) -> impl Iterator<Item = Origin> + '_ {
-    let witnesses = state.witnesses.iter().map(|(stamp, _)| stamp);
-    state.births.iter().chain(state.stamps()).chain(witnesses).map(|stamp| stamp.dot.origin)
+    state.all_stamps().map(|stamp| stamp.dot.origin)
 }
 
 impl Stamp {

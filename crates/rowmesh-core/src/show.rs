@@ -2,6 +2,7 @@
 //! then each column. The rules that span rows (births, references, unique values, CHECK, hiding) follow these in order and
 //! are not here yet.
 
+use crate::amount::Amount;
 use crate::policy::{ColumnPolicy, ExistencePolicy, TablePolicy};
 use crate::row_state::{ColumnIx, Register, RowState, Shown, Stamp, Written};
 use crate::value::{ColumnName, Value};
@@ -22,8 +23,8 @@ pub fn show(state: &RowState, policy: &TablePolicy, names: &[ColumnName]) -> Cho
     }
     let columns = state.registers.iter().enumerate();
     let chosen = columns.filter_map(|(number, register)| {
-        let written = choose(register, column_policy(policy, names, number))?;
-        Some((ColumnIx(number as u16), written.value.clone()))
+        let column = ColumnIx(number as u16);
+        Some((column, value(state, column, register, column_policy(policy, names, number))?))
     });
     Choice::Present(chosen.collect())
 }
@@ -42,7 +43,13 @@ pub fn exists(state: &RowState, policy: ExistencePolicy) -> bool {
     }
 }
 
-/// The write of a column that is shown; `None` if nobody wrote it.
+/// What a column shows; `None` if nobody wrote it.
+fn value(state: &RowState, column: ColumnIx, register: &Register, policy: ColumnPolicy) -> Option<Value> {
+    let counted = if policy == ColumnPolicy::Counter { state.counted(column) } else { None };
+    counted.or_else(|| choose(register, policy).map(|written| written.value.clone()))
+}
+
+/// The write of a column that is shown, or that a counter falls back to where it has no sum; `None` if nobody wrote it.
 pub fn choose(register: &Register, policy: ColumnPolicy) -> Option<&Written> {
     register.writes().iter().max_by(|a, b| compare(policy, (&a.value, &a.stamp), (&b.value, &b.stamp)))
 }
@@ -51,6 +58,7 @@ pub fn choose(register: &Register, policy: ColumnPolicy) -> Option<&Written> {
 pub fn compare(policy: ColumnPolicy, a: (&Value, &Stamp), b: (&Value, &Stamp)) -> std::cmp::Ordering {
     let by_value = match policy {
         ColumnPolicy::LastWriter => std::cmp::Ordering::Equal,
+        ColumnPolicy::Counter => Amount::of(a.0).is_some().cmp(&Amount::of(b.0).is_some()),
         ColumnPolicy::Max => compare_values(a.0, b.0),
         ColumnPolicy::Min => compare_values(b.0, a.0),
     };

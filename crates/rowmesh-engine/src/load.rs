@@ -418,7 +418,12 @@ fn renumber(state: RowState, columns: &[ColumnIx]) -> Result<RowState> {
         image.sort_by_key(|(column, _)| *column);
         witnesses.push((stamp, image));
     }
-    Ok(RowState { registers, witnesses, shown: Shown::Absent, ..state })
+    let mut missed = state.missed;
+    for one in &mut missed {
+        one.column = here(one.column)?;
+    }
+    missed.sort_by_key(|one| (one.column, one.stamp));
+    Ok(RowState { registers, witnesses, missed, shown: Shown::Absent, ..state })
 }
 
 /// What a load that was cut short left: its rows are deleted, its states forgotten, but for those that stay.

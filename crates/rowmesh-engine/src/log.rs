@@ -253,27 +253,27 @@ pub fn events_of_row(db: &impl Log, decoded: &mut Decoded, table: TableNumber, k
     Ok(events)
 }
 
-/// The events of a row that an event in the log has not seen and that have not seen it; itself left out.
+/// The events of a row that a changeset which knew `context` has not seen and that have not seen it; itself left out.
 pub fn events_unseen(
     db: &impl Log,
     origins: &Origins,
     decoded: &mut Decoded,
     table: TableNumber,
     key: &Key,
-    event: &RowEvent,
+    dot: &Dot,
+    context: &Context,
 ) -> Result<Vec<RowEvent>> {
     // What it has seen came before the first changeset that it lacks, but for what it names as parked.
-    let names_parked = event.context.parked.iter().any(|id| id.key == *key);
-    let start = if names_parked { Some(0) } else { first_lacked(db, origins, &event.context.vector)? };
+    let names_parked = context.parked.iter().any(|id| id.key == *key);
+    let start = if names_parked { Some(0) } else { first_lacked(db, origins, &context.vector)? };
     let Some(start) = start else { return Ok(Vec::new()) };
     let mut events = Vec::new();
     for id in db.event_ids(table, key, id_of(start, 0))? {
         let other = decoded.event(db, id)?;
         let name = &other.0.shape(other.event()).name;
-        let is_seen = |by: &Context, dot: &Dot| by.sees(dot, name, key);
-        let dot = other.0.dot();
-        let apart = !is_seen(&event.context, &dot) && !is_seen(&other.0.header().context, &event.stamp.dot);
-        if dot != event.stamp.dot && apart {
+        let theirs = other.0.dot();
+        let apart = !context.sees(&theirs, name, key) && !other.0.header().context.sees(dot, name, key);
+        if theirs != *dot && apart {
             events.push(row_event(&other.0, other.event()));
         }
     }

@@ -1,6 +1,6 @@
 //! One transaction of ours and all that it needs at hand. Begins and ends no transaction: `engine` does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rowmesh_core::changeset::Changeset;
 use rowmesh_core::clock::WallTime;
@@ -9,7 +9,7 @@ use rowmesh_core::event::{Context, Event, EventId, Operation};
 use rowmesh_core::ident::{Dot, Origin};
 use rowmesh_core::ledger::{self, RowEvent};
 use rowmesh_core::limits;
-use rowmesh_core::row_state::{ColumnIx, OriginTable, RowState, Shown};
+use rowmesh_core::row_state::{Changes, ColumnIx, OriginTable, RowState, Shown, Stamp};
 use rowmesh_core::schema::TableSchema;
 use rowmesh_core::store::{Standing, StoreError};
 use rowmesh_core::value::{ColumnName, Key, Value};
@@ -79,7 +79,7 @@ impl<'a, A: Access> Work<'a, A> {
                 self.conflicts += ledger_rows::save(self.db, self.origins, &entries, self.now)?;
             }
             News::Event { event, turned } => {
-                let unseen = log::events_unseen(self.db, self.origins, self.decoded, table, key, &event)?;
+                let unseen = self.unseen_by(table, key, &event.stamp.dot, &event.context)?;
                 let mut entries = ledger::entries_after(&name, key, &event, &unseen, &policies);
                 for entry in &mut entries {
                     entry.superseded = !self.is_open(table, state, &entry.id.loser, entry.id.column.as_ref())?;
@@ -124,7 +124,28 @@ impl<'a, A: Access> Work<'a, A> {
             image.sort_by_key(|(column, _)| *column);
             state.remember_row(stamp, image);
         }
+        self.remember_missed(table, key, state)
+    }
+
+    /// Finds in the log what writes of contested numbers have not seen, where the state lacks it.
+    fn remember_missed(&mut self, table: TableNumber, key: &Key, state: &mut RowState) -> Result<()> {
+        let wanted = state.missed_not_remembered();
+        let stamps: BTreeSet<Stamp> = wanted.iter().map(|(_, stamp)| *stamp).collect();
+        for stamp in stamps {
+            let Some(changeset) = log::changeset(self.db, self.origins, &stamp.dot)? else { continue };
+            let unseen = self.unseen_by(table, key, &stamp.dot, &changeset.header().context)?;
+            let names = self.registry.column_names(table);
+            for (column, _) in wanted.iter().filter(|(_, of)| *of == stamp) {
+                let Some(name) = names.get(usize::from(column.0)) else { continue };
+                state.remember_missed(*column, stamp, Changes::to(name, &unseen));
+            }
+        }
         Ok(())
+    }
+
+    /// The events of a row that one which is in the log has not seen, and that have not seen it.
+    fn unseen_by(&mut self, table: TableNumber, key: &Key, dot: &Dot, context: &Context) -> Result<Vec<RowEvent>> {
+        log::events_unseen(self.db, self.origins, self.decoded, table, key, dot, context)
     }
 
     /// Keeps an event from being shown until the cause is gone.

@@ -1,7 +1,8 @@
 //! The compact bytes of a row state at rest: origins and stamps by number, values once. Local to one node or one snapshot: the
 //! origin numbers mean something only beside the table that made them.
 
-use super::{ColumnIx, Register, RowState, Shown, Stamp, Written};
+use super::{Changes, ColumnIx, Missed, Register, RowState, Shown, Stamp, Written};
+use crate::amount::Amount;
 use crate::clock::Lamport;
 use crate::encode::{Malformed, Reader, Writer};
 use crate::event::Extras;
@@ -11,6 +12,8 @@ use crate::value::Value;
 
 /// First byte of a stored row state.
 const VERSION: u8 = 1;
+/// First byte of one that ends with what its writes have missed.
+const VERSION_MISSED: u8 = 2;
 
 /// Numbers origins, so that a row names each in a byte or two.
 pub trait OriginTable {
@@ -38,7 +41,7 @@ impl OriginTable for Vec<Origin> {
 pub fn encode(state: &RowState, origins: &mut dyn OriginTable, out: &mut Writer) {
     let mut stamps = Stamps::default();
     stamps.collect(state);
-    out.byte(VERSION);
+    out.byte(if state.missed.is_empty() { VERSION } else { VERSION_MISSED });
     stamps.encode(origins, out);
     encode_stamp_list(&state.births, &stamps, out);
     encode_stamp_list(&state.live, &stamps, out);
@@ -69,6 +72,9 @@ pub fn encode(state: &RowState, origins: &mut dyn OriginTable, out: &mut Writer)
             out.bytes(bytes);
         }
     }
+    if !state.missed.is_empty() {
+        encode_missed(&state.missed, &stamps, out);
+    }
 }
 
 /// Reads what [`encode`] wrote.
@@ -76,7 +82,8 @@ pub fn encode(state: &RowState, origins: &mut dyn OriginTable, out: &mut Writer)
 /// # Errors
 /// If the bytes are anything else, or name an origin that the table does not know.
 pub fn decode(input: &mut Reader<'_>, origins: &dyn OriginTable) -> Result<RowState, Malformed> {
-    if input.byte("row state version")? != VERSION {
+    let version = input.byte("row state version")?;
+    if version != VERSION && version != VERSION_MISSED {
         return Err(Malformed::Invalid("row state version"));
     }
     let stamps = Stamps::decode(input, origins)?;
@@ -97,7 +104,8 @@ pub fn decode(input: &mut Reader<'_>, origins: &dyn OriginTable) -> Result<RowSt
     let count = input.count("extras", limits::ORIGINS_MAX)?;
     let extras =
         (0..count).map(|_| Ok((stamps.read(input)?, decode_fields(input)?))).collect::<Result<_, Malformed>>()?;
-    Ok(RowState { births, registers, live, deletes, witnesses, extras, shown })
+    let missed = if version == VERSION_MISSED { decode_missed(input, &stamps)? } else { Vec::new() };
+    Ok(RowState { births, registers, live, deletes, witnesses, extras, missed, shown })
 }
 
 /// A state of the usual form: the row lives and stands as its writes left it, each column with at most one of them, and nothing was deleted,
@@ -118,8 +126,10 @@ impl Plain {
     /// If the bytes are no state.
     pub fn decode(bytes: &[u8]) -> Result<Option<Plain>, Malformed> {
         let mut input = Reader::new(bytes);
-        if input.byte("row state version")? != VERSION {
-            return Err(Malformed::Invalid("row state version"));
+        match input.byte("row state version")? {
+            VERSION => {}
+            VERSION_MISSED => return Ok(None),
+            _ => return Err(Malformed::Invalid("row state version")),
         }
         let count = input.count("stamps", limits::COLUMNS_MAX * 4)?;
         let mut stamps = Vec::with_capacity(count);
@@ -226,7 +236,7 @@ struct Stamps(Vec<Stamp>);
 
 impl Stamps {
     fn collect(&mut self, state: &RowState) {
-        for stamp in state.births.iter().chain(state.stamps()).chain(state.witnesses.iter().map(|(stamp, _)| stamp)) {
+        for stamp in state.all_stamps() {
             // Neighbouring columns mostly share a stamp: look at the last first.
             if self.0.last() != Some(stamp) && !self.0.contains(stamp) {
                 self.0.push(*stamp);
@@ -295,6 +305,34 @@ fn decode_register(input: &mut Reader<'_>, stamps: &Stamps) -> Result<Register, 
     }
 }
 
+fn encode_missed(missed: &[Missed], stamps: &Stamps, out: &mut Writer) {
+    out.number(missed.len() as u64);
+    for Missed { column, stamp, changes } in missed {
+        out.number(u64::from(column.0));
+        out.number(stamps.number(stamp));
+        out.byte(u8::from(changes.is_some()));
+        if let Some(changes) = changes {
+            changes.by.encode(out);
+            encode_stamp_list(&changes.to, stamps, out);
+        }
+    }
+}
+
+fn decode_missed(input: &mut Reader<'_>, stamps: &Stamps) -> Result<Vec<Missed>, Malformed> {
+    let count = input.count("missed changes", limits::COLUMNS_MAX * 4)?;
+    let mut read = || {
+        let column = ColumnIx(input.bounded("column of a missed change", u64::from(u16::MAX))? as u16);
+        let stamp = stamps.read(input)?;
+        let changes = match input.byte("missed changes")? {
+            0 => None,
+            1 => Some(Changes { by: Amount::decode(input)?, to: decode_stamp_list(input, stamps)? }),
+            _ => return Err(Malformed::Invalid("missed changes")),
+        };
+        Ok(Missed { column, stamp, changes })
+    };
+    (0..count).map(|_| read()).collect()
+}
+
 fn encode_image(image: &[(ColumnIx, Value)], out: &mut Writer) {
     out.number(image.len() as u64);
     for (column, value) in image {
@@ -332,6 +370,25 @@ mod tests {
         state.write(ColumnIx(0), first, Value::text("key"));
         state.write(ColumnIx(2), second, Value::Integer(7));
         state
+    }
+
+    fn missed() -> Vec<Missed> {
+        let changes = Changes { by: Amount::of(&Value::Integer(-3)).unwrap(), to: vec![stamp(1, 4)] };
+        let of = |column, changes| Missed { column: ColumnIx(column), stamp: stamp(2, 7), changes };
+        vec![of(0, None), of(2, Some(changes))]
+    }
+
+    #[test]
+    fn what_writes_have_missed_is_kept_with_the_row() {
+        let (state, mut origins) = (RowState { missed: missed(), ..state() }, Vec::new());
+        let mut bytes = Writer::default();
+        encode(&state, &mut origins, &mut bytes);
+        let mut input = Reader::new(&bytes.0);
+        assert_eq!(decode(&mut input, &origins), Ok(state));
+        assert!(input.end("row state").is_ok());
+        for end in 0..bytes.0.len() {
+            assert!(decode(&mut Reader::new(&bytes.0[..end]), &origins).is_err(), "cut at {end}");
+        }
     }
 
     /// Numbered from 1.
@@ -380,6 +437,7 @@ mod tests {
             RowState { shown: Shown::Image(vec![(ColumnIx(0), Value::Null)]), ..state() },
             RowState { witnesses: vec![(stamp(1, 1), Vec::new())], ..state() },
             RowState { extras: vec![(stamp(1, 1), Extras::default())], ..state() },
+            RowState { missed: missed(), ..state() },
             two,
         ];
         for other in others {

@@ -4,6 +4,7 @@
 use rowmesh_core::clock::VersionVector;
 use rowmesh_core::ledger::Entry;
 use rowmesh_core::policy::ColumnPolicy;
+use rowmesh_core::value::Value;
 
 use super::history::{EventSet, History, Record};
 use super::node::Node;
@@ -70,6 +71,7 @@ pub fn healed(world: &mut World) -> Result<Coverage, Failure> {
     for row in 0..world.history.setting.rows {
         let losses = ledgers(world, row)?;
         nothing_lost_unrecorded(&world.history, &world.nodes[0], row, &losses)?;
+        adds_up(&world.history, &world.nodes[0], row)?;
         coverage.losses += losses.len();
         coverage.whole_losses += losses.iter().filter(|loss| loss.column.is_none()).count();
         coverage.contested_rows += usize::from(world.nodes[0].has_several(row));
@@ -269,10 +271,41 @@ fn nothing_lost_unrecorded(history: &History, node: &Node, row: usize, losses: &
         {
             let stands = node.table[row].as_ref().is_some_and(|image| image[column] == *value);
             let is_replaced = is_seen(&|other| other.is_delete() || other.written[column].is_some());
-            let is_quiet = policy.columns[column] != ColumnPolicy::LastWriter;
+            let is_quiet = match policy.columns[column] {
+                ColumnPolicy::LastWriter => false,
+                ColumnPolicy::Max | ColumnPolicy::Min => true,
+                // What was added up, and what it is added to, is in the sum: `adds_up` sees to it.
+                ColumnPolicy::Counter => {
+                    let says = history.of_row(row, all).filter(|(_, other)| other.says(column));
+                    let last =
+                        says.max_by_key(|(_, other)| other.stamp).and_then(|(_, last)| last.written[column].clone());
+                    event.changed_by(column).is_some() || last.as_ref() == Some(value)
+                }
+            };
             let is_recorded = is_listed(Some(column)) || is_listed(None) || is_quiet;
             ensure!(stands || is_replaced || is_recorded, "o2: event {number}: {value:?} in column {column} was lost");
         }
+    }
+    Ok(())
+}
+
+/// F3: a counter is what the last word said that there is, and all changes that it did not know of; told without a look at which writes stand side
+/// by side. Holds where it was a counter all the time and held nothing but numbers.
+fn adds_up(history: &History, node: &Node, row: usize) -> Result<(), Failure> {
+    let Some(image) = &node.table[row] else { return Ok(()) };
+    let events: Vec<_> = history.of_row(row, EventSet::first(history.records.len())).collect();
+    for (column, stands) in image.iter().enumerate() {
+        let is_counter = history.setting.policies.iter().all(|policy| policy.columns[column] == ColumnPolicy::Counter);
+        let written =
+            || events.iter().filter_map(|(number, event)| Some((*number, *event, event.written[column].as_ref()?)));
+        if !is_counter || !written().all(|(_, _, value)| matches!(value, Value::Integer(_))) {
+            continue;
+        }
+        let words = written().filter(|(_, event, _)| event.says(column));
+        let Some((_, word, Value::Integer(said))) = words.max_by_key(|(_, event, _)| event.stamp) else { continue };
+        let unknown = written().filter(|(number, ..)| !word.seen.has(*number));
+        let sum = said + unknown.filter_map(|(_, event, _)| event.changed_by(column)).sum::<i64>();
+        ensure!(*stands == Value::Integer(sum), "f3: column {column} of row {row} shows {stands:?}, should be {sum}");
     }
     Ok(())
 }
@@ -316,6 +349,7 @@ fn difference(a: &Folded, b: &Folded) -> String {
     compare("deletes", &a.deletes, &b.deletes);
     compare("columns", &a.columns, &b.columns);
     compare("witnesses", &a.witnesses, &b.witnesses);
+    compare("counted", &a.counted, &b.counted);
     parts.join("; ")
 }
 

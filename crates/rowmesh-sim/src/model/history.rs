@@ -53,6 +53,8 @@ pub struct Record {
     pub leaves: bool,
     /// Per column: what it wrote, if it did.
     pub written: Vec<Option<Value>>,
+    /// Per column: whether it says that the value was counted anew.
+    pub anew: Vec<bool>,
     /// The row that its user had before.
     pub before: Option<Vec<Value>>,
     /// The row that its user left.
@@ -167,6 +169,15 @@ impl History {
     /// The events of a row among those given, ascending.
     pub fn of_row(&self, row: usize, among: EventSet) -> impl Iterator<Item = (usize, &Record)> {
         among.iter().map(|number| (number, &self.records[number])).filter(move |(_, record)| record.row == row)
+    }
+
+    /// The events of a row, among those given, that a write of it has not seen and that have not seen it.
+    pub fn apart_from(&self, stamp: &Stamp, row: usize, among: EventSet) -> Vec<usize> {
+        let write = self.of_row(row, among).find(|(_, record)| record.stamp == *stamp);
+        let (own, write) = write.expect("a state names writes that were taken in");
+        let apart =
+            |(other, record): &(usize, &Record)| *other != own && !write.seen.has(*other) && !record.seen.has(own);
+        self.of_row(row, among).filter(apart).map(|(other, _)| other).collect()
     }
 
     /// The name of an event.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use rowmesh_core::changeset::{Changeset, Claimed, Header};
 use rowmesh_core::clock::{Lamport, VersionVector, WallTime};
-use rowmesh_core::event::{Birth, Context, EXTRA_LEAVES_SCOPE, Event, Operation, leaves_scope};
+use rowmesh_core::encode::Writer;
+use rowmesh_core::event::{Birth, Context, EXTRA_COUNTED_ANEW, EXTRA_LEAVES_SCOPE, Event, Operation, leaves_scope};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, MeshId, NodeId, Origin};
 use rowmesh_core::ledger::{self, Entry, EntryId};
 use rowmesh_core::policy::TablePolicy;
-use rowmesh_core::row_state::{Arrival, ColumnIx, Register, RowState, Shown, Stamp};
+use rowmesh_core::row_state::{Arrival, Changes, ColumnIx, Register, RowState, Shown, Stamp};
 use rowmesh_core::show::{self, Choice};
 use rowmesh_core::sign::{PublicKey, SecretKey, SignatureBytes, Signer};
 use rowmesh_core::value::{ColumnName, Value};
@@ -64,6 +65,8 @@ pub struct Node {
     touched: BTreeSet<usize>,
     /// Of those, the ones that moved into a filter.
     leaving: BTreeSet<usize>,
+    /// Rows and columns that somebody counted since the last seal.
+    counted: BTreeSet<(usize, usize)>,
 }
 
 /// What came of offering changesets to a node.
@@ -105,6 +108,7 @@ impl Node {
             names,
             touched: BTreeSet::new(),
             leaving: BTreeSet::new(),
+            counted: BTreeSet::new(),
         }
     }
 
@@ -121,6 +125,11 @@ impl Node {
         self.leaving.insert(row);
     }
 
+    /// Somebody counted what there is and says so, whatever stood there.
+    pub fn count(&mut self, row: usize, column: usize) {
+        self.counted.insert((row, column));
+    }
+
     /// Whether the application wrote something that is not sealed yet.
     pub fn has_unsealed(&self) -> bool {
         (0..self.table.len()).any(|row| self.shown(row) != self.table[row])
@@ -133,6 +142,7 @@ impl Node {
         let echo = changed.iter().find(|row| !self.touched.contains(row));
         ensure!(echo.is_none(), "o6: node {} would seal row {echo:?} that nobody wrote", self.number);
         self.touched.clear();
+        let counted = std::mem::take(&mut self.counted);
         if history.records.len() + changed.len() >= EVENTS_MAX {
             return Err("model: history too long".into());
         }
@@ -147,7 +157,7 @@ impl Node {
         let count = parts.len();
         let mut units = Vec::with_capacity(count);
         for (part, rows) in parts.into_iter().enumerate() {
-            units.push(self.seal_part(history, &rows, (part as u32 + 1, count as u32), now, rng)?);
+            units.push(self.seal_part(history, (&rows, &counted), (part as u32 + 1, count as u32), now, rng)?);
         }
         Ok(units)
     }
@@ -243,6 +253,7 @@ impl Node {
             deletes: state.deletes.clone(),
             has_left: state.has_left(),
             witnesses: state.witnesses.iter().map(witness).collect(),
+            counted: self.columns.iter().map(|column| state.counted(*column)).collect(),
         }
     }
 
@@ -269,7 +280,7 @@ impl Node {
     fn seal_part(
         &mut self,
         history: &mut History,
-        rows: &[usize],
+        (rows, counted): (&[usize], &BTreeSet<(usize, usize)>),
         (part, parts): (u32, u32),
         now: u64,
         rng: &mut Rng,
@@ -277,7 +288,7 @@ impl Node {
         let dot = Dot { origin: self.origin, seq: self.vector.get(&self.origin).next() };
         let seen = self.known.without(self.parked_events());
         let captured = Lamport::at(WallTime(now + self.skew));
-        let events: Vec<Event> = rows.iter().map(|row| self.event_of(*row, captured, rng)).collect();
+        let events: Vec<Event> = rows.iter().map(|row| self.event_of((*row, counted), captured, rng)).collect();
         let lamport_max = events.iter().map(|event| event.lamport).max().unwrap_or_default();
         let header = Header {
             mesh: MESH,
@@ -303,7 +314,7 @@ impl Node {
         Ok(unit)
     }
 
-    fn event_of(&self, row: usize, captured: Lamport, rng: &mut Rng) -> Event {
+    fn event_of(&self, (row, counted): (usize, &BTreeSet<(usize, usize)>), captured: Lamport, rng: &mut Rng) -> Event {
         let (before, after) = (self.shown(row), &self.table[row]);
         let state = &self.states[row];
         let operation = match (&before, after) {
@@ -314,29 +325,32 @@ impl Node {
         let was = |column: usize| before.as_ref().map(|before| &before[column]);
         let values = after.iter().flatten().enumerate();
         let written = values.filter(|(column, value)| was(*column) != Some(value));
-        let written = written.map(|(column, value)| (column as u16, value.clone())).collect();
+        let written: Vec<_> = written.map(|(column, value)| (column as u16, value.clone())).collect();
         let birth = match (operation, state.birth()) {
             (Operation::Insert, _) | (_, None) => Birth::Here,
             (_, Some(birth)) => Birth::At(birth.dot),
         };
         let lamport = captured.max(state.lamport_max().next());
         let salt = std::array::from_fn(|_| rng.bits() as u8);
-        let leaves = operation == Operation::Delete && self.leaving.contains(&row);
-        Event {
-            table: 0,
-            operation,
-            lamport,
-            birth,
-            before: before.unwrap_or_default(),
-            written,
-            salt,
-            extras: if leaves { vec![(EXTRA_LEAVES_SCOPE, Vec::new())] } else { Vec::new() },
+        let mut extras = Vec::new();
+        if operation == Operation::Delete && self.leaving.contains(&row) {
+            extras.push((EXTRA_LEAVES_SCOPE, Vec::new()));
         }
+        let mut anew = Writer::default();
+        let is_counted = |column: u16| counted.contains(&(row, usize::from(column)));
+        let columns = written.iter().filter(|(column, _)| is_counted(*column));
+        columns.for_each(|(column, _)| anew.number(u64::from(*column)));
+        if !anew.0.is_empty() {
+            extras.push((EXTRA_COUNTED_ANEW, anew.0));
+        }
+        Event { table: 0, operation, lamport, birth, before: before.unwrap_or_default(), written, salt, extras }
     }
 
     fn record_of(&self, row: usize, event: &Event, (dot, changeset): (Dot, usize), seen: EventSet) -> Record {
         let mut written = vec![None; self.columns.len()];
+        let mut anew = vec![false; self.columns.len()];
         for (column, value) in &event.written {
+            anew[usize::from(*column)] = event.is_counted_anew(*column);
             written[usize::from(*column)] = Some(value.clone());
         }
         Record {
@@ -346,6 +360,7 @@ impl Node {
             operation: event.operation,
             leaves: leaves_scope(&event.extras),
             written,
+            anew,
             before: self.shown(row),
             after: self.table[row].clone(),
             seen,
@@ -404,6 +419,7 @@ impl Node {
             merged.concurrent
         );
         self.grow_ledger(history, number);
+        self.remember_missed(history, number);
         self.remember_rows(history, record.row)
     }
 
@@ -418,6 +434,20 @@ impl Node {
             if known.winning < entry.winning {
                 *known = entry;
             }
+        }
+    }
+
+    /// Looks up in the log what writes that stand side by side have not seen, where the state asks for it. The event that has just come in is in
+    /// the log.
+    fn remember_missed(&mut self, history: &History, number: usize) {
+        let row = history.records[number].row;
+        let mut known = self.known;
+        known.insert(number);
+        for (column, stamp) in self.states[row].missed_not_remembered() {
+            let unseen = history.apart_from(&stamp, row, known);
+            let unseen: Vec<_> = unseen.into_iter().map(|other| history.row_event(other)).collect();
+            let changes = Changes::to(&self.names[usize::from(column.0)], &unseen);
+            self.states[row].remember_missed(column, stamp, changes);
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Folded {
     pub has_left: bool,
     /// The rows left by maximal writes that have met a concurrent write, by stamp ascending.
     pub witnesses: Vec<(Stamp, Vec<Value>)>,
+    /// Per column what a counter comes to; none where only one write stands, or where there is no sum.
+    pub counted: Vec<Option<Value>>,
 }
 
 /// A ledger entry; the column by number.
@@ -70,6 +72,7 @@ pub fn fold(history: &History, known: EventSet, row: usize) -> Folded {
         deletes: row.deletes(),
         has_left: row.unseen_deletes().any(|event| event.leaves),
         witnesses: row.witnesses(&columns),
+        counted: (0..row.columns).map(|column| row.counted(column)).collect(),
         columns,
     }
 }
@@ -92,7 +95,8 @@ pub fn show(folded: &Folded, policy: &DrawnPolicy) -> Option<Vec<Value>> {
             .filter(|(a, x)| writes.iter().all(|(b, y)| a == b || !beats(policy.columns[column], (b, y), (a, x))));
         let unbeaten: Vec<_> = unbeaten.collect();
         assert_eq!(unbeaten.len(), 1, "the order on writes is not total: {writes:?}");
-        unbeaten[0].1.clone()
+        let counted = folded.counted[column].clone().filter(|_| policy.columns[column] == ColumnPolicy::Counter);
+        counted.unwrap_or_else(|| unbeaten[0].1.clone())
     };
     stands.then(|| (0..folded.columns.len()).map(chosen).collect())
 }
@@ -116,10 +120,15 @@ pub fn beats(policy: ColumnPolicy, a: (&Stamp, &Value), b: (&Stamp, &Value)) -> 
     let by_value = by_size(a.1, b.1);
     let by_value = match policy {
         ColumnPolicy::LastWriter => Ordering::Equal,
+        ColumnPolicy::Counter => is_number(a.1).cmp(&is_number(b.1)),
         ColumnPolicy::Max => by_value,
         ColumnPolicy::Min => by_value.reverse(),
     };
     by_value.then(order(a.0, b.0)) == Ordering::Greater
+}
+
+fn is_number(value: &Value) -> bool {
+    matches!(value, Value::Integer(_))
 }
 
 /// Lamport timestamp, then origin, then number.
@@ -213,6 +222,30 @@ impl<'h> Row<'h> {
         witnesses
     }
 
+    /// What a counter comes to: the latest of the maximal writes that know the last word on what there is, of those words that not all of them
+    /// know, and what changed it unseen by that write.
+    fn counted(&self, column: usize) -> Option<Value> {
+        let writes: Vec<_> = self.events.iter().filter(|(_, event)| event.written[column].is_some()).collect();
+        let is_seen = |number: usize| writes.iter().any(|(_, other)| other.seen.has(number));
+        let maximal: Vec<_> = writes.iter().filter(|(number, _)| !is_seen(*number)).collect();
+        if maximal.len() < 2 {
+            return None;
+        }
+        let knows = |(own, write): &(usize, &Record), number: usize| *own == number || write.seen.has(number);
+        let words = writes
+            .iter()
+            .filter(|(number, event)| event.says(column) && maximal.iter().any(|write| !knows(write, *number)));
+        let last = words.max_by(|a, b| order(&a.1.stamp, &b.1.stamp)).map(|(number, _)| *number);
+        let is_start = |write: &(usize, &Record)| {
+            write.1.written[column].as_ref().is_some_and(is_number) && last.is_none_or(|last| knows(write, last))
+        };
+        let start = maximal.iter().filter(|write| is_start(write));
+        let start = start.max_by(|a, b| order(&a.1.stamp, &b.1.stamp))?;
+        let Some(Value::Integer(from)) = start.1.written[column] else { return None };
+        let missed = writes.iter().filter(|(number, _)| !knows(start, *number));
+        Some(Value::Integer(from + missed.filter_map(|(_, event)| event.changed_by(column)).sum::<i64>()))
+    }
+
     fn lost_value(&self, history: &History, loser: usize, event: &Record, column: usize) -> Option<Loss> {
         let value = event.written[column].as_ref()?;
         let mut winner: Option<(&Record, &Value)> = None;
@@ -221,7 +254,12 @@ impl<'h> Row<'h> {
             let policy = later_policy(history, (loser, event), (other, rival)).columns[column];
             let wins = beats(policy, (&rival.stamp, theirs), (&event.stamp, value));
             let higher = winner.is_none_or(|(known, _)| order(&rival.stamp, &known.stamp) == Ordering::Greater);
-            if policy == ColumnPolicy::LastWriter && theirs != value && wins && higher {
+            let is_lost = match policy {
+                ColumnPolicy::LastWriter => true,
+                ColumnPolicy::Max | ColumnPolicy::Min => false,
+                ColumnPolicy::Counter => !is_number(value) || (event.says(column) && rival.says(column)),
+            };
+            if is_lost && theirs != value && wins && higher {
                 winner = Some((rival, theirs));
             }
         }
@@ -291,6 +329,20 @@ impl<'h> Row<'h> {
 }
 
 impl Record {
+    /// By how much it changed the number in a column; none if it says what there is.
+    pub fn changed_by(&self, column: usize) -> Option<i64> {
+        let before = self.before.as_ref().map(|before| &before[column]);
+        match (before, &self.written[column]) {
+            (Some(Value::Integer(before)), Some(Value::Integer(after))) if !self.anew[column] => Some(after - before),
+            _ => None,
+        }
+    }
+
+    /// Whether it says what number there is, whatever stood before.
+    pub fn says(&self, column: usize) -> bool {
+        self.written[column].as_ref().is_some_and(is_number) && self.changed_by(column).is_none()
+    }
+
     /// Whether it deletes its row.
     pub fn is_delete(&self) -> bool {
         self.operation == Operation::Delete

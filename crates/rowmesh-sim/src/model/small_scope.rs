@@ -6,7 +6,7 @@ use rowmesh_core::event::{Birth, Context, EXTRA_LEAVES_SCOPE, Event, EventId, Op
 use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
 use rowmesh_core::ledger::{self, RowEvent};
 use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy};
-use rowmesh_core::row_state::{Arrival, ColumnIx, RowState, Stamp};
+use rowmesh_core::row_state::{Arrival, Changes, ColumnIx, RowState, Stamp};
 use rowmesh_core::show::{self, Choice};
 use rowmesh_core::value::Value;
 
@@ -153,6 +153,7 @@ impl Case {
             epoch: 0,
             operation,
             leaves,
+            anew: vec![false; columns.len()],
             written: columns,
             before: (operation != Operation::Insert).then(|| event.before.clone()),
             after: event.after(),
@@ -172,7 +173,7 @@ impl Case {
             ensure!(folded(&state) == expected, "order {order:?} gives {state:#?}, should be {expected:#?}");
         }
         for existence in [ExistencePolicy::UpdateWins, ExistencePolicy::DeleteWins, ExistencePolicy::LastWriter] {
-            for column in [ColumnPolicy::LastWriter, ColumnPolicy::Max] {
+            for column in [ColumnPolicy::LastWriter, ColumnPolicy::Max, ColumnPolicy::Counter] {
                 self.check_policy(&state, &expected, policy(existence, column))?;
             }
         }
@@ -180,12 +181,19 @@ impl Case {
     }
 
     fn deliver(&self, order: &[usize]) -> Result<RowState, Failure> {
-        let mut state = RowState::default();
+        let (mut state, mut known) = (RowState::default(), EventSet::default());
         for number in std::iter::once(0).chain(order.iter().map(|number| number + 1)) {
             let (event, context, dot) = &self.events[number];
             let key = Setting::key(0);
             let columns = [ColumnIx(0), ColumnIx(1), ColumnIx(2)];
             state.merge(&Arrival { event, dot: *dot, context, table: "t", key: &key, columns: &columns });
+            known.insert(number);
+            for (column, stamp) in state.missed_not_remembered() {
+                let unseen = self.history.apart_from(&stamp, 0, known);
+                let unseen: Vec<_> = unseen.into_iter().map(|other| self.row_event(&self.history, other)).collect();
+                let changes = Changes::to(&self.history.setting.columns[usize::from(column.0)], &unseen);
+                state.remember_missed(column, stamp, changes);
+            }
             for stamp in state.rows_not_remembered() {
                 let record = self.history.records.iter().find(|record| record.stamp == stamp);
                 let left =
@@ -304,6 +312,7 @@ fn folded(state: &RowState) -> Folded {
         deletes: state.deletes.clone(),
         has_left: state.has_left(),
         witnesses: state.witnesses.iter().map(|(stamp, image)| (*stamp, row(image))).collect(),
+        counted: (0..3).map(|column| state.counted(ColumnIx(column))).collect(),
     }
 }
 

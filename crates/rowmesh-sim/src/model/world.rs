@@ -287,6 +287,9 @@ impl World {
         if leaves {
             self.nodes[node].leave(row);
         }
+        if self.rng.chance(10) {
+            self.nodes[node].count(row, self.rng.between(1, width - 1));
+        }
     }
 }
 
@@ -312,8 +315,9 @@ fn draw_policy(rng: &mut Rng, columns: usize) -> DrawnPolicy {
     let mut policy = default_policy(columns);
     policy.existence = *rng.pick(&[UpdateWins, UpdateWins, DeleteWins, LastWriter]);
     for column in &mut policy.columns[1..] {
-        let drawn = rng.below(6);
-        *column = [ColumnPolicy::Max, ColumnPolicy::Min].get(drawn).copied().unwrap_or_default();
+        let drawn = rng.below(8);
+        let others = [ColumnPolicy::Max, ColumnPolicy::Min, ColumnPolicy::Counter, ColumnPolicy::Counter];
+        *column = others.get(drawn).copied().unwrap_or_default();
     }
     policy
 }

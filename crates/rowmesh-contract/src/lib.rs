@@ -4,6 +4,7 @@
 
 mod attaching;
 mod copying;
+mod counting;
 mod keeping;
 mod leaving;
 mod logging;
@@ -136,6 +137,16 @@ clauses! {
         e5_what_cascades_did_at_the_origin_is_done_everywhere_once
         e7_a_transaction_that_is_legal_only_at_its_end_arrives_whole
         a_node_that_stops_anywhere_goes_on_where_it_was
+    }
+    counting {
+        f3_two_sales_of_one_leave_two_less_and_no_ledger_entry
+        f3_a_thousand_sales_on_each_of_two_nodes_that_meet_now_and_then_are_two_thousand
+        who_joins_while_sales_stand_side_by_side_adds_up_like_the_others
+        a_column_that_people_declare_to_count_shows_the_sum_of_what_met_before_that_too
+        q28_a_stock_take_says_what_there_is_and_sales_that_it_did_not_know_of_are_taken_from_it
+        what_a_person_writes_through_rowmesh_is_sealed_as_one_changeset_after_what_the_application_wrote
+        what_a_person_writes_of_both_sides_ends_their_conflict_even_if_it_is_what_stands
+        what_a_person_writes_that_the_database_refuses_changes_nothing
     }
     settling {
         a_policy_that_people_change_shows_at_once_what_it_prefers_and_its_withdrawal_what_stood_before

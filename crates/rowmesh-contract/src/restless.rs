@@ -6,8 +6,8 @@ use rowmesh_core::clock::{Lamport, VersionVector, WallTime};
 use rowmesh_core::exchange::{LogBatch, LogRequest};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
 use rowmesh_core::store::{
-    ConflictView, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position, Sealed,
-    SessionRecord, SnapshotSource, Standing, Store, StoreResult, TableStatus, Taken,
+    ConflictView, Edit, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position,
+    Sealed, SessionRecord, SnapshotSource, Standing, Store, StoreResult, TableStatus, Taken,
 };
 use rowmesh_core::value::{ColumnName, Key, TableName};
 
@@ -131,6 +131,10 @@ impl<P: Place> Store for RestlessStore<P> {
 
     fn take(&mut self, now: WallTime, changesets: &[Changeset]) -> StoreResult<Taken> {
         self.anew()?.take(now, changesets)
+    }
+
+    fn edit(&mut self, now: WallTime, edits: &[Edit]) -> StoreResult<Sealed> {
+        self.anew()?.edit(now, edits)
     }
 
     fn retry_parked(&mut self, now: WallTime) -> StoreResult<u64> {

@@ -1,6 +1,7 @@
 //! `conflict_resolutions` as a function of the set of a row's events: which writes lost against a concurrent one, and to which.
 //! Says nothing of what is stored where, and decides nothing: `policy` and `show` do.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::encode::{Malformed, Reader, Writer};
@@ -133,9 +134,9 @@ impl RowEvent {
 
 impl Changes {
     /// What events did to a column.
-    pub fn to(column: &ColumnName, events: &[RowEvent]) -> Changes {
+    pub fn to(column: &ColumnName, events: &[impl Borrow<RowEvent>]) -> Changes {
         let mut changes = Changes::default();
-        events.iter().for_each(|event| changes.add(event.stamp, &event.change(column)));
+        events.iter().map(Borrow::borrow).for_each(|event| changes.add(event.stamp, &event.change(column)));
         changes
     }
 }
@@ -232,9 +233,10 @@ impl Strategy {
 }
 
 /// All entries of one row, by id. `events` are all events of the row that are not yet stable, in any order, parked ones included.
-pub fn entries(table: &TableName, key: &Key, events: &[RowEvent], policies: &PolicyHistory) -> Vec<Entry> {
-    let row = Row { table, key, events: events.iter().collect(), policies, lives: lives(events, table, key) };
-    let mut entries: Vec<Entry> = events.iter().flat_map(|loser| row.entries_of(loser)).collect();
+pub fn entries(table: &TableName, key: &Key, events: &[impl Borrow<RowEvent>], policies: &PolicyHistory) -> Vec<Entry> {
+    let events: Vec<&RowEvent> = events.iter().map(Borrow::borrow).collect();
+    let row = Row { table, key, policies, lives: lives(&events, table, key), events };
+    let mut entries: Vec<Entry> = row.events.iter().flat_map(|loser| row.entries_of(loser)).collect();
     entries.sort_by(|a, b| a.id.cmp(&b.id));
     entries
 }
@@ -249,15 +251,16 @@ pub fn entries_after(
     table: &TableName,
     key: &Key,
     event: &RowEvent,
-    unseen: &[RowEvent],
+    unseen: &[impl Borrow<RowEvent>],
     policies: &PolicyHistory,
 ) -> Vec<Entry> {
     let row = |events: Vec<&'_ RowEvent>| -> Vec<Entry> {
         let loser = events[0];
         Row { table, key, policies, lives: true, events: events.clone() }.entries_of(loser)
     };
-    let mut entries = row([event].into_iter().chain(unseen).collect());
-    for loser in unseen {
+    let unseen = || unseen.iter().map(Borrow::borrow);
+    let mut entries = row([event].into_iter().chain(unseen()).collect());
+    for loser in unseen() {
         entries.extend(row(vec![loser, event]));
     }
     entries.iter_mut().for_each(|entry| entry.superseded = false);
@@ -375,7 +378,7 @@ impl Row<'_> {
     }
 }
 
-fn lives(events: &[RowEvent], table: &TableName, key: &Key) -> bool {
+fn lives(events: &[&RowEvent], table: &TableName, key: &Key) -> bool {
     let is_deleted = |write: &RowEvent| {
         events.iter().any(|later| is_delete(later) && later.context.sees(&write.stamp.dot, table, key))
     };

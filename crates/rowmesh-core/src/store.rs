@@ -14,7 +14,7 @@ use crate::policy::PolicyHistory;
 use crate::scope::Scope;
 use crate::sign::Signer;
 use crate::stride::Stride;
-use crate::value::{ColumnName, Key, TableName};
+use crate::value::{ColumnName, Key, TableName, Value};
 
 /// Result of a store's call.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -101,6 +101,20 @@ pub struct Taken {
     pub parked: u64,
     /// What was sealed on the way, before applying.
     pub sealed: Sealed,
+}
+
+/// What a person writes through Rowmesh into one row: to settle a conflict, to say what was counted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edit {
+    /// The table.
+    pub table: TableName,
+    /// The row.
+    pub key: Key,
+    /// Columns and what they shall hold; of a row that does not stand, the others get the table's defaults. `None` deletes the row. What is named is
+    /// written even if it stands there already: then nobody's write stands beside it any more.
+    pub values: Option<Vec<(ColumnName, Value)>>,
+    /// Whether the values were counted anew, and are no change to what stood before: see [`ColumnPolicy::Counter`](crate::policy::ColumnPolicy).
+    pub counted_anew: bool,
 }
 
 /// Where a node stands.
@@ -321,6 +335,14 @@ pub trait Store: Send {
     /// # Errors
     /// If the database cannot be written. Nothing is sealed then.
     fn seal(&mut self, now: WallTime) -> StoreResult<Sealed>;
+
+    /// Seals what the application has written and then writes what a person says, all of it or nothing, and seals that as one changeset, which has
+    /// seen everything that is known here. The application's triggers do not fire for it.
+    ///
+    /// # Errors
+    /// RM5109 if a table or column is not here or does not travel, or a column belongs to the key of a row that stands; RM5108 if the database
+    /// refuses what was to be written; otherwise if it cannot be read or written.
+    fn edit(&mut self, now: WallTime, edits: &[Edit]) -> StoreResult<Sealed>;
 
     /// Seals what is dirty, then takes in as many of the changesets as the lock budget allows, in one transaction. May take none.
     ///

@@ -11,17 +11,19 @@ use rowmesh_core::exchange::{LogBatch, LogRequest};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
 use rowmesh_core::row_state::OriginTable;
 use rowmesh_core::store::{
-    ConflictView, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position, Sealed,
-    SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreErrorKind, StoreResult, TableStatus, Taken,
+    ConflictView, Edit, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position,
+    Sealed, SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreErrorKind, StoreResult, TableStatus,
+    Taken,
 };
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
 use crate::changes::TableChange;
 use crate::database::{Access, Database, HeldBack, Names, Notes, Opened, Parking, Records};
+use crate::decoded::Decoded;
 use crate::fault::{Error, Result};
 use crate::lacked::Lacked;
 use crate::load::Load;
-use crate::log::Decoded;
+
 use crate::origins::Origins;
 use crate::plan::{AttachOptions, Followed, Plan};
 use crate::registry::Registry;
@@ -32,6 +34,7 @@ use crate::{ledger_rows, log, reconcile, row_states, snapshot, views};
 
 mod adopt;
 mod by_table;
+mod editing;
 mod judged;
 mod late;
 mod returned;
@@ -536,6 +539,11 @@ impl<D: Database> Store for Engine<D> {
     fn take(&mut self, now: WallTime, changesets: &[Changeset]) -> StoreResult<Taken> {
         self.standing()?;
         self.following(|engine| engine.take_all(now, changesets))
+    }
+
+    fn edit(&mut self, now: WallTime, edits: &[Edit]) -> StoreResult<Sealed> {
+        self.standing()?;
+        self.edit_all(now, edits)
     }
 
     fn retry_parked(&mut self, now: WallTime) -> StoreResult<u64> {

@@ -5,6 +5,7 @@ pub mod apply;
 pub mod border;
 pub mod changes;
 pub mod database;
+pub mod decoded;
 pub mod engine;
 pub mod fault;
 pub mod lacked;

@@ -1,7 +1,6 @@
 //! The log: changesets as sealed, and their events one by one with images for people. What is sent, and when, is not decided here; how they
 //! lie in the database is not either.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use rowmesh_core::store::{EventQuery, EventView};
 use rowmesh_core::value::{Key, Value, write_json_string};
 
 use crate::database::{Access, EventRow, Log, LogEntry};
+use crate::decoded::Decoded;
 use crate::fault::{Error, Result};
 use crate::origins::Origins;
 use crate::registry::TableNumber;
@@ -192,65 +192,14 @@ pub fn list(db: &impl Log, origins: &Origins, query: &EventQuery) -> Result<Vec<
     db.list_events(query)?.into_iter().map(view).collect()
 }
 
-/// Changesets of the log that were decoded lately: rows that are fought over are looked at again and again.
-#[derive(Default)]
-pub struct Decoded {
-    known: HashMap<i64, Arc<Changeset>>,
-    bytes: usize,
-}
-
-/// Bytes of encoded changesets that are kept decoded.
-const DECODED_BYTES_MAX: usize = 8 << 20;
-
-impl Decoded {
-    /// Forgets all: after a rollback numbers of changesets are given again.
-    pub fn clear(&mut self) {
-        *self = Decoded::default();
-    }
-
-    fn get(&mut self, db: &impl Log, number: i64) -> Result<Arc<Changeset>> {
-        if let Some(known) = self.known.get(&number) {
-            return Ok(known.clone());
-        }
-        let changeset = Arc::new(numbered(db, number)?);
-        let bytes = changeset.bytes().len();
-        if self.bytes + bytes > DECODED_BYTES_MAX {
-            self.clear();
-        }
-        self.bytes += bytes;
-        self.known.insert(number, changeset.clone());
-        Ok(changeset)
-    }
-
-    fn event(&mut self, db: &impl Log, id: i64) -> Result<Logged> {
-        let changeset = self.get(db, id / EVENTS_PER_CHANGESET)?;
-        let position = (id % EVENTS_PER_CHANGESET) as usize;
-        let is_there = position < changeset.events().len();
-        if is_there {
-            Ok(Logged(changeset, position))
-        } else {
-            Err(Error::inconsistent("an event that its changeset lacks"))
-        }
-    }
-}
-
-/// One event of a changeset of the log.
-struct Logged(Arc<Changeset>, usize);
-
-impl Logged {
-    fn event(&self) -> &Event {
-        &self.0.events()[self.1]
-    }
-}
-
 /// Every event of one row that the log holds.
-pub fn events_of_row(db: &impl Log, decoded: &mut Decoded, table: TableNumber, key: &Key) -> Result<Vec<RowEvent>> {
-    let mut events = Vec::new();
-    for id in db.event_ids(table, key, 0)? {
-        let logged = decoded.event(db, id)?;
-        events.push(row_event(&logged.0, logged.event()));
-    }
-    Ok(events)
+pub fn events_of_row(
+    db: &impl Log,
+    decoded: &mut Decoded,
+    table: TableNumber,
+    key: &Key,
+) -> Result<Vec<Arc<RowEvent>>> {
+    db.event_ids(table, key, 0)?.into_iter().map(|id| decoded.event(db, id)).collect()
 }
 
 /// The events of a row that a changeset which knew `context` has not seen and that have not seen it; itself left out.
@@ -259,10 +208,10 @@ pub fn events_unseen(
     origins: &Origins,
     decoded: &mut Decoded,
     table: TableNumber,
-    key: &Key,
+    (name, key): (&str, &Key),
     dot: &Dot,
     context: &Context,
-) -> Result<Vec<RowEvent>> {
+) -> Result<Vec<Arc<RowEvent>>> {
     // What it has seen came before the first changeset that it lacks, but for what it names as parked.
     let names_parked = context.parked.iter().any(|id| id.key == *key);
     let start = if names_parked { Some(0) } else { first_lacked(db, origins, &context.vector)? };
@@ -270,11 +219,10 @@ pub fn events_unseen(
     let mut events = Vec::new();
     for id in db.event_ids(table, key, id_of(start, 0))? {
         let other = decoded.event(db, id)?;
-        let name = &other.0.shape(other.event()).name;
-        let theirs = other.0.dot();
-        let apart = !context.sees(&theirs, name, key) && !other.0.header().context.sees(dot, name, key);
+        let theirs = other.stamp.dot;
+        let apart = !context.sees(&theirs, name, key) && !other.context.sees(dot, name, key);
         if theirs != *dot && apart {
-            events.push(row_event(&other.0, other.event()));
+            events.push(other);
         }
     }
     Ok(events)

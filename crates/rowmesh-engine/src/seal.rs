@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use rowmesh_core::changeset::{Changeset, Header, event_salt};
 use rowmesh_core::clock::{Lamport, WallTime};
-use rowmesh_core::event::{Birth, Event, Operation, TableShape};
+use rowmesh_core::encode::Writer;
+use rowmesh_core::event::{Birth, EXTRA_COUNTED_ANEW, Event, Operation, TableShape};
 use rowmesh_core::ident::Dot;
 use rowmesh_core::limits;
 use rowmesh_core::row_state::{Arrival, RowState, Shown};
@@ -124,6 +125,33 @@ pub fn seal_part<A: Access>(work: &mut Work<'_, A>, round: &mut Round, unit_rows
     let more = !round.is_empty() || (round.is_behind && work.db.any_noted()?);
     round.is_behind = true;
     Ok(SealedPart { changeset, more, spent: any_spent })
+}
+
+/// A row that was written here by Rowmesh itself, on a person's behalf, and is to be sealed whatever was noted.
+pub struct Written {
+    /// Its table.
+    pub table: Arc<Table>,
+    /// Its key.
+    pub key: Key,
+    /// Its key's values.
+    pub values: Vec<Value>,
+    /// The positions of the columns that were named: they count as written though they may stand as before.
+    pub named: Vec<usize>,
+    /// Whether what was written there was counted anew.
+    pub counted_anew: bool,
+}
+
+/// Seals rows as one changeset. Everything that the application wrote is sealed already.
+pub fn seal_written<A: Access>(work: &mut Work<'_, A>, rows: Vec<Written>) -> Result<Option<Changeset>> {
+    let mut draft = Draft::new(work, rows.len())?;
+    for row in rows {
+        let Written { table, key, values, named, counted_anew } = row;
+        let name = (table.number, key.clone());
+        let pending = Pending { table: table.number, values, key, notes: Vec::new(), may_be_gone: true, at: work.now };
+        draft.look(work, pending)?;
+        draft.say(work, &table, &name, &named, counted_anew)?;
+    }
+    draft.finish(work, &mut Round::default())
 }
 
 /// Says which rows are about to be looked at.
@@ -317,6 +345,44 @@ impl Draft {
             }
         }
         Ok(others)
+    }
+
+    /// Makes what was named of a row part of what its event writes, also where it stood so before.
+    fn say<A: Access>(
+        &mut self,
+        work: &Work<'_, A>,
+        table: &Arc<Table>,
+        name: &(TableNumber, Key),
+        named: &[usize],
+        counted_anew: bool,
+    ) -> Result<()> {
+        if !self.names.contains(name) {
+            let known = row_states::recall(work, name.0, &name.1)?;
+            let Some(row) = shown_row(table, &name.1, &known.1) else { return Ok(()) };
+            let said = named.iter().map(|column| (*column as u16, row[*column].clone())).collect::<Vec<_>>();
+            let values = name.1.values().map_err(|source| crate::fault::Error::damaged("a key", source))?;
+            let (table_number, key) = name.clone();
+            let pending =
+                Pending { table: table_number, values, key, notes: Vec::new(), may_be_gone: false, at: work.now };
+            if !said.is_empty() {
+                self.push(work, table, &pending, known, Operation::Update, said, Some(row));
+            }
+        }
+        let Some(position) = self.names.iter().position(|known| known == name) else { return Ok(()) };
+        let event = &mut self.events[position];
+        if event.operation == Operation::Update {
+            for column in named.iter().map(|column| *column as u16) {
+                if let Err(place) = event.written.binary_search_by_key(&column, |(known, _)| *known) {
+                    event.written.insert(place, (column, event.before[usize::from(column)].clone()));
+                }
+            }
+        }
+        if counted_anew && event.operation != Operation::Delete {
+            let mut columns = Writer::default();
+            named.iter().for_each(|column| columns.number(*column as u64));
+            event.extras.push((EXTRA_COUNTED_ANEW, columns.0));
+        }
+        Ok(())
     }
 
     /// A row whose key no index of ours may hold is never remembered: it is named as long as it stands.

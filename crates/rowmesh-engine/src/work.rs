@@ -1,6 +1,7 @@
 //! One transaction of ours and all that it needs at hand. Begins and ends no transaction: `engine` does.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use rowmesh_core::changeset::Changeset;
 use rowmesh_core::clock::WallTime;
@@ -15,9 +16,10 @@ use rowmesh_core::store::{Standing, StoreError};
 use rowmesh_core::value::{ColumnName, Key, Value};
 
 use crate::database::{Access, ParkedRow};
+use crate::decoded::Decoded;
 use crate::fault::{Error, Result};
 use crate::ledger_rows;
-use crate::log::{self, Decoded};
+use crate::log;
 use crate::origins::Origins;
 use crate::registry::{Registry, Table, TableNumber};
 use crate::scope::Membership;
@@ -64,7 +66,7 @@ impl<'a, A: Access> Work<'a, A> {
 
     /// What this node knows now, less what it holds parked: the context of what it seals about these rows.
     pub fn context(&self, rows: &[(TableNumber, Key)]) -> Result<Context> {
-        Ok(Context { vector: self.origins.vector(), parked: std::sync::Arc::new(self.parked_events(rows)?) })
+        Ok(Context { vector: self.origins.vector(), parked: Arc::new(self.parked_events(rows)?) })
     }
 
     /// Brings the ledger's entries of one row, whose state is `state` now, up to date. `news` tells what can have changed them.
@@ -79,7 +81,7 @@ impl<'a, A: Access> Work<'a, A> {
                 self.conflicts += ledger_rows::save(self.db, self.origins, &entries, self.now)?;
             }
             News::Event { event, turned } => {
-                let unseen = self.unseen_by(table, key, &event.stamp.dot, &event.context)?;
+                let unseen = self.unseen_by(table, (&name, key), &event.stamp.dot, &event.context)?;
                 let mut entries = ledger::entries_after(&name, key, &event, &unseen, &policies);
                 for entry in &mut entries {
                     entry.superseded = !self.is_open(table, state, &entry.id.loser, entry.id.column.as_ref())?;
@@ -131,9 +133,10 @@ impl<'a, A: Access> Work<'a, A> {
     fn remember_missed(&mut self, table: TableNumber, key: &Key, state: &mut RowState) -> Result<()> {
         let wanted = state.missed_not_remembered();
         let stamps: BTreeSet<Stamp> = wanted.iter().map(|(_, stamp)| *stamp).collect();
+        let Some(table_name) = self.registry.name(table).cloned() else { return Ok(()) };
         for stamp in stamps {
             let Some(changeset) = log::changeset(self.db, self.origins, &stamp.dot)? else { continue };
-            let unseen = self.unseen_by(table, key, &stamp.dot, &changeset.header().context)?;
+            let unseen = self.unseen_by(table, (&table_name, key), &stamp.dot, &changeset.header().context)?;
             let names = self.registry.column_names(table);
             for (column, _) in wanted.iter().filter(|(_, of)| *of == stamp) {
                 let Some(name) = names.get(usize::from(column.0)) else { continue };
@@ -144,8 +147,14 @@ impl<'a, A: Access> Work<'a, A> {
     }
 
     /// The events of a row that one which is in the log has not seen, and that have not seen it.
-    fn unseen_by(&mut self, table: TableNumber, key: &Key, dot: &Dot, context: &Context) -> Result<Vec<RowEvent>> {
-        log::events_unseen(self.db, self.origins, self.decoded, table, key, dot, context)
+    fn unseen_by(
+        &mut self,
+        table: TableNumber,
+        row: (&str, &Key),
+        dot: &Dot,
+        context: &Context,
+    ) -> Result<Vec<Arc<RowEvent>>> {
+        log::events_unseen(self.db, self.origins, self.decoded, table, row, dot, context)
     }
 
     /// Keeps an event from being shown until the cause is gone.

@@ -94,7 +94,7 @@ impl<D: Database> Engine<D> {
     }
 
     /// A row stands that no trigger told of: note it, so that the next attempt seals it first.
-    fn note_unnoticed(&mut self, table: TableNumber, key: &[Value], now: WallTime) -> StoreResult<()> {
+    pub(super) fn note_unnoticed(&mut self, table: TableNumber, key: &[Value], now: WallTime) -> StoreResult<()> {
         self.in_transaction(|work| {
             if let Some(table) = work.registry.tracked(table) {
                 work.db.note(table, key, now)?;

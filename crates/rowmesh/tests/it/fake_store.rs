@@ -11,8 +11,8 @@ use rowmesh_core::event::{Birth, Context, Event, Operation, TableShape};
 use rowmesh_core::exchange::{LogBatch, LogPicker, LogRequest, Pick};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
 use rowmesh_core::store::{
-    ConflictView, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position, Sealed,
-    SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreResult, TableStatus, Taken,
+    ConflictView, Edit, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position,
+    Sealed, SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreResult, TableStatus, Taken,
 };
 use rowmesh_core::value::{Key, TableName, Value};
 
@@ -205,6 +205,10 @@ impl Store for FakeStore {
         }
         tables.writes += 1;
         Ok(taken)
+    }
+
+    fn edit(&mut self, _: WallTime, _: &[Edit]) -> StoreResult<Sealed> {
+        Ok(Sealed::default())
     }
 
     fn retry_parked(&mut self, _: WallTime) -> StoreResult<u64> {

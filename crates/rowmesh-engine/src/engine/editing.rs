@@ -1,0 +1,115 @@
+//! What a person writes through Rowmesh: everything that the application wrote is sealed first, then the rows are written and sealed as one changeset
+//! that has seen all of it. Who may ask for that, and why, is not known here.
+
+use std::sync::Arc;
+
+use rowmesh_core::clock::WallTime;
+use rowmesh_core::store::{Edit, Sealed, StoreError, StoreResult};
+use rowmesh_core::value::{ColumnName, Value};
+
+use super::{End, Engine, cause};
+use crate::database::{Access, Database, Rows};
+use crate::fault::{Error, Result};
+use crate::registry::Table;
+use crate::row_states;
+use crate::seal::{self, Written};
+use crate::work::{Work, shown_row};
+use crate::write::{Outcome, RowWrite, add_key};
+
+impl<D: Database> Engine<D> {
+    /// Writes and seals, however often it takes until everything that was written here is sealed.
+    pub(super) fn edit_all(&mut self, now: WallTime, edits: &[Edit]) -> StoreResult<Sealed> {
+        let mut last_unnoticed = None;
+        loop {
+            match self.following(|engine| engine.edit_now(now, edits)) {
+                Ok(Some(sealed)) => return Ok(sealed),
+                Ok(None) => {}
+                Err(error) => {
+                    let Some(Error::Unnoticed { table, key }) = cause(&error) else { return Err(error) };
+                    let row = (*table, key.clone());
+                    self.note_unnoticed(row.0, &row.1, now)?;
+                    // Noted and sealed, and still unnoticed: looking again would find the same.
+                    if last_unnoticed.replace(row.clone()) == Some(row) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes and seals, once everything that was written here is sealed; `None` if that is not yet.
+    pub(super) fn edit_now(&mut self, now: WallTime, edits: &[Edit]) -> StoreResult<Option<Sealed>> {
+        self.in_transaction_with_round(|work, round| {
+            work.now = now;
+            let tables = edits.iter().map(|edit| table_of(work, edit)).collect::<Result<Vec<_>>>()?;
+            let rows: Vec<_> =
+                tables.iter().zip(edits).map(|(table, edit)| (table.clone(), edit.key.clone())).collect();
+            let locked = work.db.lock(&rows)?;
+            let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
+            if part.more || (part.spent && work.db.lock(&rows)? > locked) {
+                return Ok(End::Commit(None));
+            }
+            let (mut writes, mut written) = (Vec::with_capacity(edits.len()), Vec::with_capacity(edits.len()));
+            for (table, edit) in tables.into_iter().zip(edits) {
+                let (write, row) = planned(work, table, edit)?;
+                writes.push(write);
+                written.push(row);
+            }
+            for (outcome, edit) in work.db.write_rows(work.registry, &mut writes)?.into_iter().zip(edits) {
+                if let Outcome::Parked { reason } = outcome {
+                    return Err(refused(edit, &reason).into());
+                }
+            }
+            let changeset = seal::seal_written(work, written)?;
+            let Some(changeset) = changeset else { return Ok(End::Commit(Some(Sealed::default()))) };
+            let events = changeset.events().len() as u64;
+            Ok(End::Commit(Some(Sealed { dots: vec![changeset.dot()], events, more: false })))
+        })
+    }
+}
+
+fn table_of<A>(work: &Work<'_, A>, edit: &Edit) -> Result<Arc<Table>> {
+    let table = work.registry.tracked_by_name(&edit.table).cloned();
+    Ok(table.ok_or_else(|| not_here(&format!("there is no table {} here that travels", edit.table)))?)
+}
+
+/// What has to be written, and what of it is said whether it stands or not.
+fn planned<A: Access>(work: &Work<'_, A>, table: Arc<Table>, edit: &Edit) -> Result<(RowWrite, Written)> {
+    let (_, state) = row_states::recall(work, table.number, &edit.key)?;
+    let before = shown_row(&table, &edit.key, &state);
+    let key = edit.key.values().map_err(|source| Error::damaged("a key", source))?;
+    let (mut named, mut after) = (Vec::new(), None);
+    if let Some(values) = &edit.values {
+        let mut here = values.iter().map(|value| place(&table, value)).collect::<Result<Vec<_>>>()?;
+        if before.is_some() {
+            if let Some((column, _)) = here.iter().find(|(column, _)| table.schema.key.contains(column)) {
+                let column = &table.schema.columns[*column].name;
+                return Err(
+                    not_here(&format!("{column} belongs to the key of {}: a row keeps its key", edit.table)).into()
+                );
+            }
+            named = here.iter().map(|(column, _)| *column).collect();
+            named.sort_unstable();
+        }
+        add_key(&table, &key, &mut here);
+        after = Some(here);
+    }
+    let write = RowWrite::new(table.clone(), edit.key.clone(), key.clone(), before, after);
+    let counted_anew = edit.counted_anew;
+    Ok((write, Written { table, key: edit.key.clone(), values: key, named, counted_anew }))
+}
+
+fn place(table: &Table, (name, value): &(ColumnName, Value)) -> Result<(usize, Value)> {
+    let position = table.schema.columns.iter().position(|column| column.name == *name);
+    let position = position.ok_or_else(|| not_here(&format!("{} has no column {name}", table.schema.name)))?;
+    Ok((position, value.clone()))
+}
+
+fn not_here(message: &str) -> StoreError {
+    StoreError::needs_person("RM5109", message, "rowmesh tables shows what is here")
+}
+
+fn refused(edit: &Edit, reason: &str) -> StoreError {
+    let message = format!("{} {} cannot be written so: {reason}", edit.table, edit.key.to_display());
+    StoreError::needs_person("RM5108", message, "nothing was changed; write something that the database accepts")
+}

@@ -141,9 +141,9 @@ pub enum Command {
     /// Changes in and out
     #[command(before_help = "rowmesh log -f\nrowmesh log --table orders --since 2h")]
     Log(Log),
-    /// Writes that lost, and to what: ls | show ID
+    /// Writes that lost, and to what: ls | show ID | resolve ID | undo ID | policy
     #[command(
-        before_help = "rowmesh conflicts\nrowmesh conflicts show 7Q\nrowmesh conflicts policy products max --column version"
+        before_help = "rowmesh conflicts\nrowmesh conflicts show 7Q\nrowmesh conflicts resolve 7Q --keep lost\nrowmesh conflicts policy products max --column version"
     )]
     Conflicts(Conflicts),
     /// Exchange now, wait until done
@@ -402,10 +402,11 @@ pub struct Log {
     pub limit: u32,
 }
 
-const POLICIES: &str = "Of a column: last_writer (default), max, min
+const POLICIES: &str = "Of a column: last_writer (default), max, min, counter (two sales of one leave two less)
 Of the rows of a table: update_wins (default), delete_wins, last_writer
 
   rowmesh conflicts policy products max --column version
+  rowmesh conflicts policy products counter --column stock
   rowmesh conflicts policy orders delete_wins";
 
 /// `rowmesh conflicts`.
@@ -433,6 +434,31 @@ pub enum ConflictsCommand {
         /// Its id, or the beginning of it
         id: String,
     },
+    /// Settle one of them, on all nodes
+    Resolve {
+        /// Its id, or the beginning of it
+        id: String,
+        /// The side that stays: shown, lost, or the name of the node that wrote it
+        #[arg(long, value_name = "SIDE", conflicts_with_all = ["set", "null"], required_unless_present_any = ["set", "null"])]
+        keep: Option<String>,
+        /// Write this instead; may be given again for other columns
+        #[arg(long, value_name = "COLUMN=VALUE", value_parser = parse_assignment)]
+        set: Vec<(String, String)>,
+        /// Write NULL instead; may be given again for other columns
+        #[arg(long, value_name = "COLUMN")]
+        null: Vec<String>,
+        /// Say what would happen, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Bring back what lost, on all nodes: short for resolve --keep lost
+    Undo {
+        /// Its id, or the beginning of it
+        id: String,
+        /// Say what would happen, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Which write is shown: the policies that are not the default, or a new one for a table or a column of it
     #[command(after_help = POLICIES)]
     Policy {
@@ -447,6 +473,11 @@ pub enum ConflictsCommand {
         #[arg(long, requires = "rule")]
         dry_run: bool,
     },
+}
+
+fn parse_assignment(text: &str) -> Result<(String, String), String> {
+    let (column, value) = text.split_once('=').ok_or("write it as COLUMN=VALUE")?;
+    if column.is_empty() { Err("no column stands before the =".into()) } else { Ok((column.into(), value.into())) }
 }
 
 /// `rowmesh sync`.

@@ -12,6 +12,8 @@ mod setup;
 mod uninstall;
 mod up;
 
+use rowmesh::control::api::Resolution;
+
 use crate::args::{Cli, Command, Conflicts, ConflictsCommand, Peers, PeersCommand, Tables, TablesCommand};
 use crate::context::Context;
 use crate::exit::Exit;
@@ -41,6 +43,17 @@ pub fn run(talk: Talk, cli: &Cli) -> Outcome<Exit> {
         Command::Conflicts(Conflicts {
             what: Some(ConflictsCommand::Policy { table: Some(table), rule: Some(rule), column, dry_run }),
         }) => decide::set_policy(&context()?, table, column.as_deref(), rule, *dry_run),
+        Command::Conflicts(Conflicts { what: Some(ConflictsCommand::Resolve { id, keep, set, null, dry_run }) }) => {
+            let (id, keep, set, set_null) = (id.clone(), keep.clone(), set.clone(), null.clone());
+            decide::resolve(&context()?, Resolution { id, keep, set, set_null, dry_run: *dry_run })
+        }
+        Command::Conflicts(Conflicts { what: Some(ConflictsCommand::Undo { id, dry_run }) }) => {
+            let keep = Some("lost".to_owned());
+            decide::resolve(
+                &context()?,
+                Resolution { id: id.clone(), keep, dry_run: *dry_run, ..Resolution::default() },
+            )
+        }
         Command::Conflicts(arguments) => look::conflicts(&context()?, arguments),
         Command::Log(arguments) => log::log(&context()?, arguments),
         Command::Sync(arguments) => act::sync(&context()?, arguments),

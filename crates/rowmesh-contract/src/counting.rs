@@ -2,7 +2,7 @@
 
 use rowmesh_core::policy::{ColumnPolicy, Policies, PolicyHistory, TablePolicy};
 use rowmesh_core::scope::Scope;
-use rowmesh_core::store::{Edit, Store};
+use rowmesh_core::store::{Edit, Said, Store};
 use rowmesh_core::value::{Key, Value};
 
 use crate::node::{Node, check_equal, check_refused, converge, nodes, now};
@@ -40,7 +40,7 @@ fn sell<P: Place>(node: &mut Node<P>, count: i64) {
 }
 
 fn counted(column: &str, value: Value) -> Edit {
-    let values = Some(vec![(column.into(), value)]);
+    let values = Some(vec![(column.into(), Said::Value(value))]);
     Edit { table: "products".into(), key: Key::of([&Value::text("p")]), values, counted_anew: true }
 }
 
@@ -155,7 +155,8 @@ pub(crate) fn what_a_person_writes_through_rowmesh_is_sealed_as_one_changeset_af
     let edit = |key: &str, values: Option<Vec<(&str, Value)>>| Edit {
         table: "products".into(),
         key: Key::of([&Value::text(key)]),
-        values: values.map(|values| values.into_iter().map(|(name, value)| (name.into(), value)).collect()),
+        values: values
+            .map(|values| values.into_iter().map(|(name, value)| (name.into(), Said::Value(value))).collect()),
         counted_anew: false,
     };
     let edits = [
@@ -182,7 +183,8 @@ pub(crate) fn what_a_person_writes_of_both_sides_ends_their_conflict_even_if_it_
     sell(&mut nodes[1], 4);
     converge(&mut nodes);
     assert!(nodes[0].ledger()[0].contains("open"));
-    let stays = Edit { counted_anew: false, ..counted("stock", 6.into()) };
+    let values = Some(vec![("stock".into(), Said::AsItStands)]);
+    let stays = Edit { counted_anew: false, values, ..counted("stock", 6.into()) };
     let other = Edit { counted_anew: false, ..counted("stock", 9.into()) };
     // Two people settle it in opposite ways: that is a conflict of its own, between these two.
     nodes[0].store.edit(now(), &[stays]).expect("written");
@@ -211,4 +213,18 @@ pub(crate) fn what_a_person_writes_that_the_database_refuses_changes_nothing<P: 
     refused(&mut nodes[0], Edit { table: "nowhere".into(), ..counted("stock", 1.into()) }, "RM5109");
     nodes[0].store.edit(now(), &[counted("stock", 4.into())]).expect("goes on");
     assert_eq!(nodes[0].texts(STOCK), ["4"]);
+}
+
+pub(crate) fn a_row_that_was_deleted_comes_back_with_what_it_held_last_when_a_person_says_so<P: Place>() {
+    let mut nodes = shops::<P>(2);
+    sell(&mut nodes[0], 3);
+    converge(&mut nodes);
+    nodes[1].run("DELETE FROM products");
+    converge(&mut nodes);
+    let values = Some(vec![("price".into(), Said::AsItStands), ("weight".into(), Said::Value(Value::Real(2.5)))]);
+    let back = Edit { values, counted_anew: false, ..counted("stock", 0.into()) };
+    assert_eq!(nodes[0].store.edit(now(), &[back]).expect("written").events, 1);
+    converge(&mut nodes);
+    check_stock(&mut nodes, 7);
+    assert_eq!(nodes[1].count("products WHERE id = 'p' AND price = 10 AND weight = 2.5"), 1);
 }

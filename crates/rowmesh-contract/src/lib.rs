@@ -147,6 +147,7 @@ clauses! {
         what_a_person_writes_through_rowmesh_is_sealed_as_one_changeset_after_what_the_application_wrote
         what_a_person_writes_of_both_sides_ends_their_conflict_even_if_it_is_what_stands
         what_a_person_writes_that_the_database_refuses_changes_nothing
+        a_row_that_was_deleted_comes_back_with_what_it_held_last_when_a_person_says_so
     }
     settling {
         a_policy_that_people_change_shows_at_once_what_it_prefers_and_its_withdrawal_what_stood_before

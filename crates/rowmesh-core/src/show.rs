@@ -21,12 +21,17 @@ pub fn show(state: &RowState, policy: &TablePolicy, names: &[ColumnName]) -> Cho
     if !exists(state, policy.existence) {
         return Choice::Absent;
     }
+    Choice::Present(image(state, policy, names))
+}
+
+/// What the columns show where the row stands, or showed last where it does not, by column ascending.
+pub fn image(state: &RowState, policy: &TablePolicy, names: &[ColumnName]) -> Vec<(ColumnIx, Value)> {
     let columns = state.registers.iter().enumerate();
     let chosen = columns.filter_map(|(number, register)| {
         let column = ColumnIx(number as u16);
         Some((column, value(state, column, register, column_policy(policy, names, number))?))
     });
-    Choice::Present(chosen.collect())
+    chosen.collect()
 }
 
 /// Whether the row is shown.

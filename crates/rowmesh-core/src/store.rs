@@ -110,11 +110,20 @@ pub struct Edit {
     pub table: TableName,
     /// The row.
     pub key: Key,
-    /// Columns and what they shall hold; of a row that does not stand, the others get the table's defaults. `None` deletes the row. What is named is
-    /// written even if it stands there already: then nobody's write stands beside it any more.
-    pub values: Option<Vec<(ColumnName, Value)>>,
+    /// Columns and what they shall hold; of a row that does not stand, the others get what they held last, or else the table's defaults. `None`
+    /// deletes the row. What is named is written even if it stands there already: then nobody's write stands beside it any more.
+    pub values: Option<Vec<(ColumnName, Said)>>,
     /// Whether the values were counted anew, and are no change to what stood before: see [`ColumnPolicy::Counter`](crate::policy::ColumnPolicy).
     pub counted_anew: bool,
+}
+
+/// What a person says of a column.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    /// What it shall hold; the database gives it the column's type.
+    Value(Value),
+    /// What it holds shall stay.
+    AsItStands,
 }
 
 /// Where a node stands.

@@ -1,5 +1,5 @@
 //! Answers to what people ask a running node: the node's state, put into the plain data of `control::api`. Decides nothing and changes
-//! nothing, but for pauses and invites; what changes the roster is `decisions` and `policies`.
+//! nothing, but for pauses and invites; what changes the roster is `decisions` and `policies`, what writes to rows `resolutions`.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -23,6 +23,7 @@ use crate::failure::{Failure, code, dial_failure};
 use crate::invites::Wanted;
 use crate::peers::PeerState;
 use crate::policies;
+use crate::resolutions;
 use crate::shared::Shared;
 use crate::transport::connect;
 
@@ -40,6 +41,7 @@ pub(crate) async fn answer(shared: &Shared, question: Question) -> Result<Answer
             decisions::set_table(shared, &table, travels, dry_run).await?
         }
         Question::Policies => Answer::Policies { policies: policies::list(&shared.members.roster()) },
+        Question::Resolve(resolution) => resolutions::resolve(shared, resolution).await?,
         Question::SetPolicy { table, column, rule, dry_run } => {
             policies::set(shared, &table, column.as_deref(), &rule, dry_run).await?
         }
@@ -306,6 +308,15 @@ async fn conflicts(shared: &Shared, all: bool, limit: usize) -> Result<Answer, F
 }
 
 async fn conflict(shared: &Shared, id: &str) -> Result<Answer, Failure> {
+    let view = one_conflict(shared, id).await?;
+    let (table, key) = (view.entry.id.table.clone(), view.entry.id.key.clone());
+    let row = shared.store.read(move |store| store.row_json(&table, &key)).await?;
+    let row = row.map(|json| parsed(&json));
+    Ok(Answer::Conflict(Conflict { row, ..conflict_of(shared, view) }))
+}
+
+/// The entry that an id or the beginning of one means.
+pub(crate) async fn one_conflict(shared: &Shared, id: &str) -> Result<ConflictView, Failure> {
     let views = shared.store.read(|store| store.conflicts(false, ROWS_MAX)).await?;
     let wanted = id.to_lowercase();
     let mut found: Vec<ConflictView> =
@@ -313,15 +324,11 @@ async fn conflict(shared: &Shared, id: &str) -> Result<Answer, Failure> {
     let none = |message: String| {
         Failure::new(code::NO_SUCH_CONFLICT, message).hint("All of them:", "rowmesh conflicts ls --all")
     };
-    let view = match (found.pop(), found.len()) {
-        (Some(view), 0) => view,
-        (Some(_), more) => return Err(none(format!("\"{id}\" means {} conflicts; give more of the id", more + 1))),
-        (None, _) => return Err(none(format!("there is no conflict \"{id}\""))),
-    };
-    let (table, key) = (view.entry.id.table.clone(), view.entry.id.key.clone());
-    let row = shared.store.read(move |store| store.row_json(&table, &key)).await?;
-    let row = row.map(|json| parsed(&json));
-    Ok(Answer::Conflict(Conflict { row, ..conflict_of(shared, view) }))
+    match (found.pop(), found.len()) {
+        (Some(view), 0) => Ok(view),
+        (Some(_), more) => Err(none(format!("\"{id}\" means {} conflicts; give more of the id", more + 1))),
+        (None, _) => Err(none(format!("there is no conflict \"{id}\""))),
+    }
 }
 
 fn conflict_of(shared: &Shared, view: ConflictView) -> Conflict {
@@ -434,7 +441,7 @@ fn parsed(json: &str) -> serde_json::Value {
     serde_json::from_str(json).unwrap_or_else(|_| serde_json::Value::String(json.to_owned()))
 }
 
-fn json_of(value: &Value) -> serde_json::Value {
+pub(crate) fn json_of(value: &Value) -> serde_json::Value {
     parsed(&value.to_json())
 }
 

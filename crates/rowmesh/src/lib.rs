@@ -27,6 +27,7 @@ mod port;
 pub mod postgres;
 mod random;
 mod recorder;
+mod resolutions;
 mod responder;
 mod scribe;
 pub mod setup;

@@ -1,7 +1,7 @@
 //! Commands that decide something for the whole mesh: which tables travel, what this node is called. Whether it may be decided here is the
 //! running node's to say.
 
-use rowmesh::control::api::{Answer, Question};
+use rowmesh::control::api::{Answer, Question, Resolution};
 use rowmesh::failure::code;
 use serde_json::json;
 
@@ -12,6 +12,7 @@ use crate::context::{Context, unexpected};
 use crate::exit::Exit;
 use crate::failure::{Outcome, failure};
 use crate::nodes::Remembered;
+use crate::render;
 
 /// `rowmesh tables add`.
 pub fn add_table(context: &Context, table: &str, key: &[String], dry_run: bool) -> Outcome<Exit> {
@@ -51,6 +52,25 @@ pub fn set_policy(context: &Context, table: &str, column: Option<&str>, rule: &s
                 "{what}: the policy is {rule} from now on, on all nodes; rows that it settles otherwise are shown anew"
             )
         }
+    });
+    Ok(Exit::Done)
+}
+
+/// `rowmesh conflicts resolve` and `rowmesh conflicts undo`.
+pub fn resolve(context: &Context, resolution: Resolution) -> Outcome<Exit> {
+    let dry_run = resolution.dry_run;
+    let (id, table, key, writes) = match context.ask(&Question::Resolve(resolution))? {
+        Answer::Resolved { id, table, key, writes } => (id, table, key, writes),
+        other => return Err(unexpected(&other)),
+    };
+    if context.talk.json {
+        let document = json!({ "id": id, "table": table, "key": key, "writes": writes, "dry_run": dry_run });
+        context.talk.document(&document)?;
+    }
+    let what = render::conflicts::wrote(&writes);
+    context.talk.done(&match dry_run {
+        true => format!("{table} {key}: would be written: {what}"),
+        false => format!("{table} {key}: {what}; it has seen both sides and stands on all nodes"),
     });
     Ok(Exit::Done)
 }

@@ -82,6 +82,9 @@ pub fn conflicts(context: &Context, arguments: &Conflicts) -> Outcome<Exit> {
         None => (false, LIMIT),
         Some(ConflictsCommand::Ls { all, limit }) => (*all, *limit as usize),
         Some(ConflictsCommand::Show { id }) => return show_conflict(context, id),
+        Some(ConflictsCommand::Resolve { id, .. } | ConflictsCommand::Undo { id, .. }) => {
+            return show_conflict(context, id);
+        }
         Some(ConflictsCommand::Policy { table, .. }) => return list_policies(context, table.as_deref()),
     };
     match context.ask(&Question::Conflicts { all, limit })? {

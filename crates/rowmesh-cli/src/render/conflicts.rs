@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use rowmesh::control::api::{Conflict, ConflictSide, Policy};
+use rowmesh::control::api::{Conflict, ConflictSide, Policy, Wrote};
 
 use super::grid::{Grid, Tone, plain};
 use super::time::Moment;
@@ -97,8 +97,27 @@ pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
             let _ = writeln!(text, "  {:<24} {}", clean(column), value(Some(now)));
         }
     }
-    text += "To take the other value, write it with your application or with SQL: it has seen both sides and wins everywhere.\n";
+    if conflict.state == "open" {
+        let id = short(&conflict.id);
+        let _ = writeln!(
+            text,
+            "Settle it on all nodes:\n  rowmesh conflicts resolve {id} --keep shown\n  rowmesh conflicts resolve {id} --keep lost"
+        );
+        if let Some(column) = &conflict.column {
+            let _ = writeln!(text, "  rowmesh conflicts resolve {id} --set {}=VALUE", clean(column));
+        }
+    }
     text
+}
+
+/// What was written to settle one.
+pub fn wrote(writes: &[Wrote]) -> String {
+    let one = |write: &Wrote| match &write.column {
+        None => "the row is deleted".to_owned(),
+        Some(column) if write.stays => format!("{} stays", clean(column)),
+        Some(column) => format!("{} = {}", clean(column), value(write.value.as_ref())),
+    };
+    writes.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// What the side that stands wrote, and what the other; of a row as a whole only whether it is there.

@@ -11,4 +11,5 @@ mod kill;
 mod leaving;
 mod machine;
 mod quick_start;
+mod resolving;
 mod usage;

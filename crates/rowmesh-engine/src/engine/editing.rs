@@ -1,10 +1,13 @@
 //! What a person writes through Rowmesh: everything that the application wrote is sealed first, then the rows are written and sealed as one changeset
 //! that has seen all of it. Who may ask for that, and why, is not known here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rowmesh_core::clock::WallTime;
-use rowmesh_core::store::{Edit, Sealed, StoreError, StoreResult};
+use rowmesh_core::row_state::RowState;
+use rowmesh_core::show;
+use rowmesh_core::store::{Edit, Said, Sealed, StoreError, StoreResult};
 use rowmesh_core::value::{ColumnName, Value};
 
 use super::{End, Engine, cause};
@@ -80,17 +83,21 @@ fn planned<A: Access>(work: &Work<'_, A>, table: Arc<Table>, edit: &Edit) -> Res
     let key = edit.key.values().map_err(|source| Error::damaged("a key", source))?;
     let (mut named, mut after) = (Vec::new(), None);
     if let Some(values) = &edit.values {
-        let mut here = values.iter().map(|value| place(&table, value)).collect::<Result<Vec<_>>>()?;
-        if before.is_some() {
-            if let Some((column, _)) = here.iter().find(|(column, _)| table.schema.key.contains(column)) {
-                let column = &table.schema.columns[*column].name;
-                return Err(
-                    not_here(&format!("{column} belongs to the key of {}: a row keeps its key", edit.table)).into()
-                );
-            }
-            named = here.iter().map(|(column, _)| *column).collect();
-            named.sort_unstable();
+        let said = values.iter().map(|value| place(&table, value)).collect::<Result<BTreeMap<_, _>>>()?;
+        if let Some(column) = said.keys().find(|column| table.schema.key.contains(column) && before.is_some()) {
+            let column = &table.schema.columns[*column].name;
+            return Err(not_here(&format!("{column} belongs to the key of {}: a row keeps its key", edit.table)).into());
         }
+        if before.is_some() {
+            named = said.keys().copied().collect();
+        }
+        let mut here = if before.is_some() { Vec::new() } else { held_last(work, &table, &state)? };
+        here.retain(|(column, _)| !matches!(said.get(column), Some(Said::Value(_))));
+        let values = said.into_iter().filter_map(|(column, said)| match said {
+            Said::Value(value) => Some((column, value)),
+            Said::AsItStands => None,
+        });
+        here.extend(values);
         add_key(&table, &key, &mut here);
         after = Some(here);
     }
@@ -99,10 +106,17 @@ fn planned<A: Access>(work: &Work<'_, A>, table: Arc<Table>, edit: &Edit) -> Res
     Ok((write, Written { table, key: edit.key.clone(), values: key, named, counted_anew }))
 }
 
-fn place(table: &Table, (name, value): &(ColumnName, Value)) -> Result<(usize, Value)> {
+fn place(table: &Table, (name, said): &(ColumnName, Said)) -> Result<(usize, Said)> {
     let position = table.schema.columns.iter().position(|column| column.name == *name);
     let position = position.ok_or_else(|| not_here(&format!("{} has no column {name}", table.schema.name)))?;
-    Ok((position, value.clone()))
+    Ok((position, said.clone()))
+}
+
+/// What a row that does not stand would show, had nobody deleted it.
+fn held_last<A: Access>(work: &Work<'_, A>, table: &Table, state: &RowState) -> Result<Vec<(usize, Value)>> {
+    let policy = work.standing()?.policies.current().table(&table.schema.name);
+    let image = show::image(state, policy, work.registry.column_names(table.number));
+    Ok(image.into_iter().filter_map(|(column, value)| Some((table.position(column)?, value))).collect())
 }
 
 fn not_here(message: &str) -> StoreError {

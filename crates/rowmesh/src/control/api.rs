@@ -67,6 +67,8 @@ pub enum Question {
         /// The id.
         id: String,
     },
+    /// Settles one conflict on all nodes. Answered by [`Answer::Resolved`].
+    Resolve(Resolution),
     /// A new invite. Answered by [`Answer::Invite`].
     Invite {
         /// Milliseconds that it lasts.
@@ -187,6 +189,17 @@ pub enum Answer {
     },
     /// To [`Question::Conflict`].
     Conflict(Conflict),
+    /// To [`Question::Resolve`].
+    Resolved {
+        /// The conflict's whole id.
+        id: String,
+        /// The table.
+        table: String,
+        /// The row.
+        key: String,
+        /// What was written, or would be.
+        writes: Vec<Wrote>,
+    },
     /// To [`Question::Invite`].
     Invite {
         /// The line to paste.
@@ -448,6 +461,34 @@ pub struct ConflictSide {
     /// When, milliseconds since 1970, by that node's clock.
     pub at: u64,
     /// What it wrote: a value, or an object of the columns where the row as a whole is meant; none for a delete.
+    pub value: Option<serde_json::Value>,
+}
+
+/// What a person decides about one conflict: a side, or values.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Resolution {
+    /// Its id or the beginning of it.
+    pub id: String,
+    /// `shown`, `lost`, or the name of the node that wrote the side.
+    pub keep: Option<String>,
+    /// Columns and what they shall hold instead.
+    #[serde(default)]
+    pub set: Vec<(String, String)>,
+    /// Columns that shall hold NULL.
+    #[serde(default)]
+    pub set_null: Vec<String>,
+    /// Say what would happen, and change nothing.
+    pub dry_run: bool,
+}
+
+/// What was written to a row.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Wrote {
+    /// The column; none where the row was deleted.
+    pub column: Option<String>,
+    /// Whether what stood there was written again, so that it stands alone.
+    pub stays: bool,
+    /// What was written instead.
     pub value: Option<serde_json::Value>,
 }
 

@@ -76,6 +76,10 @@ pub struct TableSettings {
     pub key: Vec<String>,
     /// Whether it stays out of sync.
     pub off: bool,
+    /// The policy for its rows.
+    pub conflicts: Option<String>,
+    /// Policies for columns.
+    pub columns: BTreeMap<String, String>,
 }
 
 /// Rows that stay here, and what depends on them.

@@ -5,6 +5,7 @@
 mod attaching;
 mod copying;
 mod counting;
+mod examples;
 mod keeping;
 mod leaving;
 mod logging;
@@ -148,6 +149,9 @@ clauses! {
         what_a_person_writes_of_both_sides_ends_their_conflict_even_if_it_is_what_stands
         what_a_person_writes_that_the_database_refuses_changes_nothing
         a_row_that_was_deleted_comes_back_with_what_it_held_last_when_a_person_says_so
+    }
+    examples {
+        the_examples_of_the_page_on_conflicts_come_out_as_they_say
     }
     settling {
         a_policy_that_people_change_shows_at_once_what_it_prefers_and_its_withdrawal_what_stood_before

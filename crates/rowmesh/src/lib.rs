@@ -35,6 +35,7 @@ mod shared;
 mod snapshots;
 mod store_thread;
 pub mod transport;
+mod wishes;
 
 pub use failure::Failure;
 pub use node::{Joined, Node, RunningNode};

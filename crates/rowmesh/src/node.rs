@@ -8,10 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rowmesh_core::clock::WallTime;
-use rowmesh_core::ident::{Digest, Incarnation, NodeId, hex};
+use rowmesh_core::ident::{Incarnation, NodeId};
 use rowmesh_core::policy::ColumnPolicy;
-use rowmesh_core::roster::{self, Role, Roster, TablePolicy};
-use rowmesh_core::scope::TablePatterns;
+use rowmesh_core::roster::{Roster, TablePolicy};
 use rowmesh_core::store::{Store, StoreError, StoreErrorKind, StoreResult};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -22,14 +21,13 @@ use crate::control::server::{Asked, ControlServer};
 use crate::daemon::{Daemon, Mouths, Wake};
 use crate::database::{self, Place};
 use crate::failure::{Failure, code};
-use crate::files;
 use crate::high_water::{HighWater, Machine};
 use crate::identity::{KEY_FILE, NodeKey};
 use crate::invites::Invites;
 use crate::joining::{self, Applicant, Unfinished};
 use crate::lock::Lock;
 use crate::members::{Kept, Members, kept_roster, standing};
-use crate::options::{NodeOptions, RowFilter};
+use crate::options::NodeOptions;
 use crate::peers::PeerBook;
 use crate::port::KeptPort;
 use crate::random::random;
@@ -38,6 +36,7 @@ use crate::shared::{Parts, Shared};
 use crate::snapshots::Progress;
 use crate::store_thread::{Noticed, StoreHandle, StoreThread};
 use crate::transport::Server;
+use crate::wishes;
 
 /// A node over its database: it notes changes, and neither seals nor exchanges anything yet.
 #[derive(Debug)]
@@ -155,7 +154,7 @@ impl Node {
         let mut roster = Roster::found(&*self.key, mesh_name, &options.name, addresses, now)?;
         let tables = self.store().read(|store| store.tables(false)).await?;
         let tables = tables.into_iter().map(|table| table.name).collect();
-        if let Some(scope) = wanted_scope(options, None, tables) {
+        if let Some(scope) = wishes::wanted_scope(options, None, tables) {
             let entry = roster.set_scope(&*self.key, now, scope)?;
             roster.insert(entry.bytes())?;
         }
@@ -448,85 +447,7 @@ async fn settle(shared: &Arc<Shared>, local: Option<SocketAddr>) -> Result<(), F
         _ => Ok(None),
     });
     moved.await?;
-    settle_scope(shared).await
-}
-
-/// The options count where they ask for something else than at the last start: what was decided at run time since then stays.
-async fn settle_scope(shared: &Arc<Shared>) -> Result<(), Failure> {
-    let tables = shared.store.read(|store| store.tables(false)).await?;
-    let tables = tables.into_iter().map(|table| table.name).collect();
-    let me = shared.me();
-    let roster = shared.members.roster();
-    let Some(wanted) = wanted_scope(&shared.options, roster.scope(), tables) else { return Ok(()) };
-    let asked = AskedScope::of(&shared.options);
-    if asked.is_as_before(&shared.options.data)? {
-        return Ok(());
-    }
-    if roster.scope() == Some(&wanted) {
-        return asked.remember(&shared.options.data);
-    }
-    if roster.member(&me).is_none_or(|member| member.role != Role::Admin) {
-        let failure =
-            Failure::new(code::BAD_SETTING, "this node's rules of what travels are not those of the mesh, which hold")
-                .hint(
-                    "Change them on an admin node, or take them out of this node's configuration.",
-                    "rowmesh config show",
-                );
-        shared.book().notices.insert("scope".to_owned(), failure);
-        return Ok(());
-    }
-    let entry = shared.members.sign(|roster, signer, now| roster.set_scope(signer, now, wanted).map(Some)).await?;
-    info!(changed = entry.is_some(), "the mesh's rules of what travels are this node's now");
-    asked.remember(&shared.options.data)
-}
-
-/// What the options say about what travels, in a few bytes that outlive the process.
-struct AskedScope(Digest);
-
-impl AskedScope {
-    const FILE: &str = "scope.asked";
-
-    fn of(options: &NodeOptions) -> AskedScope {
-        let NodeOptions { include, exclude, filters, .. } = options;
-        let mut hasher = blake3::Hasher::new();
-        let mut text = |text: &str| {
-            hasher.update(&(text.len() as u64).to_be_bytes()).update(text.as_bytes());
-        };
-        for list in [include, exclude] {
-            text(&list.len().to_string());
-            list.iter().for_each(|name| text(name));
-        }
-        for filter in filters {
-            let RowFilter { name, root, condition, follow, several_owners, extras: _ } = filter;
-            [name, root, condition].into_iter().for_each(|part| text(part));
-            text(&follow.len().to_string());
-            follow.iter().for_each(|key| text(key));
-            text(several_owners.as_deref().unwrap_or_default());
-        }
-        AskedScope(Digest(*hasher.finalize().as_bytes()))
-    }
-
-    fn is_as_before(&self, data: &Path) -> Result<bool, Failure> {
-        let before = files::read(&data.join(AskedScope::FILE))?;
-        Ok(before.is_some_and(|before| before == hex(&self.0.0).as_bytes()))
-    }
-
-    fn remember(&self, data: &Path) -> Result<(), Failure> {
-        files::write(&data.join(AskedScope::FILE), hex(&self.0.0).as_bytes())
-    }
-}
-
-/// What the options say about what travels; `None` where they say nothing. Who sets filters has seen the plan, and with it the tables that
-/// there are; those that come later are not known, however often the node starts.
-fn wanted_scope(options: &NodeOptions, now: Option<&roster::Scope>, tables: Vec<String>) -> Option<roster::Scope> {
-    let NodeOptions { include, exclude, filters, .. } = options;
-    let says_nothing = include.iter().all(|pattern| pattern == "*") && exclude.is_empty() && filters.is_empty();
-    let known = match now {
-        Some(now) if now.filters == *filters => now.known.clone(),
-        _ => (!filters.is_empty()).then_some(tables),
-    };
-    let exclude = TablePatterns { include: include.clone(), exclude: exclude.clone() }.to_rules();
-    (!says_nothing).then(|| roster::Scope { exclude, filters: filters.clone(), known, extras: Vec::new() })
+    wishes::settle(shared).await
 }
 
 /// Where others reach this node: what the options say, else what follows from where it listens.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rowmesh_core::limits::{ADDRESSES_MAX, NODE_NAME_BYTES_MAX};
-pub use rowmesh_core::roster::RowFilter;
+pub use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy};
+pub use rowmesh_core::roster::{RowFilter, TablePolicy};
 use rowmesh_core::roster::{is_address, is_person_name};
 
 use crate::clock::Clock;
@@ -39,6 +40,8 @@ pub struct NodeOptions {
     pub exclude: Vec<String>,
     /// Rows that stay here.
     pub filters: Vec<RowFilter>,
+    /// How the conflicts of tables are settled, where it is not as everywhere. Columns that are not named keep the policy that they have.
+    pub policies: Vec<TablePolicy>,
     /// Key columns of tables that have no usable key of their own.
     pub keys: Vec<(String, Vec<String>)>,
     /// Triggers of the application that keep still for changes from other nodes whatever they do, by name.
@@ -76,6 +79,7 @@ impl NodeOptions {
             include: vec!["*".to_owned()],
             exclude: Vec::new(),
             filters: Vec::new(),
+            policies: Vec::new(),
             keys: Vec::new(),
             leave_triggers: Vec::new(),
             carry_triggers: Vec::new(),

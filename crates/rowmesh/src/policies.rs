@@ -112,6 +112,16 @@ fn policy_with(roster: &Roster, table: &str, column: Option<&str>, rule: &str) -
     Some(policy)
 }
 
+/// A table's policies with those that are wished for among them; `None` if they hold already.
+pub(crate) fn joined(roster: &Roster, wish: &TablePolicy) -> Option<TablePolicy> {
+    let now = roster.policies().get(wish.table.as_str()).map(|policy| (*policy).clone());
+    let mut policy = now.unwrap_or_else(|| TablePolicy { table: wish.table.clone(), ..TablePolicy::default() });
+    let before = policy.clone();
+    policy.existence = wish.existence.clone().or(policy.existence);
+    policy.columns.extend(wish.columns.clone());
+    (policy != before).then_some(policy)
+}
+
 fn rule_now(roster: &Roster, table: &str, column: Option<&str>) -> String {
     let policies = roster.policies();
     let policy = policies.get(table);

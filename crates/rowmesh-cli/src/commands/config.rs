@@ -36,6 +36,7 @@ fn show(talk: Talk, config: &Config) -> Outcome<Exit> {
         })).collect::<Vec<_>>(),
         "tables": config.tables.iter().map(|(name, table)| json!({
             "table": name, "key": table.key, "sync": if table.off { "off" } else { "both" },
+            "conflicts": table.conflicts, "columns": table.columns,
         })).collect::<Vec<_>>(),
         "filters": config.filters.iter().map(|filter| json!({
             "name": filter.name, "table": filter.table, "skip": filter.skip, "follow": filter.follow,
@@ -52,7 +53,11 @@ fn show(talk: Talk, config: &Config) -> Outcome<Exit> {
         }
         for (name, table) in &config.tables {
             let sync = if table.off { "off" } else { "both" };
-            text += &format!("table.{name}: key {:?}, sync {sync}\n", table.key);
+            text += &format!("table.{name}: key {:?}, sync {sync}", table.key);
+            text += &table.conflicts.as_ref().map(|rule| format!(", conflicts {rule}")).unwrap_or_default();
+            let columns = table.columns.iter().map(|(column, rule)| format!(", {column} {rule}"));
+            text += &columns.collect::<String>();
+            text.push('\n');
         }
         for filter in &config.filters {
             text += &format!("filter {}: {} where {}\n", filter.name, filter.table, filter.skip);

@@ -1,7 +1,7 @@
 //! From flags, configuration and what a node's folder remembers to the options of a node. Touches no database.
 
 use rowmesh::NodeOptions;
-use rowmesh::options::RowFilter;
+use rowmesh::options::{RowFilter, TablePolicy};
 
 use crate::args::Setup;
 use crate::config::database::{self, Database};
@@ -92,6 +92,13 @@ fn options(config: &Config, place: &Place, database: &Database) -> NodeOptions {
         several_owners: filter.several_owners.clone(),
         extras: Vec::new(),
     });
+    let policies = config.tables.iter().filter(|(_, table)| table.conflicts.is_some() || !table.columns.is_empty());
+    let policies = policies.map(|(name, table)| TablePolicy {
+        table: name.clone(),
+        existence: table.conflicts.clone(),
+        columns: table.columns.clone(),
+        extras: Vec::new(),
+    });
     NodeOptions {
         name: Some(config.text("node.name")).filter(|name| !name.is_empty()).unwrap_or_else(|| place.name.clone()),
         listen: listen(&config.text("sync.listen")),
@@ -103,6 +110,7 @@ fn options(config: &Config, place: &Place, database: &Database) -> NodeOptions {
         leave_triggers: config.list("triggers.leave"),
         carry_triggers: config.list("triggers.carry"),
         filters: filters.collect(),
+        policies: policies.collect(),
         keys: keys.map(|(name, table)| (name.clone(), table.key.clone())).collect(),
         ..NodeOptions::new(place.folder.clone(), database.place.reveal())
     }

@@ -1,9 +1,11 @@
 //! Reads `rowmesh.toml`. Every complaint names file, line and column. What the keys mean is not known here.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
 use rowmesh::failure::Failure;
+use rowmesh::options::{ColumnPolicy, ExistencePolicy};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
@@ -159,15 +161,50 @@ fn read_tables(file: &FileText<'_>, item: &Item<'_>, config: &mut Config) -> Out
                 ("sync", _) => {
                     return Err(file.wrong(item.span(), &format!("{section}.sync: expected \"both\" or \"off\"")));
                 }
+                ("conflicts", DeValue::String(word)) if ExistencePolicy::parse(word).is_some() => {
+                    settings.conflicts = Some(word.to_string());
+                }
+                ("conflicts", _) => {
+                    let all = ExistencePolicy::ALL.map(ExistencePolicy::as_str);
+                    return Err(file.wrong(item.span(), &format!("{section}.conflicts: {}", expected(&all))));
+                }
+                ("columns", DeValue::Table(columns)) => {
+                    settings.columns = read_columns(file, &format!("{section}.columns"), columns)?;
+                }
+                ("columns", _) => {
+                    let problem = format!("{section}.columns: write columns.NAME = \"counter\"");
+                    return Err(file.wrong(item.span(), &problem));
+                }
                 (other, _) => {
                     let what = format!("key \"{other}\" in [{section}]");
-                    return Err(file.unknown(key, &what, &["key", "sync"]));
+                    return Err(file.unknown(key, &what, &["key", "sync", "conflicts", "columns"]));
                 }
             }
         }
         config.tables.insert(name.as_ref().to_string(), settings);
     }
     Ok(())
+}
+
+fn read_columns(file: &FileText<'_>, section: &str, columns: &DeTable<'_>) -> Outcome<BTreeMap<String, String>> {
+    let mut policies = BTreeMap::new();
+    for (column, item) in columns {
+        match item.get_ref() {
+            DeValue::String(word) if ColumnPolicy::parse(word).is_some() => {
+                policies.insert(column.as_ref().to_string(), word.to_string());
+            }
+            _ => {
+                let all = ColumnPolicy::ALL.map(ColumnPolicy::as_str);
+                return Err(file.wrong(item.span(), &format!("{section}.{}: {}", column.as_ref(), expected(&all))));
+            }
+        }
+    }
+    Ok(policies)
+}
+
+fn expected(words: &[&str]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    format!("expected {}", words.join(" or "))
 }
 
 fn read_filters(file: &FileText<'_>, item: &Item<'_>, config: &mut Config) -> Outcome<()> {

@@ -63,6 +63,12 @@ fn a_wrong_value_is_named_with_its_place_and_what_was_expected() {
     check("node = \"x\"\n", "node is a section: write [node]");
     check("[table]\norders = 1\n", "write [table.orders]");
     check("[table.orders]\nsync = \"send\"\n", "expected \"both\" or \"off\"");
+    check("[table.orders]\nconflicts = \"ask me\"\n", "expected \"update_wins\" or \"delete_wins\" or \"last_writer\"");
+    check(
+        "[table.orders]\ncolumns.stock = \"sum\"\n",
+        "table.orders.columns.stock: expected \"last_writer\" or \"max\"",
+    );
+    check("[table.orders]\ncolumns = \"counter\"\n", "write columns.NAME = \"counter\"");
     check("[[filters]]\nname = \"demo\"\ntable = \"businesses\"\n", "a filter needs \"skip\"");
     check("[filters]\nname = \"demo\"\n", "write [[filters]]");
 }

@@ -229,3 +229,33 @@ fn a_node_takes_another_name_and_the_others_hear_of_it() {
     assert_eq!((said.code, said.error_code().as_str()), (2, "RM1401"), "{said:?}");
     assert_eq!(machine.run(&["peers", "rename", "--name", "a"]).code, 2);
 }
+
+#[test]
+fn f8_policies_of_the_configuration_hold_on_all_nodes_until_people_decide_otherwise() {
+    let machine = Machine::new();
+    let lines = "[table.businesses]\nconflicts = \"delete_wins\"\ncolumns.name = \"max\"\n";
+    let (a, b) = pair(&machine, lines);
+    let rules = |node: &str| {
+        let answer = machine.json(&["conflicts", "policy", "--name", node]);
+        let policies = answer["policies"].as_array().expect("a list").iter();
+        policies.map(|policy| policy["rule"].as_str().expect("a rule").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(rules("a"), ["delete_wins", "max"]);
+    eventually("b knows", || rules("b") == ["delete_wins", "max"]);
+
+    machine.json(&["conflicts", "policy", "businesses", "min", "--column", "name", "--name", "a"]);
+    a.terminate();
+    let a = machine.start(&["run", "--name", "a", "--config", "a.toml"]);
+    assert_eq!(rules("a"), ["delete_wins", "min"], "it was decided after the configuration was written");
+    std::fs::write(machine.path("a.toml"), "[table.businesses]\ncolumns.name = \"counter\"\n").expect("written");
+    a.terminate();
+    let _a = machine.start(&["run", "--name", "a", "--config", "a.toml"]);
+    assert_eq!(rules("a"), ["delete_wins", "counter"], "what is not named stays");
+
+    std::fs::write(machine.path("b.toml"), lines).expect("written");
+    b.terminate();
+    let _b = machine.start(&["run", "--name", "b", "--config", "b.toml"]);
+    let told = || machine.json(&["status", "--name", "b"])["attention"].to_string();
+    eventually("b says that its own do not hold", || told().contains("how conflicts are settled"));
+    assert_eq!(rules("b"), ["delete_wins", "counter"]);
+}

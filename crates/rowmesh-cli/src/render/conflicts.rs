@@ -107,7 +107,21 @@ pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
             let _ = writeln!(text, "  rowmesh conflicts resolve {id} --set {}=VALUE", clean(column));
         }
     }
+    if let Some(column) = conflict.column.as_deref().filter(|_| both_changed_a_number(conflict)) {
+        let (table, column) = (clean(&conflict.table), clean(column));
+        let _ = writeln!(
+            text,
+            "Both sides changed a number. If it counts something, such as stock or a balance, let it add up both changes:"
+        );
+        let _ = writeln!(text, "  rowmesh conflicts policy {table} counter --column {column}");
+    }
     text
+}
+
+/// Whether a counter would have kept both: then the one that lost is missing from what is shown.
+fn both_changed_a_number(conflict: &Conflict) -> bool {
+    let sides = [conflict.common.as_ref(), conflict.winning.value.as_ref(), conflict.losing.value.as_ref()];
+    conflict.conflict_type == "UPDATE_UPDATE" && sides.iter().all(|side| side.is_some_and(serde_json::Value::is_number))
 }
 
 /// What was written to settle one.
@@ -165,6 +179,17 @@ mod tests {
             common: Some(json!("555-0100")),
             row: Some(json!({"id": 8841, "phone": "555-0199", "name": "Jane Moyo"})),
         }
+    }
+
+    #[test]
+    fn where_both_changed_a_number_a_counter_is_suggested() {
+        let stock = |value: i64| ConflictSide { value: Some(json!(value)), ..conflict().winning };
+        let (winning, losing) = (stock(8), stock(7));
+        let both = Conflict { column: Some("stock".into()), common: Some(json!(10)), winning, losing, ..conflict() };
+        let told = |conflict: &Conflict| one(conflict, &moment(), Paint::default());
+        assert!(told(&both).contains("rowmesh conflicts policy customers counter --column stock"), "{}", told(&both));
+        assert!(!told(&Conflict { common: None, ..both }).contains("counter"));
+        assert!(!told(&conflict()).contains("counter"));
     }
 
     fn moment() -> Moment {

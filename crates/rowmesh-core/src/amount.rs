@@ -15,13 +15,14 @@ use crate::value::Value;
 pub struct Amount(BigDecimal);
 
 impl Amount {
-    /// The number that a value is; none for NULL, texts, truth, NaN and what is infinite.
+    /// The number that a value is; none for NULL, texts, truth, NaN and what is infinite, and for decimals that no database holds: with an
+    /// exponent, or longer than [`limits::AMOUNT_DIGITS_MAX`]. So what a peer sends cannot make sums large.
     pub fn of(value: &Value) -> Option<Amount> {
         match value {
             Value::Integer(number) => Some(Amount(BigDecimal::from(*number))),
             // Every double is a finite decimal.
             Value::Real(number) => BigDecimal::try_from(*number).ok().map(Amount),
-            Value::Decimal(text) => BigDecimal::from_str(text).ok().map(Amount),
+            Value::Decimal(text) if is_plain(text) => BigDecimal::from_str(text).ok().map(Amount),
             _ => None,
         }
     }
@@ -59,13 +60,20 @@ impl Amount {
     /// # Errors
     /// If the bytes are anything else.
     pub fn decode(input: &mut Reader<'_>) -> Result<Amount, Malformed> {
-        let digits = BigInt::from_signed_bytes_be(input.bytes("digits of an amount", limits::EVENT_BYTES_MAX)?);
+        let digits = BigInt::from_signed_bytes_be(input.bytes("digits of an amount", limits::AMOUNT_DIGITS_MAX)?);
         let scale = input.signed("scale of an amount")?;
         if scale.unsigned_abs() > limits::AMOUNT_SCALE_MAX {
             return Err(Malformed::Invalid("scale of an amount"));
         }
         Ok(Amount(BigDecimal::new(digits, scale)))
     }
+}
+
+fn is_plain(text: &str) -> bool {
+    let fraction = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    text.len() <= limits::AMOUNT_DIGITS_MAX
+        && fraction as u64 <= limits::AMOUNT_SCALE_MAX
+        && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-'))
 }
 
 /// The sum with as many digits behind the point as the one that has more: also where one is zero, so that it depends on no order.
@@ -114,6 +122,19 @@ mod tests {
         }
         assert_eq!(added(&0.into(), &1.into(), &i64::MAX.into()), None);
         assert_eq!(added(&Value::Real(0.0), &Value::Real(f64::MAX), &Value::Real(f64::MAX)), None);
+    }
+
+    #[test]
+    fn a_decimal_that_no_database_holds_is_no_number() {
+        let long = "9".repeat(limits::AMOUNT_DIGITS_MAX + 1);
+        let fine = format!("0.{}1", "0".repeat(limits::AMOUNT_SCALE_MAX as usize));
+        for text in ["1e999999999", "1E-999999999", "+1", "1_000", " 1", "", ".", "-", "1.2.3", &long, &fine] {
+            assert_eq!(Amount::of(&decimal(text)), None, "{text:.20}");
+        }
+        let mut bytes = Writer::default();
+        bytes.bytes(&[1]);
+        bytes.signed(i64::MIN);
+        assert!(Amount::decode(&mut Reader::new(&bytes.0)).is_err());
     }
 
     fn any_number() -> impl Strategy<Value = Value> {

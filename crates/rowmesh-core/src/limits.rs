@@ -30,6 +30,8 @@ pub const EXCHANGE_BYTES_MAX: usize = 16 << 20;
 
 /// Tables that one changeset may name.
 pub const TABLES_PER_CHANGESET_MAX: usize = 4_096;
+/// Characters of a decimal that is added up, and bytes of a sum: PostgreSQL holds 131,072 digits before the point and 16,383 behind it.
+pub const AMOUNT_DIGITS_MAX: usize = 150_000;
 /// Digits behind the point of an exact sum: a double has 1,074 at most, a decimal of PostgreSQL 16,383.
 pub const AMOUNT_SCALE_MAX: u64 = 20_000;
 /// Columns of one table.

@@ -377,7 +377,7 @@ impl Draft {
                 }
             }
         }
-        if counted_anew && event.operation != Operation::Delete {
+        if counted_anew && event.operation == Operation::Update && !named.is_empty() {
             let mut columns = Writer::default();
             named.iter().for_each(|column| columns.number(*column as u64));
             event.extras.push((EXTRA_COUNTED_ANEW, columns.0));

@@ -52,10 +52,11 @@ Look
   peers                   the other nodes: ls | show | ping | rename
   tables                  what syncs and what does not: ls | show | add | rm | plan
   log                     changes in and out
-  conflicts               writes that lost, and to what: ls | show ID
+  conflicts               writes that lost, and to what: ls | show | resolve | undo | policy
 
 Act
   sync                    exchange now, wait until done
+  count                   say what was counted in a stock-take
   pause, resume           stop exchanging, go on: the whole node or one peer
 
 Care
@@ -146,6 +147,9 @@ pub enum Command {
         before_help = "rowmesh conflicts\nrowmesh conflicts show 7Q\nrowmesh conflicts resolve 7Q --keep lost\nrowmesh conflicts policy products max --column version"
     )]
     Conflicts(Conflicts),
+    /// Say what was counted in a stock-take
+    #[command(before_help = "rowmesh count products pen-blue stock=50")]
+    Count(Count),
     /// Exchange now, wait until done
     #[command(before_help = "rowmesh sync --wait --timeout 60s")]
     Sync(Sync),
@@ -480,6 +484,21 @@ fn parse_assignment(text: &str) -> Result<(String, String), String> {
     if column.is_empty() { Err("no column stands before the =".into()) } else { Ok((column.into(), value.into())) }
 }
 
+/// `rowmesh count`.
+#[derive(Debug, Clone, Args)]
+pub struct Count {
+    /// The table
+    pub table: String,
+    /// The row: its key; where that has several columns, a JSON array
+    pub key: String,
+    /// What was counted: what was sold elsewhere unseen by it is taken from it
+    #[arg(required = true, value_name = "COLUMN=NUMBER", value_parser = parse_assignment)]
+    pub values: Vec<(String, String)>,
+    /// Say what would happen, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// `rowmesh sync`.
 #[derive(Debug, Args)]
 pub struct Sync {
@@ -736,6 +755,9 @@ mod tests {
 
     /// Placeholders stand for themselves.
     fn plain_word(word: &str) -> String {
-        if word.contains('{') { "x".to_owned() } else { word.to_owned() }
+        let Some((before, rest)) = word.split_once('{') else { return word.to_owned() };
+        // What stands in braces is filled in when the hint is shown.
+        let after = rest.rsplit_once('}').map_or("", |(_, after)| after);
+        if after.starts_with('=') { format!("{before}x{after}") } else { "x".to_owned() }
     }
 }

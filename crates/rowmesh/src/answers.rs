@@ -1,5 +1,6 @@
 //! Answers to what people ask a running node: the node's state, put into the plain data of `control::api`. Decides nothing and changes
-//! nothing, but for pauses and invites; what changes the roster is `decisions` and `policies`, what writes to rows `resolutions`.
+//! nothing, but for pauses and invites; what changes the roster is `decisions` and `policies`, what writes to rows `resolutions`
+//! and `counting`.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use rowmesh_core::value::Value;
 use crate::control::api::{
     Answer, Change, Check, Conflict, ConflictSide, HeldBack, Hint, LogQuestion, Peer, Ping, Question, Status, Table,
 };
+use crate::counting;
 use crate::daemon::Wake;
 use crate::decisions;
 use crate::failure::{Failure, code, dial_failure};
@@ -41,6 +43,9 @@ pub(crate) async fn answer(shared: &Shared, question: Question) -> Result<Answer
             decisions::set_table(shared, &table, travels, dry_run).await?
         }
         Question::Policies => Answer::Policies { policies: policies::list(&shared.members.roster()) },
+        Question::Count { table, key, values, dry_run } => {
+            counting::count(shared, &table, &key, &values, dry_run).await?
+        }
         Question::Resolve(resolution) => resolutions::resolve(shared, resolution).await?,
         Question::SetPolicy { table, column, rule, dry_run } => {
             policies::set(shared, &table, column.as_deref(), &rule, dry_run).await?
@@ -437,7 +442,7 @@ fn listening(shared: &Shared) -> Vec<String> {
     listening.iter().map(ToString::to_string).collect()
 }
 
-fn parsed(json: &str) -> serde_json::Value {
+pub(crate) fn parsed(json: &str) -> serde_json::Value {
     serde_json::from_str(json).unwrap_or_else(|_| serde_json::Value::String(json.to_owned()))
 }
 

@@ -4,6 +4,7 @@
 mod answers;
 pub mod clock;
 pub mod control;
+mod counting;
 mod daemon;
 mod database;
 mod decisions;

@@ -122,7 +122,8 @@ pub(crate) fn joined(roster: &Roster, wish: &TablePolicy) -> Option<TablePolicy>
     (policy != before).then_some(policy)
 }
 
-fn rule_now(roster: &Roster, table: &str, column: Option<&str>) -> String {
+/// The policy of a column, or of the rows of a table.
+pub(crate) fn rule_now(roster: &Roster, table: &str, column: Option<&str>) -> String {
     let policies = roster.policies();
     let policy = policies.get(table);
     let rule = match column {

@@ -6,6 +6,7 @@ use rowmesh::failure::code;
 use serde_json::json;
 
 use super::look::{ask_tables, one_table};
+use crate::args::Count;
 use crate::config::Source;
 use crate::config::example::quoted;
 use crate::context::{Context, unexpected};
@@ -71,6 +72,27 @@ pub fn resolve(context: &Context, resolution: Resolution) -> Outcome<Exit> {
     context.talk.done(&match dry_run {
         true => format!("{table} {key}: would be written: {what}"),
         false => format!("{table} {key}: {what}; it has seen both sides and stands on all nodes"),
+    });
+    Ok(Exit::Done)
+}
+
+/// `rowmesh count`.
+pub fn count(context: &Context, arguments: &Count) -> Outcome<Exit> {
+    let Count { table, key, values, dry_run } = arguments.clone();
+    let (table, key, before, writes) = match context.ask(&Question::Count { table, key, values, dry_run })? {
+        Answer::Counted { table, key, before, writes } => (table, key, before, writes),
+        other => return Err(unexpected(&other)),
+    };
+    if context.talk.json {
+        let document = json!({ "table": table, "key": key, "before": before, "writes": writes, "dry_run": dry_run });
+        context.talk.document(&document)?;
+    }
+    let what = render::conflicts::wrote(&writes);
+    let before: Vec<String> =
+        before.iter().map(|(column, value)| format!("{column} {}", render::value(Some(value)))).collect();
+    context.talk.done(&match dry_run {
+        true => format!("{table} {key}: would be said: {what} (before: {})", before.join(", ")),
+        false => format!("{table} {key}: {what} (before: {}); what it did not know of is added", before.join(", ")),
     });
     Ok(Exit::Done)
 }

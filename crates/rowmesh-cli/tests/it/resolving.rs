@@ -138,6 +138,36 @@ fn f3_a_column_that_is_declared_to_count_adds_up_what_was_sold_apart() {
     let shop = shop.apart(visit, &format!("{visit}; {visit}"));
     shop.check("1 13");
     assert_eq!(shop.machine.json(&["conflicts", "ls", "--all", "--name", "b"])["conflicts"].to_string(), "[]");
+
+    // A stock-take, while the other node goes on.
+    let trial = shop.machine.json(&["count", "customers", "ann", "visits=50", "--dry-run", "--name", "a"]);
+    assert_eq!((&trial["before"]["visits"], &trial["writes"][0]["value"]), (&13.into(), &50.into()), "{trial}");
+    for name in ["a", "b"] {
+        shop.machine.json(&["pause", "--name", name]);
+    }
+    sql(&shop.files[1], visit);
+    let said = shop.machine.run(&["count", "customers", "ann", "visits=50", "--name", "a"]);
+    assert!(said.code == 0 && said.err.contains("visits = 50 (before: visits 13)"), "{said:?}");
+    for name in ["a", "b"] {
+        shop.machine.json(&["resume", "--name", name]);
+    }
+    shop.check("1 51");
+    shop.conflicts(0);
+
+    let check = |line: &str, exit: i32, code: &str, part: &str| {
+        let said = shop.machine.run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!((said.code, said.error_code().as_str()), (exit, code), "{line}: {said:?}");
+        assert!(said.err.contains(part), "{line}: {said:?}");
+    };
+    check(
+        "count customers ann phone=5 --name b",
+        2,
+        "RM1401",
+        "rowmesh conflicts policy customers counter --column phone",
+    );
+    check("count customers ann visits=many --name b", 2, "RM1401", "is no number");
+    check("count customers bob visits=5 --name b", 1, "RM6102", "customers has no row with the key");
+    check("count customer ann visits=5 --name b", 2, "RM2001", "no table");
 }
 
 #[test]

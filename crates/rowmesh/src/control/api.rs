@@ -67,6 +67,17 @@ pub enum Question {
         /// The id.
         id: String,
     },
+    /// Says what was counted of a row. Answered by [`Answer::Counted`].
+    Count {
+        /// The table.
+        table: String,
+        /// The row: the bare value of a key of one column, a JSON array otherwise.
+        key: String,
+        /// Columns and the numbers that were counted.
+        values: Vec<(String, String)>,
+        /// Say what would happen, and change nothing.
+        dry_run: bool,
+    },
     /// Settles one conflict on all nodes. Answered by [`Answer::Resolved`].
     Resolve(Resolution),
     /// A new invite. Answered by [`Answer::Invite`].
@@ -189,6 +200,17 @@ pub enum Answer {
     },
     /// To [`Question::Conflict`].
     Conflict(Conflict),
+    /// To [`Question::Count`].
+    Counted {
+        /// The table.
+        table: String,
+        /// The row.
+        key: String,
+        /// What stood in the columns before.
+        before: std::collections::BTreeMap<String, serde_json::Value>,
+        /// What was written, or would be.
+        writes: Vec<Wrote>,
+    },
     /// To [`Question::Resolve`].
     Resolved {
         /// The conflict's whole id.

@@ -125,6 +125,13 @@ impl RowEvent {
         }
     }
 
+    /// The whole row as it left it; none for a delete.
+    pub fn after(&self) -> Option<BTreeMap<ColumnName, Value>> {
+        let mut row = self.before.clone();
+        row.extend(self.written.iter().map(|(column, value)| (column.clone(), value.clone())));
+        (!is_delete(self)).then_some(row)
+    }
+
     /// What it did to a column, for whoever adds up.
     pub fn change(&self, column: &ColumnName) -> Change {
         let before = self.before.get(column).filter(|_| !self.counted_anew.contains(column));

@@ -202,6 +202,23 @@ pub fn events_of_row(
     db.event_ids(table, key, 0)?.into_iter().map(|id| decoded.event(db, id)).collect()
 }
 
+/// What a changeset did to a row, if the log holds it.
+pub fn event_of(
+    db: &impl Log,
+    origins: &Origins,
+    decoded: &mut Decoded,
+    table: TableNumber,
+    key: &Key,
+    dot: &Dot,
+) -> Result<Option<Arc<RowEvent>>> {
+    let origin = origins.known_number(&dot.origin)?;
+    let numbers = db.numbers_after(origin, Seq(dot.seq.0.saturating_sub(1)), 1)?;
+    let Some(ids) = numbers.first().map(|number| ids_of(*number)) else { return Ok(None) };
+    let id = db.event_ids(table, key, ids.start)?.into_iter().next().filter(|id| ids.contains(id));
+    let event = id.map(|id| decoded.event(db, id)).transpose()?;
+    Ok(event.filter(|event| event.stamp.dot == *dot))
+}
+
 /// The events of a row that a changeset which knew `context` has not seen and that have not seen it; itself left out.
 pub fn events_unseen(
     db: &impl Log,

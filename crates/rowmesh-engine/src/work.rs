@@ -108,20 +108,14 @@ impl<'a, A: Access> Work<'a, A> {
         Ok(state.is_open(loser, column.map(number).transpose()?))
     }
 
-    /// Finds in the log the whole rows that writes standing side by side left, where the state lacks them.
+    /// Finds in the log what writes that stand side by side left and have not seen, where the state lacks it.
     pub fn remember_rows(&mut self, table: TableNumber, key: &Key, state: &mut RowState) -> Result<()> {
         for stamp in state.rows_not_remembered() {
-            let Some(changeset) = log::changeset(self.db, self.origins, &stamp.dot)? else { continue };
-            let name = self.registry.name(table).cloned();
-            let of_row = |event: &&rowmesh_core::event::Event| {
-                let shape = changeset.shape(event);
-                Some(&shape.name) == name.as_ref() && event.key(shape) == *key
-            };
-            let Some(event) = changeset.events().iter().find(of_row) else { continue };
-            let Some(after) = event.after() else { continue };
+            let event = log::event_of(self.db, self.origins, self.decoded, table, key, &stamp.dot)?;
+            let Some(after) = event.and_then(|event| event.after()) else { continue };
             let mut image = Vec::with_capacity(after.len());
-            for (column, value) in changeset.shape(event).columns.iter().zip(after) {
-                image.push((self.registry.column_number(self.db, table, column)?, value));
+            for (column, value) in after {
+                image.push((self.registry.column_number(self.db, table, &column)?, value));
             }
             image.sort_by_key(|(column, _)| *column);
             state.remember_row(stamp, image);
@@ -135,8 +129,9 @@ impl<'a, A: Access> Work<'a, A> {
         let stamps: BTreeSet<Stamp> = wanted.iter().map(|(_, stamp)| *stamp).collect();
         let Some(table_name) = self.registry.name(table).cloned() else { return Ok(()) };
         for stamp in stamps {
-            let Some(changeset) = log::changeset(self.db, self.origins, &stamp.dot)? else { continue };
-            let unseen = self.unseen_by(table, (&table_name, key), &stamp.dot, &changeset.header().context)?;
+            let event = log::event_of(self.db, self.origins, self.decoded, table, key, &stamp.dot)?;
+            let Some(event) = event else { continue };
+            let unseen = self.unseen_by(table, (&table_name, key), &stamp.dot, &event.context)?;
             let names = self.registry.column_names(table);
             for (column, _) in wanted.iter().filter(|(_, of)| *of == stamp) {
                 let Some(name) = names.get(usize::from(column.0)) else { continue };

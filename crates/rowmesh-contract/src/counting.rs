@@ -5,7 +5,7 @@ use rowmesh_core::scope::Scope;
 use rowmesh_core::store::{Edit, Said, Store};
 use rowmesh_core::value::{Key, Value};
 
-use crate::node::{Node, check_equal, check_refused, converge, nodes, now};
+use crate::node::{Node, check_equal, converge, nodes, now};
 use crate::place::Place;
 
 const PRODUCTS: &str =
@@ -147,84 +147,63 @@ pub(crate) fn q28_a_stock_take_says_what_there_is_and_sales_that_it_did_not_know
     check_stock(&mut nodes, stands);
 }
 
-pub(crate) fn what_a_person_writes_through_rowmesh_is_sealed_as_one_changeset_after_what_the_application_wrote<
-    P: Place,
->() {
-    let mut nodes = shops::<P>(2);
-    nodes[0].run("UPDATE products SET stock = stock - 1; INSERT INTO products VALUES ('q', 5, 1, 1)");
-    let edit = |key: &str, values: Option<Vec<(&str, Value)>>| Edit {
-        table: "products".into(),
-        key: Key::of([&Value::text(key)]),
-        values: values
-            .map(|values| values.into_iter().map(|(name, value)| (name.into(), Said::Value(value))).collect()),
-        counted_anew: false,
-    };
-    let edits = [
-        edit("p", Some(vec![("weight", Value::Real(2.0))])),
-        edit("q", None),
-        edit("r", Some(vec![("id", Value::text("r")), ("stock", 3.into())])),
-    ];
-    let sealed = nodes[0].store.edit(now(), &edits).expect("written");
-    assert_eq!((sealed.events, nodes[0].last().0), (3, 3), "one changeset, behind that of the application's");
-    assert_eq!((nodes[0].seal(), nodes[0].last().0), (0, 3), "nothing is left to seal");
+pub(crate) fn a_sum_that_the_database_refuses_waits_and_is_shown_once_it_fits<P: Place>() {
+    let mut nodes = nodes::<P>(
+        2,
+        "CREATE TABLE products (id TEXT PRIMARY KEY, stock BIGINT NOT NULL CHECK (stock >= 5), note TEXT)",
+    );
+    nodes[0].run("INSERT INTO products VALUES ('p', 10, '')");
     converge(&mut nodes);
-    check_equal(&mut nodes);
-    let rows = "SELECT id || ' ' || stock || ' ' || coalesce(weight, -1) FROM products ORDER BY id";
-    assert_eq!(nodes[1].texts(rows).len(), 2);
-    assert_eq!(nodes[1].count("products WHERE id = 'p' AND stock = 9 AND weight = 2"), 1);
-    assert_eq!(nodes[1].count("products WHERE id = 'r' AND stock = 3 AND weight IS NULL"), 1);
-}
-
-pub(crate) fn what_a_person_writes_of_both_sides_ends_their_conflict_even_if_it_is_what_stands<P: Place>() {
-    let mut nodes = nodes::<P>(2, PRODUCTS);
-    nodes[0].run("INSERT INTO products VALUES ('p', 10, 10.00, 1.5)");
-    converge(&mut nodes);
-    sell(&mut nodes[0], 1);
-    sell(&mut nodes[1], 4);
-    converge(&mut nodes);
-    assert!(nodes[0].ledger()[0].contains("open"));
-    let values = Some(vec![("stock".into(), Said::AsItStands)]);
-    let stays = Edit { counted_anew: false, values, ..counted("stock", 6.into()) };
-    let other = Edit { counted_anew: false, ..counted("stock", 9.into()) };
-    // Two people settle it in opposite ways: that is a conflict of its own, between these two.
-    nodes[0].store.edit(now(), &[stays]).expect("written");
-    nodes[1].store.edit(now(), &[other]).expect("written");
-    converge(&mut nodes);
-    let ledger = nodes[0].ledger();
-    assert!(ledger.len() == 2 && ledger.iter().filter(|entry| entry.contains("open")).count() == 1, "{ledger:?}");
-    let stands = nodes[0].texts(STOCK)[0].parse().expect("a number");
-    check_stock(&mut nodes, stands);
-}
-
-pub(crate) fn what_a_person_writes_that_the_database_refuses_changes_nothing<P: Place>() {
-    let mut nodes =
-        nodes::<P>(1, "CREATE TABLE products (id TEXT PRIMARY KEY, stock BIGINT NOT NULL CHECK (stock >= 0))");
-    nodes[0].run("INSERT INTO products VALUES ('p', 10)");
-    nodes[0].seal();
-    let refused = |node: &mut Node<P>, edit: Edit, code: &str| {
-        check_refused(node.store.edit(now(), &[edit]), code);
-        assert_eq!((node.texts(STOCK), node.last().0), (vec!["10".to_owned()], 1));
-    };
-    let (good, bad) = (counted("stock", 3.into()), counted("stock", (-1).into()));
-    check_refused(nodes[0].store.edit(now(), &[good, bad.clone()]), "RM5108");
-    refused(&mut nodes[0], bad, "RM5108");
-    refused(&mut nodes[0], counted("stock", Value::Null), "RM5108");
-    refused(&mut nodes[0], counted("colour", 1.into()), "RM5109");
-    refused(&mut nodes[0], Edit { table: "nowhere".into(), ..counted("stock", 1.into()) }, "RM5109");
-    nodes[0].store.edit(now(), &[counted("stock", 4.into())]).expect("goes on");
-    assert_eq!(nodes[0].texts(STOCK), ["4"]);
-}
-
-pub(crate) fn a_row_that_was_deleted_comes_back_with_what_it_held_last_when_a_person_says_so<P: Place>() {
-    let mut nodes = shops::<P>(2);
     sell(&mut nodes[0], 3);
-    converge(&mut nodes);
-    nodes[1].run("DELETE FROM products");
-    converge(&mut nodes);
-    let values = Some(vec![("price".into(), Said::AsItStands), ("weight".into(), Said::Value(Value::Real(2.5)))]);
-    let back = Edit { values, counted_anew: false, ..counted("stock", 0.into()) };
-    assert_eq!(nodes[0].store.edit(now(), &[back]).expect("written").events, 1);
+    sell(&mut nodes[1], 3);
     converge(&mut nodes);
     check_stock(&mut nodes, 7);
-    assert_eq!(nodes[1].count("products WHERE id = 'p' AND price = 10 AND weight = 2.5"), 1);
+    for node in &mut nodes {
+        node.stand_by(&Scope::default(), &counters());
+        node.store.follow_schema(now()).expect("rows are shown by it");
+        let parked = node.store.parked().expect("read");
+        assert!(!parked.is_empty() && parked[0].reason.to_lowercase().contains("check"), "{parked:?}");
+    }
+    check_stock(&mut nodes, 7);
+    nodes[0].run("UPDATE products SET stock = stock + 20");
+    converge(&mut nodes);
+    for node in &mut nodes {
+        assert_eq!(node.store.retry_parked(now()).expect("tried"), 0);
+    }
+    check_stock(&mut nodes, 24);
+}
+
+pub(crate) fn a_sum_that_fits_no_number_of_the_column_waits_and_is_not_bent<P: Place>() {
+    let mut nodes = shops::<P>(2);
+    let half = i64::MAX / 2;
+    for node in &mut nodes {
+        node.run(&format!("UPDATE products SET stock = stock + {half}"));
+    }
+    converge(&mut nodes);
+    for node in &mut nodes {
+        assert!(!node.store.parked().expect("read").is_empty(), "node {}", node.name);
+        node.run("UPDATE products SET stock = stock - 100");
+    }
+    converge(&mut nodes);
+    for node in &mut nodes {
+        assert_eq!(node.store.retry_parked(now()).expect("tried"), 0, "node {}", node.name);
+    }
+    check_stock(&mut nodes, 2 * half - 200 + 10);
+    assert_eq!(nodes[0].ledger(), [""; 0]);
+}
+
+pub(crate) fn sums_that_come_out_whole_are_nobodys_write<P: Place>() {
+    let mut nodes = shops::<P>(2);
+    nodes[0].run("UPDATE products SET price = 10.50, weight = 1.5");
+    converge(&mut nodes);
+    for node in &mut nodes {
+        node.run("UPDATE products SET price = price - 0.25, weight = weight - 0.25");
+    }
+    converge(&mut nodes);
+    for node in &mut nodes {
+        assert_eq!(node.count("products WHERE price = 10 AND weight = 1"), 1);
+        node.run("UPDATE products SET price = price, weight = weight");
+        assert_eq!(node.seal(), 0, "nothing has changed on node {}", node.name);
+    }
+    check_equal(&mut nodes);
 }

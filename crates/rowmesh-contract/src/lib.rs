@@ -5,6 +5,7 @@
 mod attaching;
 mod copying;
 mod counting;
+mod editing;
 mod examples;
 mod keeping;
 mod leaving;
@@ -145,10 +146,17 @@ clauses! {
         who_joins_while_sales_stand_side_by_side_adds_up_like_the_others
         a_column_that_people_declare_to_count_shows_the_sum_of_what_met_before_that_too
         q28_a_stock_take_says_what_there_is_and_sales_that_it_did_not_know_of_are_taken_from_it
+        a_sum_that_the_database_refuses_waits_and_is_shown_once_it_fits
+        a_sum_that_fits_no_number_of_the_column_waits_and_is_not_bent
+        sums_that_come_out_whole_are_nobodys_write
+    }
+    editing {
         what_a_person_writes_through_rowmesh_is_sealed_as_one_changeset_after_what_the_application_wrote
         what_a_person_writes_of_both_sides_ends_their_conflict_even_if_it_is_what_stands
         what_a_person_writes_that_the_database_refuses_changes_nothing
         a_row_that_was_deleted_comes_back_with_what_it_held_last_when_a_person_says_so
+        what_is_too_large_to_travel_is_not_written_either
+        a_delete_that_stands_is_accepted_by_one_event_and_nobody_sees_the_row_between
     }
     examples {
         the_examples_of_the_page_on_conflicts_come_out_as_they_say

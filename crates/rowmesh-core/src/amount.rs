@@ -37,15 +37,16 @@ impl Amount {
         self.0 = aligned_sum(&self.0, &other.0);
     }
 
-    /// A value with this much more, of its kind: a double is the one next to the exact sum, an integer that gets a fraction becomes a double.
-    /// None where it is no number, or the sum does not fit.
+    /// A value with this much more, of its kind: a double is the one next to the exact sum, an integer that gets a fraction becomes a double, and
+    /// what is too large for either a decimal, which no column of integers or doubles takes. None where it is no number.
     pub fn added_to(&self, value: &Value) -> Option<Value> {
         let sum = aligned_sum(&Amount::of(value)?.0, &self.0);
-        match value {
+        let fitting = match value {
+            Value::Decimal(_) => None,
             Value::Integer(_) if sum.is_integer() => sum.to_i64().map(Value::Integer),
-            Value::Decimal(_) => Some(Value::Decimal(sum.to_plain_string())),
             _ => sum.to_string().parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::Real),
-        }
+        };
+        Some(fitting.unwrap_or_else(|| Value::Decimal(sum.to_plain_string())))
     }
 
     /// Appends the bytes.
@@ -120,8 +121,10 @@ mod tests {
         for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert_eq!(Amount::of(&Value::Real(number)), None);
         }
-        assert_eq!(added(&0.into(), &1.into(), &i64::MAX.into()), None);
-        assert_eq!(added(&Value::Real(0.0), &Value::Real(f64::MAX), &Value::Real(f64::MAX)), None);
+        assert_eq!(Amount::default().added_to(&Value::Null), None);
+        assert_eq!(added(&0.into(), &1.into(), &i64::MAX.into()), Some(decimal("9223372036854775808")));
+        let twice = added(&Value::Real(0.0), &Value::Real(f64::MAX), &Value::Real(f64::MAX));
+        assert!(matches!(&twice, Some(Value::Decimal(digits)) if digits.len() == 309), "{twice:?}");
     }
 
     #[test]

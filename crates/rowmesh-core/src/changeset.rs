@@ -568,6 +568,23 @@ mod tests {
     }
 
     #[test]
+    fn columns_that_are_counted_anew_must_rise_and_be_there() {
+        let changeset = sealed();
+        let with = |columns: &[u16]| {
+            let mut update = changeset.events()[1].clone();
+            update.extras = vec![crate::event::counted_anew_field(columns.iter().copied())];
+            let (header, shapes) = (changeset.header().clone(), changeset.shapes().to_vec());
+            Claimed::decode(Changeset::seal(header, shapes, vec![update], &key()).bytes()).map(drop)
+        };
+        for columns in [&[][..], &[1], &[0, 1]] {
+            assert_eq!(with(columns), Ok(()), "{columns:?}");
+        }
+        for columns in [&[1, 1][..], &[1, 0], &[2], &[0, 1, 2]] {
+            assert!(matches!(with(columns), Err(Refused::Malformed(_))), "{columns:?}");
+        }
+    }
+
+    #[test]
     fn k1_a_changeset_under_another_key_or_mesh_is_refused() {
         let bytes = sealed().bytes().to_vec();
         let claimed = Claimed::decode(&bytes).unwrap();

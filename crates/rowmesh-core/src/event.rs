@@ -152,19 +152,17 @@ impl Event {
         }
     }
 
-    /// Whether it says that the value in a column was counted anew.
-    pub fn is_counted_anew(&self, column: u16) -> bool {
-        let fields = self.extras.iter().filter(|(number, _)| *number == EXTRA_COUNTED_ANEW);
-        fields.into_iter().any(|(_, bytes)| {
-            let mut input = Reader::new(bytes);
-            std::iter::from_fn(|| input.number("column").ok()).any(|known| known == u64::from(column))
-        })
+    /// The columns of which it says that their values were counted anew, by position, ascending.
+    pub fn counted_anew(&self) -> Vec<u16> {
+        let field = self.extras.iter().find(|(number, _)| *number == EXTRA_COUNTED_ANEW);
+        let columns = field.map(|(_, bytes)| decode_columns(bytes, limits::COLUMNS_MAX).unwrap_or_default());
+        columns.unwrap_or_default()
     }
 
     /// What it did to a column that it wrote, for whoever adds up.
     pub fn change(&self, column: u16, after: &Value) -> Change {
         let before = self.before.get(usize::from(column));
-        Change::of(before.filter(|_| !self.is_counted_anew(column)), after)
+        Change::of(before.filter(|_| self.counted_anew().binary_search(&column).is_err()), after)
     }
 
     /// Every column as the event left it; `None` for a delete.
@@ -273,6 +271,9 @@ impl Event {
             Operation::Delete => Vec::new(),
         };
         let extras = decode_extras(input)?;
+        if let Some((_, bytes)) = extras.iter().find(|(number, _)| *number == EXTRA_COUNTED_ANEW) {
+            decode_columns(bytes, width)?;
+        }
         let event = Event { table, operation, lamport, birth, before, written, salt, extras };
         event.check_key(shape)?;
         Ok(event)
@@ -317,6 +318,27 @@ fn decode_extras(input: &mut Reader<'_>) -> Result<Extras, Malformed> {
         extras.push((number, input.bytes("extra field", limits::EVENT_BYTES_MAX)?.to_vec()));
     }
     Ok(extras)
+}
+
+/// Bytes of the field [`EXTRA_COUNTED_ANEW`]; `columns` are positions, ascending.
+pub fn counted_anew_field(columns: impl Iterator<Item = u16>) -> (u64, Vec<u8>) {
+    let mut bytes = Writer::default();
+    columns.for_each(|column| bytes.number(u64::from(column)));
+    (EXTRA_COUNTED_ANEW, bytes.0)
+}
+
+/// Reads positions in a row of `width` columns, which must rise: so nobody can send more of them than there are.
+fn decode_columns(bytes: &[u8], width: usize) -> Result<Vec<u16>, Malformed> {
+    let mut input = Reader::new(bytes);
+    let mut columns: Vec<u16> = Vec::new();
+    while input.rest() > 0 {
+        let column = input.bounded("column counted anew", width.saturating_sub(1) as u64)? as u16;
+        if columns.last().is_some_and(|last| *last >= column) {
+            return Err(Malformed::Invalid("column counted anew"));
+        }
+        columns.push(column);
+    }
+    Ok(columns)
 }
 
 impl TableShape {

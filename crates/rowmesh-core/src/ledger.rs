@@ -118,9 +118,10 @@ impl RowEvent {
             leaves: event.operation == Operation::Delete && leaves_scope(&event.extras),
             written: written.map(|(column, value)| (columns[usize::from(*column)].clone(), value.clone())).collect(),
             before: columns.iter().cloned().zip(event.before.iter().cloned()).collect(),
-            counted_anew: (event.written.iter())
-                .filter(|(column, _)| event.is_counted_anew(*column))
-                .map(|(column, _)| columns[usize::from(*column)].clone())
+            counted_anew: event
+                .counted_anew()
+                .iter()
+                .filter_map(|column| columns.get(usize::from(*column)).cloned())
                 .collect(),
         }
     }

@@ -7,6 +7,8 @@ mod missed;
 pub use codec::{OriginTable, Plain, decode, encode};
 pub use missed::{Changes, Missed};
 
+use std::collections::BTreeSet;
+
 use crate::clock::Lamport;
 use crate::event::{Context, Event, Extras, Operation, leaves_scope};
 use crate::ident::{Dot, Origin, Seq};
@@ -75,7 +77,8 @@ pub struct RowState {
     /// The extra fields of maximal writes and of the deletes that stand, where they have any: what the rules need of a write as long as
     /// it lives, and of a delete as long as nobody has seen it. By stamp.
     pub extras: Vec<(Stamp, Extras)>,
-    /// What each write of a contested number has not seen. By column, then stamp.
+    /// What each write of a contested number has not seen. By column, then stamp; what is new is lacking until [`RowState::remember_missed`] fills
+    /// it in.
     pub missed: Vec<Missed>,
     /// What stands in the table; set by whoever wrote there, not by `merge`.
     pub shown: Shown,
@@ -208,6 +211,22 @@ impl RowState {
         lives && is_maximal
     }
 
+    /// What does not stand in the table as far as the row that stands tells: of a row that stands, in each column all writes but the latest that left
+    /// the value which stands, and the deletes; of one that does not, whatever it lives by.
+    pub fn not_shown(&self) -> BTreeSet<Stamp> {
+        if !self.is_shown() {
+            return self.live.iter().copied().collect();
+        }
+        let mut stamps: BTreeSet<Stamp> = self.deletes.iter().copied().collect();
+        for (number, register) in self.registers.iter().enumerate() {
+            let shown = self.shown_value(ColumnIx(number as u16));
+            let stands = register.writes().iter().rposition(|written| Some(&written.value) == shown);
+            let others = register.writes().iter().enumerate().filter(|(position, _)| Some(*position) != stands);
+            stamps.extend(others.map(|(_, written)| written.stamp));
+        }
+        stamps
+    }
+
     /// Highest timestamp of anything known of the row: a new event lies above it.
     pub fn lamport_max(&self) -> Lamport {
         self.stamps().map(|stamp| stamp.lamport).max().unwrap_or_default()
@@ -236,13 +255,7 @@ impl RowState {
         self.witnesses.sort_by_key(|(stamp, _)| *stamp);
         self.extras.iter_mut().for_each(|(stamp, _)| *stamp = name(stamp));
         self.extras.sort_by_key(|(stamp, _)| *stamp);
-        for missed in &mut self.missed {
-            missed.stamp = name(&missed.stamp);
-            let to = missed.changes.iter_mut().flat_map(|changes| &mut changes.to);
-            to.for_each(|stamp| *stamp = name(stamp));
-            missed.changes.iter_mut().for_each(|changes| changes.to.sort_unstable());
-        }
-        self.missed.sort_by_key(Missed::place);
+        self.rename_missed(name);
     }
 
     /// Everything known that could be concurrent with a new event.
@@ -253,7 +266,7 @@ impl RowState {
     /// Everything that it names.
     fn all_stamps(&self) -> impl Iterator<Item = &Stamp> {
         let witnesses = self.witnesses.iter().map(|(stamp, _)| stamp);
-        let missed = self.missed.iter().filter_map(|missed| missed.changes.as_ref()).flat_map(|changes| &changes.to);
+        let missed = self.missed.iter().filter_map(|missed| missed.changes.last_to.as_ref());
         self.births.iter().chain(self.stamps()).chain(witnesses).chain(missed)
     }
 

@@ -111,7 +111,7 @@ pub struct Edit {
     /// The row.
     pub key: Key,
     /// Columns and what they shall hold; of a row that does not stand, the others get what they held last, or else the table's defaults. `None`
-    /// deletes the row. What is named is written even if it stands there already: then nobody's write stands beside it any more.
+    /// deletes the row; of one that does not stand, it answers what was written elsewhere meanwhile. What is named is written even if it stands there already: then nobody's write stands beside it any more.
     pub values: Option<Vec<(ColumnName, Said)>>,
     /// Whether the values were counted anew, and are no change to what stood before: see [`ColumnPolicy::Counter`](crate::policy::ColumnPolicy).
     pub counted_anew: bool,
@@ -349,8 +349,8 @@ pub trait Store: Send {
     /// seen everything that is known here. The application's triggers do not fire for it.
     ///
     /// # Errors
-    /// RM5109 if a table or column is not here or does not travel, or a column belongs to the key of a row that stands; RM5108 if the database
-    /// refuses what was to be written; otherwise if it cannot be read or written.
+    /// RM5109 if a table, row or column is not here or does not travel, or a column belongs to the key of a row that stands; RM5108 if the database
+    /// refuses what was to be written, or it would be too large to travel; otherwise if it cannot be read or written.
     fn edit(&mut self, now: WallTime, edits: &[Edit]) -> StoreResult<Sealed>;
 
     /// Seals what is dirty, then takes in as many of the changesets as the lock budget allows, in one transaction. May take none.

@@ -390,6 +390,8 @@ fn remember<A: Access>(
         Outcome::Parked { reason } => {
             let is_new = dot.is_some();
             let dots = if is_new { earlier.into_iter().chain(dot).collect() } else { parked_dots(work, number, &key)? };
+            // It stood, and cannot stand as it is judged now: what does not stand is tried again like what arrives.
+            let dots = if dots.is_empty() { state.not_shown().iter().map(|stamp| stamp.dot).collect() } else { dots };
             for dot in dots {
                 work.park(number, &key, dot, reason)?;
                 applied.parked += u64::from(is_new);

@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use rowmesh_core::changeset::{Changeset, Header, event_salt};
 use rowmesh_core::clock::{Lamport, WallTime};
-use rowmesh_core::encode::Writer;
-use rowmesh_core::event::{Birth, EXTRA_COUNTED_ANEW, Event, Operation, TableShape};
+use rowmesh_core::event::{Birth, EXTRA_LEAVES_SCOPE, Event, Extras, Operation, TableShape, counted_anew_field};
 use rowmesh_core::ident::Dot;
 use rowmesh_core::limits;
 use rowmesh_core::row_state::{Arrival, RowState, Shown};
-use rowmesh_core::value::{Key, Value};
+use rowmesh_core::store::StoreError;
+use rowmesh_core::value::{Key, TableName, Value};
 
 use crate::database::{Access, Note, Place};
-use crate::fault::Result;
+use crate::fault::{Error, Result};
 use crate::log;
 use crate::registry::{Registry, Table, TableNumber};
 use crate::row_states;
@@ -135,23 +135,47 @@ pub struct Written {
     pub key: Key,
     /// Its key's values.
     pub values: Vec<Value>,
-    /// The positions of the columns that were named: they count as written though they may stand as before.
-    pub named: Vec<usize>,
-    /// Whether what was written there was counted anew.
-    pub counted_anew: bool,
+    /// What the person said of it.
+    pub word: Word,
 }
 
-/// Seals rows as one changeset. Everything that the application wrote is sealed already.
-pub fn seal_written<A: Access>(work: &mut Work<'_, A>, rows: Vec<Written>) -> Result<Option<Changeset>> {
+/// What a person said of a row, beyond what can be seen in the table.
+pub enum Word {
+    /// These columns, by position, ascending, count as written though they may stand as before; maybe counted anew.
+    Named(Vec<usize>, bool),
+    /// It shall not stand, though it does not: whoever wrote it meanwhile is answered. With what it would show.
+    Gone(Vec<Value>),
+}
+
+/// Seals rows as one changeset, each of them. Everything that the application wrote is sealed already.
+pub fn seal_written<A: Access>(work: &mut Work<'_, A>, rows: Vec<Written>) -> Result<Changeset> {
     let mut draft = Draft::new(work, rows.len())?;
+    let mut wanted = Vec::with_capacity(rows.len());
     for row in rows {
-        let Written { table, key, values, named, counted_anew } = row;
-        let name = (table.number, key.clone());
+        let Written { table, key, values, word } = row;
+        wanted.push((table.schema.name.clone(), (table.number, key.clone())));
+        draft.word = Some(word);
         let pending = Pending { table: table.number, values, key, notes: Vec::new(), may_be_gone: true, at: work.now };
         draft.look(work, pending)?;
-        draft.say(work, &table, &name, &named, counted_anew)?;
     }
-    draft.finish(work, &mut Round::default())
+    let is_in = |(_, row): &&(TableName, (TableNumber, Key))| !draft.names.contains(row);
+    if let Some((table, (number, key))) = wanted.iter().find(is_in) {
+        let is_large = draft.too_large.iter().any(|(of, row, _)| of == number && row == key);
+        return Err(not_sealed(table, key, is_large).into());
+    }
+    let changeset = draft.finish(work, &mut Round::default())?;
+    changeset.ok_or_else(|| Error::inconsistent("events without a changeset"))
+}
+
+fn not_sealed(table: &str, key: &Key, is_large: bool) -> StoreError {
+    let key = key.to_display();
+    if is_large {
+        let limit = EVENT_BYTES_SEALED_MAX >> 20;
+        let message = format!("{table} {key} cannot be written so: with what stood before it is over {limit} MiB");
+        return StoreError::needs_person("RM5108", message, "nothing was changed; write less into the row");
+    }
+    let message = format!("{table} {key} does not travel, or there is nothing of it that could be written");
+    StoreError::needs_person("RM5109", message, "nothing was changed; rowmesh tables shows what travels")
 }
 
 /// Says which rows are about to be looked at.
@@ -240,10 +264,27 @@ struct Draft {
     names: Vec<(TableNumber, Key)>,
     looked: HashSet<(TableNumber, Key)>,
     suspects: BTreeSet<TableNumber>,
+    /// What a person said of the row that is looked at next.
+    word: Option<Word>,
     /// Rows that no other node would take in, with what they weigh.
     too_large: Vec<(TableNumber, Key, usize)>,
     bytes: usize,
     unit_rows: usize,
+}
+
+/// What an event is to say of its row.
+struct Drafted {
+    operation: Operation,
+    before: Vec<Value>,
+    written: Vec<(u16, Value)>,
+    after: Option<Vec<Value>>,
+    extras: Extras,
+}
+
+impl Drafted {
+    fn of(operation: Operation) -> Drafted {
+        Drafted { operation, before: Vec::new(), written: Vec::new(), after: None, extras: Extras::new() }
+    }
 }
 
 /// What is remembered of a row, and where.
@@ -270,6 +311,7 @@ impl Draft {
             names: Vec::new(),
             looked: HashSet::new(),
             suspects: BTreeSet::new(),
+            word: None,
             too_large: Vec::new(),
             bytes: 0,
             unit_rows,
@@ -314,7 +356,7 @@ impl Draft {
         }
         let (place, state) = row_states::recall(work, pending.table, &pending.key)?;
         let moved = work.membership.judge(work.db, &table, &pending.key, row.as_deref())?;
-        let mut others = Vec::new();
+        let (mut others, word) = (Vec::new(), self.word.take());
         // A row that was come to from above spreads on whatever became of itself.
         let before = if pending.notes.is_empty() { None } else { shown_row(&table, &pending.key, &state) };
         if moved.changed || work.membership.spreads(&table, before.as_deref(), row.as_deref()) {
@@ -325,7 +367,11 @@ impl Draft {
         let travelling = row.filter(|_| !moved.held_back).map(as_it_travels);
         match (travelling, state.is_shown()) {
             (None, true) if pending.may_be_gone || moved.held_back => {
-                self.delete(work, &table, pending, (place, state), moved.held_back);
+                let before = shown_row(&table, &pending.key, &state).unwrap_or_default();
+                self.delete(work, &table, pending, (place, state), before, moved.held_back);
+            }
+            (None, false) if let Some(Word::Gone(row)) = word => {
+                self.delete(work, &table, pending, (place, state), row, false);
             }
             // Written, and gone though nobody noted a delete: only a REPLACE does that, or a trigger that was missing.
             (None, _) => {
@@ -338,51 +384,13 @@ impl Draft {
             (Some(row), shown) => {
                 others.extend(self.pushed_aside(work, &table, pending, &row)?);
                 if shown {
-                    self.update(work, &table, pending, (place, state), row);
+                    self.update(work, &table, pending, (place, state), row, word);
                 } else {
                     self.insert(work, &table, pending, (place, state), row);
                 }
             }
         }
         Ok(others)
-    }
-
-    /// Makes what was named of a row part of what its event writes, also where it stood so before.
-    fn say<A: Access>(
-        &mut self,
-        work: &Work<'_, A>,
-        table: &Arc<Table>,
-        name: &(TableNumber, Key),
-        named: &[usize],
-        counted_anew: bool,
-    ) -> Result<()> {
-        if !self.names.contains(name) {
-            let known = row_states::recall(work, name.0, &name.1)?;
-            let Some(row) = shown_row(table, &name.1, &known.1) else { return Ok(()) };
-            let said = named.iter().map(|column| (*column as u16, row[*column].clone())).collect::<Vec<_>>();
-            let values = name.1.values().map_err(|source| crate::fault::Error::damaged("a key", source))?;
-            let (table_number, key) = name.clone();
-            let pending =
-                Pending { table: table_number, values, key, notes: Vec::new(), may_be_gone: false, at: work.now };
-            if !said.is_empty() {
-                self.push(work, table, &pending, known, Operation::Update, said, Some(row));
-            }
-        }
-        let Some(position) = self.names.iter().position(|known| known == name) else { return Ok(()) };
-        let event = &mut self.events[position];
-        if event.operation == Operation::Update {
-            for column in named.iter().map(|column| *column as u16) {
-                if let Err(place) = event.written.binary_search_by_key(&column, |(known, _)| *known) {
-                    event.written.insert(place, (column, event.before[usize::from(column)].clone()));
-                }
-            }
-        }
-        if counted_anew && event.operation == Operation::Update && !named.is_empty() {
-            let mut columns = Writer::default();
-            named.iter().for_each(|column| columns.number(*column as u64));
-            event.extras.push((EXTRA_COUNTED_ANEW, columns.0));
-        }
-        Ok(())
     }
 
     /// A row whose key no index of ours may hold is never remembered: it is named as long as it stands.
@@ -414,7 +422,7 @@ impl Draft {
             return Ok(());
         }
         for key in row_states::keys_shown(work.db, work.origins, number)? {
-            let values = key.values().map_err(|source| crate::fault::Error::damaged("a key of a row state", source))?;
+            let values = key.values().map_err(|source| Error::damaged("a key of a row state", source))?;
             let known = self.looked.contains(&(number, key.clone())) || work.db.is_parked(number, &key)?;
             if !known && work.db.read(&table, &values)?.is_none() {
                 self.look(
@@ -464,7 +472,8 @@ impl Draft {
         row: Vec<Value>,
     ) {
         let written = row.iter().cloned().enumerate().map(|(column, value)| (column as u16, value)).collect();
-        self.push(work, table, pending, known, Operation::Insert, written, Some(row));
+        let change = Drafted { written, after: Some(row), ..Drafted::of(Operation::Insert) };
+        self.push(work, table, pending, known, change);
     }
 
     fn update<A: Access>(
@@ -474,20 +483,33 @@ impl Draft {
         pending: &Pending,
         known: Known,
         row: Vec<Value>,
+        word: Option<Word>,
     ) {
         let state = &known.1;
+        let (named, counted_anew) = match word {
+            Some(Word::Named(columns, counted_anew)) => (columns, counted_anew),
+            _ => (Vec::new(), false),
+        };
         let differs = |position: usize, value: &Value| match state.shown_value(table.columns[position]) {
             Some(shown) => shown != value,
             // A column that no event ever wrote: new here since a migration. Its default is nobody's write.
             None => !is_default(&table.schema, position, value),
         };
+        let is_written = |position: usize, value: &Value| {
+            !table.schema.key.contains(&position) && (named.contains(&position) || differs(position, value))
+        };
         let written: Vec<(u16, Value)> = (row.iter().enumerate())
-            .filter(|(position, value)| !table.schema.key.contains(position) && differs(*position, value))
+            .filter(|(position, value)| is_written(*position, value))
             .map(|(position, value)| (position as u16, value.clone()))
             .collect();
-        if !written.is_empty() {
-            self.push(work, table, pending, known, Operation::Update, written, Some(row));
+        if written.is_empty() {
+            return;
         }
+        let anew = counted_anew.then(|| counted_anew_field(named.iter().map(|column| *column as u16)));
+        let before = shown_row(table, &pending.key, state).unwrap_or_default();
+        let extras = anew.into_iter().collect();
+        let change = Drafted { before, written, after: Some(row), extras, ..Drafted::of(Operation::Update) };
+        self.push(work, table, pending, known, change);
     }
 
     fn delete<A: Access>(
@@ -496,31 +518,23 @@ impl Draft {
         table: &Arc<Table>,
         pending: &Pending,
         known: Known,
+        before: Vec<Value>,
         leaves: bool,
     ) {
-        self.push(work, table, pending, known, Operation::Delete, Vec::new(), None);
-        let is_in = self.names.last().is_some_and(|(number, key)| *number == table.number && *key == pending.key);
-        if leaves
-            && is_in
-            && let Some(event) = self.events.last_mut()
-        {
-            event.extras.push((rowmesh_core::event::EXTRA_LEAVES_SCOPE, Vec::new()));
-        }
+        let extras = leaves.then(|| (EXTRA_LEAVES_SCOPE, Vec::new())).into_iter().collect();
+        self.push(work, table, pending, known, Drafted { before, extras, ..Drafted::of(Operation::Delete) });
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn push<A: Access>(
         &mut self,
         work: &Work<'_, A>,
         table: &Arc<Table>,
         pending: &Pending,
         (place, state): Known,
-        operation: Operation,
-        written: Vec<(u16, Value)>,
-        after: Option<Vec<Value>>,
+        change: Drafted,
     ) {
-        let before = shown_row(table, &pending.key, &state);
-        let images = before.iter().flatten().chain(written.iter().map(|(_, value)| value));
+        let Drafted { operation, before, written, after, extras } = change;
+        let images = before.iter().chain(written.iter().map(|(_, value)| value));
         let bytes: usize = images.map(Value::weight).sum();
         if bytes > EVENT_BYTES_SEALED_MAX {
             self.too_large.push((table.number, pending.key.clone(), bytes));
@@ -538,10 +552,10 @@ impl Draft {
             operation,
             lamport,
             birth,
-            before: before.unwrap_or_default(),
+            before,
             written,
             salt: event_salt(&self.salt_secret, self.dot, self.events.len()),
-            extras: Vec::new(),
+            extras,
         };
         self.bytes += event.weight();
         self.events.push(event);
@@ -593,7 +607,8 @@ fn take_own<A: Access>(
     row: SealedRow,
 ) -> Result<()> {
     let SealedRow { table, place, mut state, after } = row;
-    let before = (event.operation != Operation::Insert).then_some(&event.before[..]);
+    let was_shown = state.is_shown();
+    let before = was_shown.then_some(&event.before[..]);
     let context = &changeset.header().context;
     let arrival =
         Arrival { event, dot: changeset.dot(), context, table: &table.schema.name, key, columns: &table.columns };
@@ -609,7 +624,7 @@ fn take_own<A: Access>(
         let news = News::of(changeset, event, lived, !state.live.is_empty());
         work.refresh_ledger(table.number, key, &state, news)?;
     }
-    row_states::save_at(work, place, table.number, key, &state, before.is_some())
+    row_states::save_at(work, place, table.number, key, &state, was_shown)
 }
 
 /// Whether the change that makes a row of what is remembered of it would be too large to travel.
@@ -622,6 +637,6 @@ pub fn is_too_large(table: &Table, key: &Key, state: &RowState, row: &[Value]) -
 
 /// Another row to look at because of this one.
 fn follow(cause: &Pending, table: TableNumber, key: Key) -> Result<Pending> {
-    let values = key.values().map_err(|source| crate::fault::Error::damaged("a key that was remembered", source))?;
+    let values = key.values().map_err(|source| Error::damaged("a key that was remembered", source))?;
     Ok(Pending { table, values, key, notes: Vec::new(), may_be_gone: true, at: cause.at })
 }

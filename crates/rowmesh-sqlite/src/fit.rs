@@ -36,7 +36,8 @@ pub fn fit_in(table: &Table, column: usize, value: &Value) -> Result<Option<Valu
 fn fit(column: &Column, value: &Value) -> Result<Option<Value>, String> {
     let affinity = Affinity::of(&column.declared_type);
     match value {
-        Value::Null | Value::Integer(_) | Value::Real(_) | Value::Text(_) | Value::Blob(_) => Ok(None),
+        Value::Real(real) => Ok(affinity.whole(*real)),
+        Value::Null | Value::Integer(_) | Value::Text(_) | Value::Blob(_) => Ok(None),
         Value::Boolean(truth) => Ok(Some(affinity.boolean(*truth))),
         Value::Decimal(text) => affinity.number(column, text).map(Some),
         Value::Typed(_, text) => {
@@ -67,6 +68,12 @@ impl Affinity {
             Affinity::Real => Value::Real(f64::from(u8::from(truth))),
             _ => Value::Integer(i64::from(truth)),
         }
+    }
+
+    /// The integer that SQLite keeps in the place of a whole double: such as a sum of doubles.
+    fn whole(self, real: f64) -> Option<Value> {
+        let is_whole = real.fract() == 0.0 && real.abs() < 9_223_372_036_854_775_808.0;
+        (is_whole && matches!(self, Affinity::Integer | Affinity::Numeric)).then_some(Value::Integer(real as i64))
     }
 
     /// A decimal number: text where the column keeps text, else the integer or the float that is exactly it.
@@ -124,6 +131,19 @@ mod tests {
         for value in [Value::Null, Value::Integer(1), Value::Real(0.5), Value::text("x"), Value::Blob(vec![1].into())] {
             assert_eq!(fit(&column("DECIMAL(10,2)"), &value), Ok(None));
         }
+    }
+
+    #[test]
+    fn a_whole_double_is_an_integer_where_sqlite_makes_it_one() {
+        for declared_type in ["DECIMAL(10,2)", "INTEGER", "NUMERIC"] {
+            check(declared_type, Value::Real(10.0), Value::Integer(10));
+            check(declared_type, Value::Real(-0.0), Value::Integer(0));
+        }
+        for (declared_type, real) in [("REAL", 10.0), ("", 10.0), ("NUMERIC", 0.5), ("NUMERIC", 1e300)] {
+            assert_eq!(fit(&column(declared_type), &Value::Real(real)), Ok(None), "{real} in {declared_type}");
+        }
+        assert_eq!(fit(&column("NUMERIC"), &Value::Real(9_223_372_036_854_775_808.0)), Ok(None));
+        assert_eq!(fit(&column("NUMERIC"), &Value::Real(f64::INFINITY)), Ok(None));
     }
 
     #[test]

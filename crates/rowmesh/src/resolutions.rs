@@ -5,7 +5,7 @@ use rowmesh_core::ledger::{Entry, Left};
 use rowmesh_core::store::{ConflictView, Edit, Said};
 use rowmesh_core::value::{ColumnName, Value};
 
-use crate::answers::{json_of, one_conflict};
+use crate::answers::{json_of, one_conflict, parsed};
 use crate::control::api::{Answer, Resolution, Wrote};
 use crate::decisions::table_named;
 use crate::failure::{Failure, code};
@@ -20,28 +20,27 @@ pub(crate) async fn resolve(shared: &Shared, resolution: Resolution) -> Result<A
     let key_columns = table_named(shared, &view.entry.id.table).await?.key;
     let (table, key) = (view.entry.id.table.clone(), view.entry.id.key.clone());
     let row = shared.store.read(move |store| store.row_json(&table, &key)).await?;
-    let side = side(shared, &view, resolution.keep.as_deref())?;
-    let steps = match side {
-        None => vec![said(&view.entry, &resolution)?],
+    let edit = match side(shared, &view, resolution.keep.as_deref())? {
+        None => said(&view.entry, &resolution)?,
         Some(side) => kept(&view.entry, side, row.is_some(), &key_columns),
     };
-    let writes = steps.iter().flat_map(wrote).collect();
+    let writes = wrote(&edit, row.as_deref().map(parsed).as_ref());
     if !resolution.dry_run {
-        for edit in steps {
-            let now = shared.clock.now();
-            shared.store.write(move |store| store.edit(now, std::slice::from_ref(&edit))).await?;
-        }
+        let now = shared.clock.now();
+        shared.store.write(move |store| store.edit(now, std::slice::from_ref(&edit))).await?;
     }
     let entry = view.entry;
     Ok(Answer::Resolved { id: view.id, table: entry.id.table.to_string(), key: entry.id.key.to_display(), writes })
 }
 
-/// One side of a conflict.
+/// What of a conflict is to stay.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
-    /// What stands.
+    /// What stands at this moment, whoever wrote it: with counters, nobody did.
     Shown,
-    /// What lost.
+    /// What won wrote.
+    Won,
+    /// What lost wrote.
     Lost,
 }
 
@@ -54,7 +53,7 @@ fn side(shared: &Shared, view: &ConflictView, keep: Option<&str>) -> Result<Opti
         "shown" => Ok(Some(Side::Shown)),
         "lost" => Ok(Some(Side::Lost)),
         _ if winner == loser => Err(no_side(keep, "both sides were written there")),
-        _ if keep == winner => Ok(Some(Side::Shown)),
+        _ if keep == winner => Ok(Some(Side::Won)),
         _ if keep == loser => Ok(Some(Side::Lost)),
         _ => Err(no_side(keep, &format!("{winner} wrote what stands, {loser} what lost"))),
     }
@@ -85,27 +84,32 @@ fn said(entry: &Entry, resolution: &Resolution) -> Result<Edit, Failure> {
 }
 
 /// What has to be written so that a side stays.
-fn kept(entry: &Entry, side: Side, stands: bool, key: &[String]) -> Vec<Edit> {
-    let left = if side == Side::Shown { &entry.won } else { &entry.lost };
-    let as_it_stands = |columns: &mut dyn Iterator<Item = &ColumnName>| -> Vec<(ColumnName, Said)> {
-        columns.map(|column| (column.clone(), Said::AsItStands)).collect()
-    };
-    match (&entry.id.column, left) {
-        (Some(column), _) if side == Side::Shown => vec![edit(entry, Some(as_it_stands(&mut [column].into_iter())))],
-        (Some(column), Left::Value(value)) => {
-            vec![edit(entry, Some(vec![(column.clone(), Said::Value(value.clone()))]))]
-        }
-        (_, Left::Written(columns)) => {
-            let columns = columns.iter().filter(|(column, _)| !key.iter().any(|part| **part == ***column));
-            let values = match side {
-                Side::Shown => as_it_stands(&mut columns.map(|(column, _)| column)),
-                Side::Lost => columns.map(|(column, value)| (column.clone(), Said::Value(value.clone()))).collect(),
+fn kept(entry: &Entry, side: Side, stands: bool, key: &[String]) -> Edit {
+    let is_key = |column: &ColumnName| key.iter().any(|part| **part == **column);
+    let as_it_stands = |column: &ColumnName| (column.clone(), Said::AsItStands);
+    let left = match side {
+        Side::Won => &entry.won,
+        Side::Lost => &entry.lost,
+        Side::Shown => {
+            let values = match (&entry.id.column, [&entry.won, &entry.lost]) {
+                _ if !stands => None,
+                (Some(column), _) => Some(vec![as_it_stands(column)]),
+                (None, [Left::Written(columns), _] | [_, Left::Written(columns)]) => {
+                    Some(columns.keys().filter(|column| !is_key(column)).map(as_it_stands).collect())
+                }
+                (None, _) => None,
             };
-            vec![edit(entry, Some(values))]
+            return edit(entry, values);
         }
-        // It stays deleted, or is deleted: by somebody who has seen what was written. Of a row that does not stand nothing can be said but that it was there.
-        _ if stands => vec![edit(entry, None)],
-        _ => vec![edit(entry, Some(Vec::new())), edit(entry, None)],
+    };
+    let said = |(column, value): (&ColumnName, &Value)| (column.clone(), Said::Value(value.clone()));
+    match (&entry.id.column, left) {
+        (Some(column), Left::Value(value)) => edit(entry, Some(vec![said((column, value))])),
+        (_, Left::Written(columns)) => {
+            edit(entry, Some(columns.iter().filter(|(column, _)| !is_key(column)).map(said).collect()))
+        }
+        // It stays deleted, or is deleted: by somebody who has seen what was written.
+        _ => edit(entry, None),
     }
 }
 
@@ -113,15 +117,15 @@ fn edit(entry: &Entry, values: Option<Vec<(ColumnName, Said)>>) -> Edit {
     Edit { table: entry.id.table.clone(), key: entry.id.key.clone(), values, counted_anew: false }
 }
 
-/// The same for people.
-fn wrote(edit: &Edit) -> Vec<Wrote> {
+/// The same for people. `row` is as it stands.
+fn wrote(edit: &Edit, row: Option<&serde_json::Value>) -> Vec<Wrote> {
     let Some(values) = &edit.values else { return vec![Wrote { column: None, stays: false, value: None }] };
     let one = |(column, said): &(ColumnName, Said)| Wrote {
         column: Some(column.to_string()),
         stays: *said == Said::AsItStands,
         value: match said {
             Said::Value(value) => Some(json_of(value)),
-            Said::AsItStands => None,
+            Said::AsItStands => row.and_then(|row| row.get(&**column)).cloned(),
         },
     };
     values.iter().map(one).collect()

@@ -128,7 +128,7 @@ fn both_changed_a_number(conflict: &Conflict) -> bool {
 pub fn wrote(writes: &[Wrote]) -> String {
     let one = |write: &Wrote| match &write.column {
         None => "the row is deleted".to_owned(),
-        Some(column) if write.stays => format!("{} stays", clean(column)),
+        Some(column) if write.stays => format!("{} stays {}", clean(column), value(write.value.as_ref())),
         Some(column) => format!("{} = {}", clean(column), value(write.value.as_ref())),
     };
     writes.iter().map(one).collect::<Vec<_>>().join(", ")

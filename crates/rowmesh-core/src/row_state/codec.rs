@@ -98,10 +98,10 @@ pub fn decode(input: &mut Reader<'_>, origins: &dyn OriginTable) -> Result<RowSt
         2 => Shown::Image(decode_image(input)?),
         _ => return Err(Malformed::Invalid("shown")),
     };
-    let count = input.count("witnesses", limits::ORIGINS_MAX)?;
+    let count = input.count("witnesses", limits::ROW_WRITES_MAX)?;
     let witnesses =
         (0..count).map(|_| Ok((stamps.read(input)?, decode_image(input)?))).collect::<Result<_, Malformed>>()?;
-    let count = input.count("extras", limits::ORIGINS_MAX)?;
+    let count = input.count("extras", limits::ROW_WRITES_MAX)?;
     let extras =
         (0..count).map(|_| Ok((stamps.read(input)?, decode_fields(input)?))).collect::<Result<_, Malformed>>()?;
     let missed = if version == VERSION_MISSED { decode_missed(input, &stamps)? } else { Vec::new() };
@@ -131,7 +131,7 @@ impl Plain {
             VERSION_MISSED => return Ok(None),
             _ => return Err(Malformed::Invalid("row state version")),
         }
-        let count = input.count("stamps", limits::COLUMNS_MAX * 4)?;
+        let count = input.count("stamps", limits::ROW_WRITES_MAX)?;
         let mut stamps = Vec::with_capacity(count);
         for _ in 0..count {
             let origin = input.bounded("origin number", u64::from(u32::MAX))? as usize;
@@ -151,8 +151,8 @@ impl Plain {
             });
         }
         let is_plain = input.byte("shown")? == 1
-            && input.count("witnesses", limits::ORIGINS_MAX)? == 0
-            && input.count("extras", limits::ORIGINS_MAX)? == 0;
+            && input.count("witnesses", limits::ROW_WRITES_MAX)? == 0
+            && input.count("extras", limits::ROW_WRITES_MAX)? == 0;
         if !is_plain {
             return Ok(None);
         }
@@ -258,7 +258,7 @@ impl Stamps {
     }
 
     fn decode(input: &mut Reader<'_>, origins: &dyn OriginTable) -> Result<Stamps, Malformed> {
-        let count = input.count("stamps", limits::COLUMNS_MAX * 4)?;
+        let count = input.count("stamps", limits::ROW_WRITES_MAX)?;
         let mut stamps = Vec::with_capacity(count);
         for _ in 0..count {
             let number = input.bounded("origin number", u64::from(u32::MAX))? as u32;
@@ -310,24 +310,23 @@ fn encode_missed(missed: &[Missed], stamps: &Stamps, out: &mut Writer) {
     for Missed { column, stamp, changes } in missed {
         out.number(u64::from(column.0));
         out.number(stamps.number(stamp));
-        out.byte(u8::from(changes.is_some()));
-        if let Some(changes) = changes {
-            changes.by.encode(out);
-            encode_stamp_list(&changes.to, stamps, out);
-        }
+        changes.by.encode(out);
+        encode_stamp_list(changes.last_to.as_slice(), stamps, out);
     }
 }
 
 fn decode_missed(input: &mut Reader<'_>, stamps: &Stamps) -> Result<Vec<Missed>, Malformed> {
-    let count = input.count("missed changes", limits::COLUMNS_MAX * 4)?;
+    let count = input.count("missed changes", limits::ROW_WRITES_MAX)?;
     let mut read = || {
         let column = ColumnIx(input.bounded("column of a missed change", u64::from(u16::MAX))? as u16);
         let stamp = stamps.read(input)?;
-        let changes = match input.byte("missed changes")? {
-            0 => None,
-            1 => Some(Changes { by: Amount::decode(input)?, to: decode_stamp_list(input, stamps)? }),
-            _ => return Err(Malformed::Invalid("missed changes")),
+        let by = Amount::decode(input)?;
+        let last_to = match decode_stamp_list(input, stamps)?[..] {
+            [] => None,
+            [last] => Some(last),
+            _ => return Err(Malformed::Invalid("last word on a number")),
         };
+        let changes = Changes { by, last_to };
         Ok(Missed { column, stamp, changes })
     };
     (0..count).map(|_| read()).collect()
@@ -373,9 +372,9 @@ mod tests {
     }
 
     fn missed() -> Vec<Missed> {
-        let changes = Changes { by: Amount::of(&Value::Integer(-3)).unwrap(), to: vec![stamp(1, 4)] };
+        let changes = Changes { by: Amount::of(&Value::Integer(-3)).unwrap(), last_to: Some(stamp(1, 4)) };
         let of = |column, changes| Missed { column: ColumnIx(column), stamp: stamp(2, 7), changes };
-        vec![of(0, None), of(2, Some(changes))]
+        vec![of(0, Changes::default()), of(2, changes)]
     }
 
     #[test]

@@ -13,8 +13,8 @@ pub struct Missed {
     pub column: ColumnIx,
     /// The write.
     pub stamp: Stamp,
-    /// `None` until [`RowState::remember_missed`] fills it in.
-    pub changes: Option<Changes>,
+    /// What it has not seen.
+    pub changes: Changes,
 }
 
 /// Changes to one column, in no order.
@@ -22,8 +22,8 @@ pub struct Missed {
 pub struct Changes {
     /// What those came to that changed one number to another.
     pub by: Amount,
-    /// Those that said what number there is, by stamp ascending.
-    pub to: Vec<Stamp>,
+    /// The latest of those that said what number there is.
+    pub last_to: Option<Stamp>,
 }
 
 impl Changes {
@@ -31,10 +31,7 @@ impl Changes {
     pub fn add(&mut self, stamp: Stamp, change: &Change) {
         match change {
             Change::By(amount) => self.by.add(amount),
-            Change::To => {
-                let position = self.to.partition_point(|known| *known < stamp);
-                self.to.insert(position, stamp);
-            }
+            Change::To => self.last_to = self.last_to.max(Some(stamp)),
             Change::None => {}
         }
     }
@@ -42,74 +39,137 @@ impl Changes {
 
 impl RowState {
     /// What a counter in a column comes to. The number to start from is the latest of those whose writes have seen, or are, the last one that said
-    /// what there is; what that write has not seen is added. None where only one write stands, none is a number, or the sum does not fit.
+    /// what there is; what that write has not seen is added. None where only one write stands, none is a number, or the sum does not fit; and as
+    /// long as not all is remembered that writes have not seen.
     pub fn counted(&self, column: ColumnIx) -> Option<Value> {
-        let missed = || self.missed.iter().filter(|missed| missed.column == column);
-        let last_to = missed().filter_map(|missed| missed.changes.as_ref()?.to.last()).max();
-        let has_seen = |missed: &&Missed| {
-            let changes = missed.changes.as_ref();
-            last_to.is_none_or(|last| changes.is_some_and(|changes| changes.to.binary_search(last).is_err()))
-        };
-        let number = |stamp: &Stamp| {
-            let written = self.register(column).writes().iter().find(|written| written.stamp == *stamp)?;
-            Amount::of(&written.value).map(|_| &written.value)
-        };
-        let numbers = missed().filter(has_seen).filter_map(|missed| Some((missed, number(&missed.stamp)?)));
-        let (start, from) = numbers.max_by_key(|(missed, _)| missed.stamp)?;
-        start.changes.as_ref()?.by.added_to(from)
+        let writes = self.register(column).writes();
+        let missed = self.missed_in(column);
+        if missed.is_empty() || missed.len() != writes.len() {
+            return None;
+        }
+        // Whoever has not seen the last of all has it as the last of those that it has not seen.
+        let last_to = missed.iter().map(|missed| missed.changes.last_to).max().flatten();
+        let has_seen = |missed: &Missed| last_to.is_none() || missed.changes.last_to != last_to;
+        let (start, from) = (missed.iter().zip(writes).rev())
+            .find(|(missed, written)| has_seen(missed) && Amount::of(&written.value).is_some())?;
+        start.changes.by.added_to(&from.value)
     }
 
-    /// Writes of which is not yet known what they have not seen: the caller finds that in the log. They are unstable, so it is there.
+    /// Writes of which is to be remembered what they have not seen, and is not yet: the caller finds that in the log. They are unstable, so it is
+    /// there.
     pub fn missed_not_remembered(&self) -> Vec<(ColumnIx, Stamp)> {
-        let unknown = self.missed.iter().filter(|missed| missed.changes.is_none());
-        unknown.map(|missed| (missed.column, missed.stamp)).collect()
+        let columns = (0..self.registers.len()).map(|number| ColumnIx(number as u16));
+        let wanted = columns.flat_map(|column| self.contested_numbers(column).map(move |stamp| (column, stamp)));
+        wanted.filter(|place| self.missed.binary_search_by_key(place, Missed::place).is_err()).collect()
     }
 
-    /// Remembers what a write has not seen, if it is wanted: the changes that all known events made to the column which this write has not seen
-    /// and which have not seen it.
+    /// Remembers what a write has not seen: the changes that all known events made to the column which this write has not seen and which have not
+    /// seen it.
     pub fn remember_missed(&mut self, column: ColumnIx, stamp: Stamp, changes: Changes) {
-        if let Ok(position) = self.missed.binary_search_by_key(&(column, stamp), Missed::place) {
-            self.missed[position].changes = Some(changes);
+        if let Err(position) = self.missed.binary_search_by_key(&(column, stamp), Missed::place) {
+            self.missed.insert(position, Missed { column, stamp, changes });
         }
     }
 
     /// Adds what an event did to the columns that it wrote to what the writes beside it have not seen; forgets what is needed no more.
     pub(super) fn keep_missed(&mut self, arrival: &Arrival<'_>) {
-        let is_usual = |(column, _): &(u16, Value)| {
-            !matches!(self.register(arrival.columns[usize::from(*column)]), Register::Several(_))
-        };
-        if self.missed.is_empty() && arrival.event.written.iter().all(is_usual) {
+        if self.missed.is_empty() {
             return;
         }
         for (position, value) in &arrival.event.written {
             let column = arrival.columns[usize::from(*position)];
-            let wanted = self.contested_numbers(column);
-            let start = self.missed.partition_point(|missed| missed.column < column);
-            let end = self.missed.partition_point(|missed| missed.column <= column);
-            let mut known: Vec<Missed> = self.missed.drain(start..end).collect();
-            let change = if known.is_empty() { Change::None } else { arrival.event.change(*position, value) };
-            for changes in known.iter_mut().filter_map(|missed| missed.changes.as_mut()) {
-                changes.add(arrival.stamp(), &change);
+            let wanted: Vec<Stamp> = self.contested_numbers(column).collect();
+            self.missed.retain(|missed| missed.column != column || wanted.contains(&missed.stamp));
+            let mut beside = self.missed.iter_mut().filter(|missed| missed.column == column).peekable();
+            if beside.peek().is_some() {
+                let change = arrival.event.change(*position, value);
+                beside.for_each(|missed| missed.changes.add(arrival.stamp(), &change));
             }
-            let kept = wanted.into_iter().map(|stamp| {
-                let changes =
-                    known.iter_mut().find(|missed| missed.stamp == stamp).and_then(|missed| missed.changes.take());
-                Missed { column, stamp, changes }
-            });
-            self.missed.splice(start..start, kept.collect::<Vec<_>>());
         }
     }
 
+    /// Gives writes other names. Which of several words was the last may be another then, so what hangs on that has to be found anew.
+    pub(super) fn rename_missed(&mut self, name: impl Fn(&Stamp) -> Stamp) {
+        self.missed.retain(|missed| missed.changes.last_to.is_none());
+        self.missed.iter_mut().for_each(|missed| missed.stamp = name(&missed.stamp));
+        self.missed.sort_by_key(Missed::place);
+    }
+
+    /// What is remembered of the writes of a column, by stamp ascending.
+    fn missed_in(&self, column: ColumnIx) -> &[Missed] {
+        let start = self.missed.partition_point(|missed| missed.column < column);
+        let end = self.missed.partition_point(|missed| missed.column <= column);
+        &self.missed[start..end]
+    }
+
     /// The writes of a column, by stamp ascending, if there are several and a number among them.
-    fn contested_numbers(&self, column: ColumnIx) -> Vec<Stamp> {
-        let Register::Several(writes) = self.register(column) else { return Vec::new() };
+    fn contested_numbers(&self, column: ColumnIx) -> impl Iterator<Item = Stamp> + '_ {
         let is_number = |written: &Written| Amount::of(&written.value).is_some();
-        if writes.iter().any(is_number) { writes.iter().map(|written| written.stamp).collect() } else { Vec::new() }
+        let writes = match self.register(column) {
+            Register::Several(writes) if writes.iter().any(is_number) => &writes[..],
+            _ => &[],
+        };
+        writes.iter().map(|written| written.stamp)
     }
 }
 
 impl Missed {
-    pub(super) fn place(&self) -> (ColumnIx, Stamp) {
+    fn place(&self) -> (ColumnIx, Stamp) {
         (self.column, self.stamp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Lamport, VersionVector};
+    use crate::encode::{Reader, Writer};
+    use crate::event::{Birth, Context, Event, Operation, counted_anew_field};
+    use crate::ident::{Dot, Incarnation, NodeId, Origin, Seq};
+    use crate::value::Key;
+
+    fn origin(name: u8) -> Origin {
+        Origin { node: NodeId([name; 32]), incarnation: Incarnation { count: 1, nonce: 1 } }
+    }
+
+    /// A change of the one column by one who has seen his own changes and the insert only.
+    fn take(state: &mut RowState, dot: Dot, before: i64, after: i64, counted_anew: bool) {
+        let event = Event {
+            table: 0,
+            operation: Operation::Update,
+            lamport: Lamport(dot.seq.0),
+            birth: Birth::Here,
+            before: vec![before.into()],
+            written: vec![(0, after.into())],
+            salt: [0; 16],
+            extras: counted_anew.then(|| counted_anew_field([0].into_iter())).into_iter().collect(),
+        };
+        let own = Dot { seq: Seq(dot.seq.0 - 1), ..dot };
+        let vector: VersionVector = [own].into_iter().filter(|dot| dot.seq > Seq(0)).collect();
+        let (context, key) = (Context { vector, ..Context::default() }, Key::of([&1.into()]));
+        state.merge(&Arrival { event: &event, dot, context: &context, table: "t", key: &key, columns: &[ColumnIx(0)] });
+    }
+
+    #[test]
+    fn what_is_kept_does_not_grow_with_how_often_somebody_counts() {
+        let (mut state, mut sizes) = (RowState::default(), Vec::new());
+        take(&mut state, Dot { origin: origin(1), seq: Seq(1) }, 10, 9, false);
+        let first = state.live[0];
+        for seq in 1..=5_000 {
+            take(&mut state, Dot { origin: origin(2), seq: Seq(seq) }, 0, 50, true);
+            let newest = state.live[1];
+            assert_eq!(state.missed_not_remembered().last(), Some(&(ColumnIx(0), newest)));
+            state.remember_missed(ColumnIx(0), first, Changes { last_to: Some(newest), ..Changes::default() });
+            state.remember_missed(ColumnIx(0), newest, Changes::default());
+            let (mut bytes, mut origins) = (Writer::default(), Vec::new());
+            super::super::encode(&state, &mut origins, &mut bytes);
+            let decoded = super::super::decode(&mut Reader::new(&bytes.0), &origins);
+            assert_eq!(decoded.as_ref(), Ok(&state));
+            sizes.push(bytes.0.len());
+        }
+        assert!(sizes[4_999] <= sizes[1] + 8, "{} bytes, {} before", sizes[4_999], sizes[1]);
+        assert_eq!(state.missed.len(), 2);
+        assert_eq!(state.missed[0].changes.last_to.map(|stamp| stamp.dot.seq), Some(Seq(5_000)));
+        assert_eq!(state.counted(ColumnIx(0)), Some(50.into()), "what was said last");
     }
 }

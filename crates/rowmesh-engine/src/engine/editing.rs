@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rowmesh_core::clock::WallTime;
-use rowmesh_core::row_state::RowState;
+use rowmesh_core::row_state::{ColumnIx, RowState};
 use rowmesh_core::show;
 use rowmesh_core::store::{Edit, Said, Sealed, StoreError, StoreResult};
 use rowmesh_core::value::{ColumnName, Value};
@@ -15,9 +15,9 @@ use crate::database::{Access, Database, Rows};
 use crate::fault::{Error, Result};
 use crate::registry::Table;
 use crate::row_states;
-use crate::seal::{self, Written};
+use crate::seal::{self, Word, Written};
 use crate::work::{Work, shown_row};
-use crate::write::{Outcome, RowWrite, add_key};
+use crate::write::{Outcome, RowWrite, add_key, placed};
 
 impl<D: Database> Engine<D> {
     /// Writes and seals, however often it takes until everything that was written here is sealed.
@@ -64,7 +64,6 @@ impl<D: Database> Engine<D> {
                 }
             }
             let changeset = seal::seal_written(work, written)?;
-            let Some(changeset) = changeset else { return Ok(End::Commit(Some(Sealed::default()))) };
             let events = changeset.events().len() as u64;
             Ok(End::Commit(Some(Sealed { dots: vec![changeset.dot()], events, more: false })))
         })
@@ -81,17 +80,20 @@ fn planned<A: Access>(work: &Work<'_, A>, table: Arc<Table>, edit: &Edit) -> Res
     let (_, state) = row_states::recall(work, table.number, &edit.key)?;
     let before = shown_row(&table, &edit.key, &state);
     let key = edit.key.values().map_err(|source| Error::damaged("a key", source))?;
-    let (mut named, mut after) = (Vec::new(), None);
+    let (mut word, mut after) = (Word::Named(Vec::new(), false), None);
     if let Some(values) = &edit.values {
         let said = values.iter().map(|value| place(&table, value)).collect::<Result<BTreeMap<_, _>>>()?;
         if let Some(column) = said.keys().find(|column| table.schema.key.contains(column) && before.is_some()) {
             let column = &table.schema.columns[*column].name;
             return Err(not_here(&format!("{column} belongs to the key of {}: a row keeps its key", edit.table)).into());
         }
-        if before.is_some() {
-            named = said.keys().copied().collect();
+        if before.is_some() && !said.is_empty() {
+            word = Word::Named(said.keys().copied().collect(), edit.counted_anew);
         }
-        let mut here = if before.is_some() { Vec::new() } else { held_last(work, &table, &state)? };
+        let mut here = match before {
+            Some(_) => Vec::new(),
+            None => placed(&table, &key, &held_last(work, &table, &state)?).0,
+        };
         here.retain(|(column, _)| !matches!(said.get(column), Some(Said::Value(_))));
         let values = said.into_iter().filter_map(|(column, said)| match said {
             Said::Value(value) => Some((column, value)),
@@ -100,10 +102,11 @@ fn planned<A: Access>(work: &Work<'_, A>, table: Arc<Table>, edit: &Edit) -> Res
         here.extend(values);
         add_key(&table, &key, &mut here);
         after = Some(here);
+    } else if before.is_none() && !state.live.is_empty() {
+        word = Word::Gone(placed(&table, &key, &held_last(work, &table, &state)?).1);
     }
     let write = RowWrite::new(table.clone(), edit.key.clone(), key.clone(), before, after);
-    let counted_anew = edit.counted_anew;
-    Ok((write, Written { table, key: edit.key.clone(), values: key, named, counted_anew }))
+    Ok((write, Written { table, key: edit.key.clone(), values: key, word }))
 }
 
 fn place(table: &Table, (name, said): &(ColumnName, Said)) -> Result<(usize, Said)> {
@@ -113,10 +116,9 @@ fn place(table: &Table, (name, said): &(ColumnName, Said)) -> Result<(usize, Sai
 }
 
 /// What a row that does not stand would show, had nobody deleted it.
-fn held_last<A: Access>(work: &Work<'_, A>, table: &Table, state: &RowState) -> Result<Vec<(usize, Value)>> {
+fn held_last<A: Access>(work: &Work<'_, A>, table: &Table, state: &RowState) -> Result<Vec<(ColumnIx, Value)>> {
     let policy = work.standing()?.policies.current().table(&table.schema.name);
-    let image = show::image(state, policy, work.registry.column_names(table.number));
-    Ok(image.into_iter().filter_map(|(column, value)| Some((table.position(column)?, value))).collect())
+    Ok(show::image(state, policy, work.registry.column_names(table.number)))
 }
 
 fn not_here(message: &str) -> StoreError {

@@ -3,6 +3,7 @@
 
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::encode::Reader;
+use rowmesh_core::policy::ColumnPolicy;
 use rowmesh_core::row_state::{self, ColumnIx, RowState};
 use rowmesh_core::show::{self, Choice};
 use rowmesh_core::store::StoreResult;
@@ -57,7 +58,13 @@ impl<D: Database> Engine<D> {
         self.database.access().each_state(table.number, &mut |key, bytes| {
             let state = row_state::decode(&mut Reader::new(bytes), &self.origins);
             let state = state.map_err(|source| Error::damaged("a row state", source))?;
-            if is_shown_otherwise(table, &state, &show::show(&state, policy, names)) {
+            let counts = |(column, _): &(ColumnIx, _)| {
+                let name = names.get(usize::from(column.0));
+                name.is_some_and(|name| policy.column(name) == ColumnPolicy::Counter)
+            };
+            // What a column comes to is not known of writes that met before sums were kept.
+            let lacks_sums = state.missed_not_remembered().iter().any(counts);
+            if lacks_sums || is_shown_otherwise(table, &state, &show::show(&state, policy, names)) {
                 keys.push(key);
             }
             Ok(())

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use rowmesh_core::changeset::{Changeset, Claimed, Header};
 use rowmesh_core::clock::{Lamport, VersionVector, WallTime};
-use rowmesh_core::encode::Writer;
-use rowmesh_core::event::{Birth, Context, EXTRA_COUNTED_ANEW, EXTRA_LEAVES_SCOPE, Event, Operation, leaves_scope};
+use rowmesh_core::event::{Birth, Context, EXTRA_LEAVES_SCOPE, Event, Operation, counted_anew_field, leaves_scope};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, MeshId, NodeId, Origin};
 use rowmesh_core::ledger::{self, Entry, EntryId};
 use rowmesh_core::policy::TablePolicy;
@@ -336,12 +335,10 @@ impl Node {
         if operation == Operation::Delete && self.leaving.contains(&row) {
             extras.push((EXTRA_LEAVES_SCOPE, Vec::new()));
         }
-        let mut anew = Writer::default();
-        let is_counted = |column: u16| counted.contains(&(row, usize::from(column)));
-        let columns = written.iter().filter(|(column, _)| is_counted(*column));
-        columns.for_each(|(column, _)| anew.number(u64::from(*column)));
-        if !anew.0.is_empty() {
-            extras.push((EXTRA_COUNTED_ANEW, anew.0));
+        let columns = written.iter().map(|(column, _)| *column);
+        let mut anew = columns.filter(|column| counted.contains(&(row, usize::from(*column)))).peekable();
+        if anew.peek().is_some() {
+            extras.push(counted_anew_field(anew));
         }
         Event { table: 0, operation, lamport, birth, before: before.unwrap_or_default(), written, salt, extras }
     }
@@ -350,7 +347,7 @@ impl Node {
         let mut written = vec![None; self.columns.len()];
         let mut anew = vec![false; self.columns.len()];
         for (column, value) in &event.written {
-            anew[usize::from(*column)] = event.is_counted_anew(*column);
+            anew[usize::from(*column)] = event.counted_anew().contains(column);
             written[usize::from(*column)] = Some(value.clone());
         }
         Record {

@@ -510,7 +510,7 @@ pub struct Wrote {
     pub column: Option<String>,
     /// Whether what stood there was written again, so that it stands alone.
     pub stays: bool,
-    /// What was written instead.
+    /// What was written.
     pub value: Option<serde_json::Value>,
 }
 

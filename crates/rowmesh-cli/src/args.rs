@@ -406,8 +406,9 @@ pub struct Log {
     pub limit: u32,
 }
 
-const POLICIES: &str = "Of a column: last_writer (default), max, min, counter (two sales of one leave two less)
-Of the rows of a table: update_wins (default), delete_wins, last_writer
+const POLICIES: &str = "Of a column: last_writer (default), max, min, counter (two sales of one leave two less),
+node_priority:head,branch (what head wrote stands, then what branch wrote), ask (a person decides)
+Of the rows of a table: update_wins (default), delete_wins, last_writer, ask
 
   rowmesh conflicts policy products max --column version
   rowmesh conflicts policy products counter --column stock

@@ -1,5 +1,6 @@
 //! The worked examples of docs/conflicts.md, run as they stand there.
 
+use rowmesh_core::ident::NodeId;
 use rowmesh_core::ledger::{Entry, Left};
 use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy, Policies, PolicyHistory};
 use rowmesh_core::scope::Scope;
@@ -23,8 +24,9 @@ fn play<P: Place>(example: &str) {
         .collect();
     let all =
         |wanted: &str| lines.iter().filter(|(word, _)| *word == wanted).map(|(_, rest)| *rest).collect::<Vec<_>>();
-    let policies = policies(&all("policy"));
     let mut nodes = nodes::<P>(2, all("table")[0]);
+    let ids = [&nodes[0], &nodes[1]].map(|node| node.dot(1).origin.node);
+    let policies = policies(&all("policy"), ids);
     nodes.iter_mut().for_each(|node| node.stand_by(&Scope::default(), &policies));
     let query = all("query")[0];
     for (word, rest) in &lines {
@@ -59,13 +61,14 @@ fn write<P: Place>(node: &mut Node<P>, statement: &str) {
     node.seal();
 }
 
-fn policies(lines: &[&str]) -> PolicyHistory {
+fn policies(lines: &[&str], ids: [NodeId; 2]) -> PolicyHistory {
+    let node = |name: &str| ["a", "b"].iter().position(|known| *known == name).map(|position| ids[position]);
     let mut policies = Policies::default();
     for line in lines {
         let (of, rule) = line.split_once(' ').expect("of what, and which");
         match of.split_once('.') {
             Some((table, column)) => {
-                let rule = ColumnPolicy::parse(rule).expect("a policy");
+                let rule = ColumnPolicy::parse_with(rule, node).expect("a policy");
                 policies.tables.entry(table.into()).or_default().columns.insert(column.into(), rule);
             }
             None => {

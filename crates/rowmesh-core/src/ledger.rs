@@ -8,7 +8,7 @@ use crate::encode::{Malformed, Reader, Writer};
 use crate::event::{Change, Context, Event, Operation, leaves_scope};
 use crate::ident::Dot;
 use crate::limits;
-use crate::policy::{ExistencePolicy, PolicyHistory, TablePolicy};
+use crate::policy::{ExistencePolicy, PolicyHistory, Strategy, TablePolicy};
 use crate::row_state::{Changes, Stamp};
 use crate::show;
 use crate::value::{ColumnName, Key, TableName, Value, write_json_object};
@@ -93,17 +93,6 @@ pub enum Left {
     Value(Value),
     /// These values, in the columns that it wrote: the entry is about the row as a whole.
     Written(BTreeMap<ColumnName, Value>),
-}
-
-/// How a conflict was settled.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Strategy {
-    /// The later write stands.
-    LastWriterWins,
-    /// Both survive in part: a row that was deleted here and written there stands with its full contents.
-    MergeChanges,
-    /// A rule of the mesh decides.
-    BusinessRule,
 }
 
 impl RowEvent {
@@ -223,23 +212,6 @@ impl Left {
     }
 }
 
-impl Strategy {
-    /// As `conflict_resolutions` spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Strategy::LastWriterWins => "LAST_WRITER_WINS",
-            Strategy::MergeChanges => "MERGE_CHANGES",
-            Strategy::BusinessRule => "BUSINESS_RULE",
-        }
-    }
-
-    /// Reads what [`Strategy::as_str`] writes.
-    pub fn parse(text: &str) -> Option<Strategy> {
-        let all = [Strategy::LastWriterWins, Strategy::MergeChanges, Strategy::BusinessRule];
-        all.into_iter().find(|strategy| strategy.as_str() == text)
-    }
-}
-
 /// All entries of one row, by id. `events` are all events of the row that are not yet stable, in any order, parked ones included.
 pub fn entries(table: &TableName, key: &Key, events: &[impl Borrow<RowEvent>], policies: &PolicyHistory) -> Vec<Entry> {
     let events: Vec<&RowEvent> = events.iter().map(Borrow::borrow).collect();
@@ -300,11 +272,12 @@ impl Row<'_> {
             theirs != value && order.is_gt() && policy.loses(|| loser.change(column), || other.change(column))
         };
         let winner = self.concurrent_with(loser).filter(beats).max_by_key(|other| other.stamp)?;
+        let policy = self.policy_between(loser, winner).column(column);
         let both_insert = loser.operation == Operation::Insert && winner.operation == Operation::Insert;
         Some(Entry {
             id: self.id(loser, Some(column.clone())),
             kind: if both_insert { ConflictType::InsertInsert } else { ConflictType::UpdateUpdate },
-            strategy: Strategy::LastWriterWins,
+            strategy: policy.strategy(&loser.stamp.dot.origin.node, &winner.stamp.dot.origin.node),
             losing: loser.stamp,
             winning: winner.stamp,
             lost: Left::Value(value.clone()),
@@ -320,7 +293,7 @@ impl Row<'_> {
             is_delete(other) != is_delete(loser)
                 && match self.existence_between(loser, other) {
                     _ if loser.leaves || other.leaves => other.leaves,
-                    ExistencePolicy::UpdateWins => is_delete(loser),
+                    ExistencePolicy::UpdateWins | ExistencePolicy::Ask => is_delete(loser),
                     ExistencePolicy::DeleteWins => is_delete(other),
                     ExistencePolicy::LastWriter => other.stamp > loser.stamp,
                 }
@@ -329,9 +302,7 @@ impl Row<'_> {
         let earlier_is_delete = if loser.stamp < winner.stamp { is_delete(loser) } else { is_delete(winner) };
         let strategy = match self.existence_between(loser, winner) {
             _ if winner.leaves => Strategy::BusinessRule,
-            ExistencePolicy::UpdateWins => Strategy::MergeChanges,
-            ExistencePolicy::DeleteWins => Strategy::BusinessRule,
-            ExistencePolicy::LastWriter => Strategy::LastWriterWins,
+            policy => policy.strategy(),
         };
         Some(Entry {
             id: self.id(loser, None),

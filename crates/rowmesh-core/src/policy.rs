@@ -1,12 +1,17 @@
 //! How `show` chooses where several writes stand side by side. Policies are roster data: this file gives them meaning, not storage.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::event::Change;
+use crate::ident::NodeId;
 use crate::value::{ColumnName, TableName};
 
+/// What the word of a policy begins with that lists nodes.
+const NODE_PRIORITY: &str = "node_priority:";
+
 /// Which of several concurrent writes of one column is shown.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum ColumnPolicy {
     /// The one with the highest (Lamport timestamp, origin).
     #[default]
@@ -18,6 +23,10 @@ pub enum ColumnPolicy {
     /// What all changes come to, by whomever: two sales of one leave two less. For stock and balances. Of two writes that say what there is,
     /// such as two inserts of the row, the later is counted from; a number beats what is none.
     Counter,
+    /// The one of the node that comes first in this list; all that are not in it come last. Of writes of equal nodes the later.
+    NodePriority(Arc<[NodeId]>),
+    /// The later one until a person has decided: the conflict waits for that.
+    Ask,
 }
 
 /// Whether a row stands that one node deleted and another wrote at the same time.
@@ -30,6 +39,23 @@ pub enum ExistencePolicy {
     DeleteWins,
     /// The later of the two.
     LastWriter,
+    /// The row stands until a person has decided: the conflict waits for that.
+    Ask,
+}
+
+/// How a conflict was settled.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Strategy {
+    /// The later write stands.
+    LastWriterWins,
+    /// Both survive in part: a row that was deleted here and written there stands with its full contents.
+    MergeChanges,
+    /// A rule of the mesh decides.
+    BusinessRule,
+    /// The node that comes first decides.
+    NodePriority,
+    /// A person is to decide; what stands until then is the later write, or the row that was not deleted.
+    ManualResolution,
 }
 
 /// The policies of one table.
@@ -55,29 +81,80 @@ pub struct PolicyHistory {
 }
 
 impl ColumnPolicy {
-    /// All there are.
-    pub const ALL: [ColumnPolicy; 4] =
-        [ColumnPolicy::LastWriter, ColumnPolicy::Max, ColumnPolicy::Min, ColumnPolicy::Counter];
+    /// All words, as people are told of them.
+    pub const WORDS: [&str; 6] = ["last_writer", "max", "min", "counter", "node_priority:NODE,NODE", "ask"];
 
-    /// As rosters and `rowmesh conflicts policy` spell it.
-    pub fn as_str(self) -> &'static str {
+    /// As rosters spell it; `name` tells how nodes are called.
+    pub fn spell(&self, name: impl Fn(&NodeId) -> String) -> String {
         match self {
-            ColumnPolicy::LastWriter => "last_writer",
-            ColumnPolicy::Max => "max",
-            ColumnPolicy::Min => "min",
-            ColumnPolicy::Counter => "counter",
+            ColumnPolicy::LastWriter => "last_writer".to_owned(),
+            ColumnPolicy::Max => "max".to_owned(),
+            ColumnPolicy::Min => "min".to_owned(),
+            ColumnPolicy::Counter => "counter".to_owned(),
+            ColumnPolicy::Ask => "ask".to_owned(),
+            ColumnPolicy::NodePriority(nodes) => {
+                format!("{NODE_PRIORITY}{}", nodes.iter().map(name).collect::<Vec<_>>().join(","))
+            }
         }
     }
 
-    /// Reads what [`ColumnPolicy::as_str`] writes.
+    /// Reads what [`ColumnPolicy::spell`] writes; `node` tells which node a name means. None if it is no policy, or names a node twice or one that
+    /// is not known.
+    pub fn parse_with(text: &str, node: impl Fn(&str) -> Option<NodeId>) -> Option<ColumnPolicy> {
+        if let Some(names) = text.strip_prefix(NODE_PRIORITY) {
+            let nodes = names.split(',').map(|name| node(name.trim())).collect::<Option<Vec<_>>>()?;
+            let is_twice = |(position, id): (usize, &NodeId)| nodes[..position].contains(id);
+            let any_twice = nodes.iter().enumerate().any(is_twice);
+            return (!any_twice).then(|| ColumnPolicy::NodePriority(nodes.into()));
+        }
+        Some(match text {
+            "last_writer" => ColumnPolicy::LastWriter,
+            "max" => ColumnPolicy::Max,
+            "min" => ColumnPolicy::Min,
+            "counter" => ColumnPolicy::Counter,
+            "ask" => ColumnPolicy::Ask,
+            _ => return None,
+        })
+    }
+
+    /// Reads a policy as rosters hold it: nodes by their full ids.
     pub fn parse(text: &str) -> Option<ColumnPolicy> {
-        ColumnPolicy::ALL.into_iter().find(|policy| policy.as_str() == text)
+        ColumnPolicy::parse_with(text, NodeId::parse)
+    }
+
+    /// Whether people may write so, be the nodes that it names known or not.
+    pub fn is_word(text: &str) -> bool {
+        let names: Vec<&str> = ColumnPolicy::nodes_named(text).collect();
+        let is_new = |(position, name): (usize, &&str)| !name.is_empty() && !names[..position].contains(name);
+        if names.is_empty() { ColumnPolicy::parse(text).is_some() } else { names.iter().enumerate().all(is_new) }
+    }
+
+    /// The names of nodes that a word of people has, be they known or not; none in most.
+    pub fn nodes_named(text: &str) -> impl Iterator<Item = &str> {
+        text.strip_prefix(NODE_PRIORITY).into_iter().flat_map(|names| names.split(',').map(str::trim))
+    }
+
+    /// The place of a node in the list that decides; the lowest wins. All are equal where none does.
+    pub fn place(&self, node: &NodeId) -> usize {
+        match self {
+            ColumnPolicy::NodePriority(nodes) => nodes.iter().position(|known| known == node).unwrap_or(nodes.len()),
+            _ => 0,
+        }
+    }
+
+    /// How a write was settled that lost, told by the nodes of both.
+    pub fn strategy(&self, loser: &NodeId, winner: &NodeId) -> Strategy {
+        match self {
+            ColumnPolicy::Ask => Strategy::ManualResolution,
+            _ if self.place(loser) != self.place(winner) => Strategy::NodePriority,
+            _ => Strategy::LastWriterWins,
+        }
     }
 
     /// Whether a write that another beats is lost, so that the ledger has to tell of it.
-    pub fn loses(self, loser: impl FnOnce() -> Change, winner: impl FnOnce() -> Change) -> bool {
+    pub fn loses(&self, loser: impl FnOnce() -> Change, winner: impl FnOnce() -> Change) -> bool {
         match self {
-            ColumnPolicy::LastWriter => true,
+            ColumnPolicy::LastWriter | ColumnPolicy::NodePriority(_) | ColumnPolicy::Ask => true,
             ColumnPolicy::Max | ColumnPolicy::Min => false,
             ColumnPolicy::Counter => match loser() {
                 Change::By(_) => false,
@@ -90,8 +167,8 @@ impl ColumnPolicy {
 
 impl ExistencePolicy {
     /// All there are.
-    pub const ALL: [ExistencePolicy; 3] =
-        [ExistencePolicy::UpdateWins, ExistencePolicy::DeleteWins, ExistencePolicy::LastWriter];
+    pub const ALL: [ExistencePolicy; 4] =
+        [ExistencePolicy::UpdateWins, ExistencePolicy::DeleteWins, ExistencePolicy::LastWriter, ExistencePolicy::Ask];
 
     /// As rosters spell it.
     pub fn as_str(self) -> &'static str {
@@ -99,6 +176,17 @@ impl ExistencePolicy {
             ExistencePolicy::UpdateWins => "update_wins",
             ExistencePolicy::DeleteWins => "delete_wins",
             ExistencePolicy::LastWriter => "last_writer",
+            ExistencePolicy::Ask => "ask",
+        }
+    }
+
+    /// How a write or a delete that lost was settled.
+    pub fn strategy(self) -> Strategy {
+        match self {
+            ExistencePolicy::UpdateWins => Strategy::MergeChanges,
+            ExistencePolicy::DeleteWins => Strategy::BusinessRule,
+            ExistencePolicy::LastWriter => Strategy::LastWriterWins,
+            ExistencePolicy::Ask => Strategy::ManualResolution,
         }
     }
 
@@ -108,10 +196,31 @@ impl ExistencePolicy {
     }
 }
 
+impl Strategy {
+    /// As `conflict_resolutions` spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Strategy::LastWriterWins => "LAST_WRITER_WINS",
+            Strategy::MergeChanges => "MERGE_CHANGES",
+            Strategy::BusinessRule => "BUSINESS_RULE",
+            Strategy::NodePriority => "NODE_PRIORITY",
+            Strategy::ManualResolution => "MANUAL_RESOLUTION",
+        }
+    }
+
+    /// Reads what [`Strategy::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Strategy> {
+        use Strategy::{BusinessRule, LastWriterWins, ManualResolution, MergeChanges, NodePriority};
+        let all = [LastWriterWins, MergeChanges, BusinessRule, NodePriority, ManualResolution];
+        all.into_iter().find(|strategy| strategy.as_str() == text)
+    }
+}
+
 impl TablePolicy {
     /// The policy of one column.
-    pub fn column(&self, name: &str) -> ColumnPolicy {
-        self.columns.get(name).copied().unwrap_or_default()
+    pub fn column(&self, name: &str) -> &ColumnPolicy {
+        static DEFAULT: ColumnPolicy = ColumnPolicy::LastWriter;
+        self.columns.get(name).unwrap_or(&DEFAULT)
     }
 }
 
@@ -143,5 +252,48 @@ impl PolicyHistory {
     /// What holds now.
     pub fn current(&self) -> &Policies {
         self.at(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str) -> Option<NodeId> {
+        [("head", 1), ("a", 2)].iter().find(|(known, _)| *known == name).map(|(_, id)| NodeId([*id; 32]))
+    }
+
+    #[test]
+    fn every_policy_is_read_as_it_is_spelled() {
+        let words = ["last_writer", "max", "min", "counter", "ask", "node_priority:head,a", "node_priority:a"];
+        for word in words {
+            let policy = ColumnPolicy::parse_with(word, node).expect(word);
+            let name = |id: &NodeId| if id.0[0] == 1 { "head".to_owned() } else { "a".to_owned() };
+            assert_eq!(policy.spell(name), word);
+            assert_eq!(ColumnPolicy::parse(&policy.spell(NodeId::to_string)), Some(policy));
+            assert!(ColumnPolicy::is_word(word), "{word}");
+        }
+        for policy in ExistencePolicy::ALL {
+            assert_eq!(ExistencePolicy::parse(policy.as_str()), Some(policy));
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_none_or_names_nodes_that_are_not_is_refused() {
+        for word in ["", "newest", "node_priority", "node_priority:", "node_priority:a,", "node_priority:a,a"] {
+            assert!(!ColumnPolicy::is_word(word) && ColumnPolicy::parse_with(word, node).is_none(), "{word}");
+        }
+        assert!(
+            ColumnPolicy::is_word("node_priority:b") && ColumnPolicy::parse_with("node_priority:b", node).is_none()
+        );
+    }
+
+    #[test]
+    fn nodes_that_are_not_named_come_after_all_that_are() {
+        let policy = ColumnPolicy::NodePriority([NodeId([3; 32]), NodeId([1; 32])].into());
+        let place = |id: u8| policy.place(&NodeId([id; 32]));
+        assert!(place(3) < place(1) && place(1) < place(2) && place(2) == place(4));
+        assert_eq!(policy.strategy(&NodeId([1; 32]), &NodeId([3; 32])), Strategy::NodePriority);
+        assert_eq!(policy.strategy(&NodeId([2; 32]), &NodeId([4; 32])), Strategy::LastWriterWins);
     }
 }

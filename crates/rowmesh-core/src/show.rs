@@ -42,32 +42,34 @@ pub fn exists(state: &RowState, policy: ExistencePolicy) -> bool {
     let written = state.live.iter().max();
     let deleted = state.deletes.iter().max();
     match policy {
-        ExistencePolicy::UpdateWins => written.is_some(),
+        ExistencePolicy::UpdateWins | ExistencePolicy::Ask => written.is_some(),
         ExistencePolicy::DeleteWins => written.is_some() && deleted.is_none(),
         ExistencePolicy::LastWriter => written > deleted,
     }
 }
 
 /// What a column shows; `None` if nobody wrote it.
-fn value(state: &RowState, column: ColumnIx, register: &Register, policy: ColumnPolicy) -> Option<Value> {
-    let counted = if policy == ColumnPolicy::Counter { state.counted(column) } else { None };
+fn value(state: &RowState, column: ColumnIx, register: &Register, policy: &ColumnPolicy) -> Option<Value> {
+    let counted = if *policy == ColumnPolicy::Counter { state.counted(column) } else { None };
     counted.or_else(|| choose(register, policy).map(|written| written.value.clone()))
 }
 
 /// The write of a column that is shown, or that a counter falls back to where it has no sum; `None` if nobody wrote it.
-pub fn choose(register: &Register, policy: ColumnPolicy) -> Option<&Written> {
+pub fn choose<'r>(register: &'r Register, policy: &ColumnPolicy) -> Option<&'r Written> {
     register.writes().iter().max_by(|a, b| compare(policy, (&a.value, &a.stamp), (&b.value, &b.stamp)))
 }
 
 /// The total order that a policy puts on writes: the greatest is shown.
-pub fn compare(policy: ColumnPolicy, a: (&Value, &Stamp), b: (&Value, &Stamp)) -> std::cmp::Ordering {
-    let by_value = match policy {
-        ColumnPolicy::LastWriter => std::cmp::Ordering::Equal,
+pub fn compare(policy: &ColumnPolicy, a: (&Value, &Stamp), b: (&Value, &Stamp)) -> std::cmp::Ordering {
+    let place = |stamp: &Stamp| policy.place(&stamp.dot.origin.node);
+    let by_rule = match policy {
+        ColumnPolicy::LastWriter | ColumnPolicy::Ask => std::cmp::Ordering::Equal,
+        ColumnPolicy::NodePriority(_) => place(b.1).cmp(&place(a.1)),
         ColumnPolicy::Counter => Amount::of(a.0).is_some().cmp(&Amount::of(b.0).is_some()),
         ColumnPolicy::Max => compare_values(a.0, b.0),
         ColumnPolicy::Min => compare_values(b.0, a.0),
     };
-    by_value.then_with(|| a.1.cmp(b.1))
+    by_rule.then_with(|| a.1.cmp(b.1))
 }
 
 /// What to remember as shown once the choice stands in the table.
@@ -81,8 +83,8 @@ pub fn remember(state: &RowState, choice: &Choice) -> Shown {
     }
 }
 
-fn column_policy(policy: &TablePolicy, names: &[ColumnName], number: usize) -> ColumnPolicy {
-    names.get(number).map_or(ColumnPolicy::default(), |name| policy.column(name))
+fn column_policy<'p>(policy: &'p TablePolicy, names: &[ColumnName], number: usize) -> &'p ColumnPolicy {
+    names.get(number).map_or(&ColumnPolicy::LastWriter, |name| policy.column(name))
 }
 
 /// A total order on values: NULL, booleans, numbers, text, bytes, the rest; numbers by size, then by kind.

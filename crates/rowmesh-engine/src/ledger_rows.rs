@@ -3,7 +3,8 @@
 use rowmesh_core::clock::{Lamport, WallTime};
 use rowmesh_core::encode::{Reader, Writer};
 use rowmesh_core::ident::{Dot, Seq, hex};
-use rowmesh_core::ledger::{ConflictType, Entry, EntryId, Left, Strategy};
+use rowmesh_core::ledger::{ConflictType, Entry, EntryId, Left};
+use rowmesh_core::policy::Strategy;
 use rowmesh_core::row_state::{OriginTable, Stamp};
 use rowmesh_core::store::ConflictView;
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};

@@ -4,8 +4,8 @@
 
 mod sweeping;
 
-use rowmesh_core::ledger::{ConflictType, Entry, Left, Strategy};
-use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy};
+use rowmesh_core::ledger::{ConflictType, Entry, Left};
+use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy, Strategy};
 use rowmesh_core::value::Value;
 use rowmesh_sim::model::check::{self, Coverage};
 use rowmesh_sim::model::history::DrawnPolicy;

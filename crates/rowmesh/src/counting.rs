@@ -53,7 +53,7 @@ pub(crate) async fn count(
 
 fn check_counter(shared: &Shared, table: &str, column: &str) -> Result<(), Failure> {
     let rule = rule_now(&shared.members.roster(), table, Some(column));
-    if rule == ColumnPolicy::Counter.as_str() {
+    if ColumnPolicy::parse(&rule) == Some(ColumnPolicy::Counter) {
         return Ok(());
     }
     let message = format!("{table}.{column} is no counter: its policy is {rule}");

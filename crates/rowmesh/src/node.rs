@@ -160,7 +160,7 @@ impl Node {
         }
         for (table, columns) in self.store().read(|store| Ok(store.touched_columns())).await? {
             let columns =
-                columns.iter().map(|column| (column.to_string(), ColumnPolicy::Max.as_str().to_owned())).collect();
+                columns.iter().map(|column| (column.to_string(), ColumnPolicy::Max.spell(NodeId::to_string))).collect();
             let policy = TablePolicy { table: table.to_string(), columns, ..TablePolicy::default() };
             let entry = roster.set_policy(&*self.key, now, policy)?;
             roster.insert(entry.bytes())?;

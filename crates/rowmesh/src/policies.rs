@@ -1,6 +1,9 @@
 //! What people decide about conflicts at run time: by which policy a table's rows and columns are settled. A roster entry, signed by an admin,
 //! which spreads as all entries do. What policies mean is core's business.
 
+use std::collections::BTreeSet;
+
+use rowmesh_core::ident::NodeId;
 use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy};
 use rowmesh_core::roster::{Roster, TablePolicy};
 use rowmesh_core::store::TableStatus;
@@ -27,7 +30,7 @@ pub(crate) fn list(roster: &Roster) -> Vec<Policy> {
             add(None, rule, ExistencePolicy::parse(rule).is_some());
         }
         for (column, rule) in &policy.columns {
-            add(Some(column), rule, ColumnPolicy::parse(rule).is_some());
+            add(Some(column), &named(roster, rule), ColumnPolicy::parse(rule).is_some());
         }
     }
     policies
@@ -44,17 +47,18 @@ pub(crate) async fn set(
     rule: &str,
     dry_run: bool,
 ) -> Result<Answer, Failure> {
-    check(&table_named(shared, table).await?, column, rule)?;
     let roster = shared.members.roster();
-    let before = rule_now(&roster, table, column);
-    let Some(policy) = policy_with(&roster, table, column, rule) else {
+    let spelled = if column.is_some() { spelled(&roster, rule)? } else { rule.to_owned() };
+    check(&table_named(shared, table).await?, column, &spelled)?;
+    let before = named(&roster, &rule_now(&roster, table, column));
+    let Some(policy) = policy_with(&roster, table, column, &spelled) else {
         return Ok(Answer::PolicySet { changed: false, before });
     };
     // Signed for a dry run too, and thrown away: so it is refused where the real one would be.
     let trial = roster.set_policy(&*shared.key, shared.clock.now(), policy);
     trial.map_err(|error| not_allowed(error, shared, "how conflicts are settled"))?;
     if !dry_run {
-        let (table, column, rule) = (table.to_owned(), column.map(str::to_owned), rule.to_owned());
+        let (table, column, rule) = (table.to_owned(), column.map(str::to_owned), spelled);
         let signed = shared.members.sign(move |roster, signer, now| {
             let policy = policy_with(roster, &table, column.as_deref(), &rule);
             policy.map(|policy| roster.set_policy(signer, now, policy)).transpose()
@@ -88,7 +92,7 @@ fn check(table: &TableStatus, column: Option<&str>, rule: &str) -> Result<(), Fa
         return Ok(());
     }
     let (of, all) = match column {
-        Some(_) => ("a column", ColumnPolicy::ALL.map(ColumnPolicy::as_str).join(", ")),
+        Some(_) => ("a column", ColumnPolicy::WORDS.join(", ")),
         None => ("the rows of a table", ExistencePolicy::ALL.map(ExistencePolicy::as_str).join(", ")),
     };
     Err(Failure::new(code::BAD_SETTING, format!("{rule:?} is no policy for {of}"))
@@ -122,7 +126,38 @@ pub(crate) fn joined(roster: &Roster, wish: &TablePolicy) -> Option<TablePolicy>
     (policy != before).then_some(policy)
 }
 
-/// The policy of a column, or of the rows of a table.
+/// A wish with nodes named as rosters name them.
+///
+/// # Errors
+/// If it names a node that is no member.
+pub(crate) fn resolved(roster: &Roster, wish: &TablePolicy) -> Result<TablePolicy, Failure> {
+    let column = |(name, rule): (&String, &String)| Ok((name.clone(), spelled(roster, rule)?));
+    let columns = wish.columns.iter().map(column).collect::<Result<_, Failure>>()?;
+    Ok(TablePolicy { columns, ..wish.clone() })
+}
+
+/// A column's policy as rosters spell it: where people name nodes, it has their ids. What is no policy stays as it is.
+fn spelled(roster: &Roster, rule: &str) -> Result<String, Failure> {
+    let node = |name: &str| {
+        let known = roster.members().find(|(_, member)| member.name == name).map(|(id, _)| *id);
+        known.or_else(|| NodeId::parse(name))
+    };
+    if let Some(unknown) = ColumnPolicy::nodes_named(rule).find(|name| node(name).is_none()) {
+        let names: BTreeSet<&str> = roster.members().map(|(_, member)| member.name.as_str()).collect();
+        let names = Vec::from_iter(names);
+        return Err(Failure::new(code::BAD_SETTING, format!("{unknown:?} is no node of this mesh"))
+            .hint(format!("Its nodes: {}", names.join(", ")), "rowmesh peers"));
+    }
+    Ok(ColumnPolicy::parse_with(rule, node).map_or_else(|| rule.to_owned(), |policy| policy.spell(NodeId::to_string)))
+}
+
+/// A column's policy as people read it: nodes by their names.
+fn named(roster: &Roster, rule: &str) -> String {
+    let name = |id: &NodeId| roster.member(id).map_or_else(|| id.to_string(), |member| member.name.clone());
+    ColumnPolicy::parse(rule).map_or_else(|| rule.to_owned(), |policy| policy.spell(name))
+}
+
+/// The policy of a column, or of the rows of a table, as the roster has it.
 pub(crate) fn rule_now(roster: &Roster, table: &str, column: Option<&str>) -> String {
     let policies = roster.policies();
     let policy = policies.get(table);
@@ -135,7 +170,7 @@ pub(crate) fn rule_now(roster: &Roster, table: &str, column: Option<&str>) -> St
 
 fn default_of(column: Option<&str>) -> &'static str {
     match column {
-        Some(_) => ColumnPolicy::default().as_str(),
-        None => ExistencePolicy::default().as_str(),
+        Some(_) => "last_writer",
+        None => "update_wins",
     }
 }

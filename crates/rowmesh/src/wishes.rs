@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use rowmesh_core::ident::hex;
-use rowmesh_core::roster::{self, Role, RowFilter};
+use rowmesh_core::roster::{self, Role, RowFilter, TablePolicy};
 use rowmesh_core::scope::TablePatterns;
 use tracing::info;
 
@@ -67,6 +67,15 @@ async fn settle_policies(shared: &Shared) -> Result<(), Failure> {
         return Ok(());
     }
     let roster = shared.members.roster();
+    let resolved = wanted.iter().map(|wish| policies::resolved(&roster, wish)).collect();
+    let wanted: Vec<TablePolicy> = match resolved {
+        Ok(wanted) => wanted,
+        Err(failure) => {
+            // It is asked for again at the next start: the node that it names may join later.
+            shared.book().notices.insert("policies".to_owned(), failure);
+            return Ok(());
+        }
+    };
     let missing: Vec<_> = wanted.iter().filter_map(|wish| policies::joined(&roster, wish)).collect();
     let what = "this node's rules of how conflicts are settled are not those of the mesh, which hold";
     if !missing.is_empty() && !may_decide(shared, "policies", what) {

@@ -46,7 +46,8 @@ fn literal(key: &Key) -> String {
 
 const TABLES_AND_FILTERS: &str = r#"
 # One table. Its key, where it has no primary key; "off" keeps it out of sync. How its conflicts are settled, for all nodes: whether a row stands that
-# was deleted and written at once (update_wins, delete_wins, last_writer), and which write of a column (last_writer, max, min, counter).
+# was deleted and written at once (update_wins, delete_wins, last_writer, ask), and which write of a column (last_writer,
+# max, min, counter, "node_priority:head,branch", ask).
 # [table.order_items]
 # key = ["order_id", "line_no"]
 # sync = "both"

@@ -190,12 +190,13 @@ fn read_columns(file: &FileText<'_>, section: &str, columns: &DeTable<'_>) -> Ou
     let mut policies = BTreeMap::new();
     for (column, item) in columns {
         match item.get_ref() {
-            DeValue::String(word) if ColumnPolicy::parse(word).is_some() => {
+            // Which nodes there are is known to the mesh only.
+            DeValue::String(word) if ColumnPolicy::is_word(word) => {
                 policies.insert(column.as_ref().to_string(), word.to_string());
             }
             _ => {
-                let all = ColumnPolicy::ALL.map(ColumnPolicy::as_str);
-                return Err(file.wrong(item.span(), &format!("{section}.{}: {}", column.as_ref(), expected(&all))));
+                let problem = format!("{section}.{}: {}", column.as_ref(), expected(&ColumnPolicy::WORDS));
+                return Err(file.wrong(item.span(), &problem));
             }
         }
     }

@@ -64,7 +64,7 @@ fn grid(conflicts: &[Conflict], moment: &Moment, paint: Paint) -> String {
             plain(shown),
             plain(lost),
             plain(&conflict.conflict_type),
-            if conflict.state == "open" { ("open".to_owned(), Tone::Warn) } else { plain(&conflict.state) },
+            if conflict.state == "open" { (state(conflict).to_owned(), Tone::Warn) } else { plain(&conflict.state) },
         ]);
     }
     grid.show()
@@ -74,7 +74,7 @@ fn grid(conflicts: &[Conflict], moment: &Moment, paint: Paint) -> String {
 pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
     let row = format!("{} {}", clean(&conflict.table), clean(&conflict.key));
     let kind = format!("{}, settled by {}", clean(&conflict.conflict_type), clean(&conflict.strategy));
-    let mut text = format!("{}   {kind}, {}\n", paint.bold(&row), clean(&conflict.state));
+    let mut text = format!("{}   {kind}, {}\n", paint.bold(&row), clean(state(conflict)));
     let head = |role: &str, side: &ConflictSide| {
         let at = if side.at == 0 { String::new() } else { format!(" ({})", moment.exact(side.at)) };
         format!("{role}: {}{at}", side.node)
@@ -116,6 +116,12 @@ pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
         let _ = writeln!(text, "  rowmesh conflicts policy {table} counter --column {column}");
     }
     text
+}
+
+/// Where it stands; of one that no rule may decide, that it waits.
+fn state(conflict: &Conflict) -> &str {
+    let waits = conflict.state == "open" && conflict.strategy == "MANUAL_RESOLUTION";
+    if waits { "waits for a person" } else { &conflict.state }
 }
 
 /// Whether a counter would have kept both: then the one that lost is missing from what is shown.
@@ -190,6 +196,16 @@ mod tests {
         assert!(told(&both).contains("rowmesh conflicts policy customers counter --column stock"), "{}", told(&both));
         assert!(!told(&Conflict { common: None, ..both }).contains("counter"));
         assert!(!told(&conflict()).contains("counter"));
+    }
+
+    #[test]
+    fn what_no_rule_may_decide_waits_for_a_person_until_one_has() {
+        let asked = Conflict { strategy: "MANUAL_RESOLUTION".into(), ..conflict() };
+        let told = |conflict: &Conflict| list(std::slice::from_ref(conflict), &moment(), Paint::default());
+        assert!(told(&asked).contains("waits for a person"), "{}", told(&asked));
+        assert!(one(&asked, &moment(), Paint::default()).contains("MANUAL_RESOLUTION, waits for a person"));
+        let settled = Conflict { state: "superseded".into(), ..asked };
+        assert!(!told(&settled).contains("waits"), "{}", told(&settled));
     }
 
     fn moment() -> Moment {

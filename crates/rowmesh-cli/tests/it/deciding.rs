@@ -194,6 +194,14 @@ fn a_policy_that_is_changed_holds_on_all_nodes_and_shows_what_it_prefers() {
     check("conflicts policy businesses max --column id --name a", 2, "RM1401", "belongs to the key");
     check("conflicts policy businesses max --name a", 2, "RM1401", "update_wins, delete_wins, last_writer");
     check("conflicts policy businesses sum --column name --name a", 2, "RM1401", "last_writer, max, min");
+    check("conflicts policy businesses node_priority:c --column name --name a", 2, "RM1401", "Its nodes: a, b");
+    check("conflicts policy businesses node_priority:b,b --column name --name a", 2, "RM1401", "is no policy");
+    let first = ["conflicts", "policy", "businesses", "node_priority:b,a", "--column", "name", "--name", "a"];
+    assert_eq!(machine.json(&first)["changed"], true);
+    let again = machine.json(&first);
+    assert_eq!((&again["changed"], &again["before"]), (&false.into(), &"node_priority:b,a".into()), "{again}");
+    let rule = || machine.json(&["conflicts", "policy", "--name", "b"])["policies"].to_string();
+    eventually("b tells it by the names of the nodes", || rule().contains("\"node_priority:b,a\""));
     check("conflicts policy audit_logs delete_wins --name a", 2, "RM1401", "rowmesh tables add audit_logs");
     check("conflicts policy businesses delete_wins --name b", 5, "RM4113", "admins are: a");
 }

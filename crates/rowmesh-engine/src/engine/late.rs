@@ -60,7 +60,7 @@ impl<D: Database> Engine<D> {
             let state = state.map_err(|source| Error::damaged("a row state", source))?;
             let counts = |(column, _): &(ColumnIx, _)| {
                 let name = names.get(usize::from(column.0));
-                name.is_some_and(|name| policy.column(name) == ColumnPolicy::Counter)
+                name.is_some_and(|name| *policy.column(name) == ColumnPolicy::Counter)
             };
             // What a column comes to is not known of writes that met before sums were kept.
             let lacks_sums = state.missed_not_remembered().iter().any(counts);

@@ -2,7 +2,7 @@
 //! new ones goes on where it was. Showing them is `late`'s.
 
 use rowmesh_core::encode::Writer;
-use rowmesh_core::ident::hex;
+use rowmesh_core::ident::{NodeId, hex};
 use rowmesh_core::policy::TablePolicy;
 
 use super::Engine;
@@ -59,7 +59,7 @@ fn word(policy: &TablePolicy) -> Option<String> {
     out.bytes(policy.existence.as_str().as_bytes());
     for (column, rule) in policy.columns.iter().filter(|(_, rule)| **rule != Default::default()) {
         out.bytes(column.as_bytes());
-        out.bytes(rule.as_str().as_bytes());
+        out.bytes(rule.spell(NodeId::to_string).as_bytes());
     }
     let is_default =
         policy.existence == Default::default() && policy.columns.values().all(|rule| *rule == Default::default());

@@ -272,7 +272,7 @@ fn nothing_lost_unrecorded(history: &History, node: &Node, row: usize, losses: &
             let stands = node.table[row].as_ref().is_some_and(|image| image[column] == *value);
             let is_replaced = is_seen(&|other| other.is_delete() || other.written[column].is_some());
             let is_quiet = match policy.columns[column] {
-                ColumnPolicy::LastWriter => false,
+                ColumnPolicy::LastWriter | ColumnPolicy::NodePriority(_) | ColumnPolicy::Ask => false,
                 ColumnPolicy::Max | ColumnPolicy::Min => true,
                 // What was added up, and what it is added to, is in the sum: `adds_up` sees to it.
                 ColumnPolicy::Counter => {

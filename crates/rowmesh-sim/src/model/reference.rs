@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 
 use rowmesh_core::event::Operation;
 use rowmesh_core::ident::Dot;
-use rowmesh_core::ledger::{ConflictType, Left, Strategy};
-use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy};
+use rowmesh_core::ledger::{ConflictType, Left};
+use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy, Strategy};
 use rowmesh_core::row_state::Stamp;
 use rowmesh_core::value::Value;
 
@@ -84,7 +84,7 @@ pub fn show(folded: &Folded, policy: &DrawnPolicy) -> Option<Vec<Value>> {
     let stands = match (policy.existence, newest_write, newest_delete) {
         (_, None, _) => false,
         _ if folded.has_left => false,
-        (_, Some(_), None) | (ExistencePolicy::UpdateWins, _, _) => true,
+        (_, Some(_), None) | (ExistencePolicy::UpdateWins | ExistencePolicy::Ask, _, _) => true,
         (ExistencePolicy::DeleteWins, _, _) => false,
         (ExistencePolicy::LastWriter, Some(write), Some(delete)) => order(&write, &delete) == Ordering::Greater,
     };
@@ -92,7 +92,7 @@ pub fn show(folded: &Folded, policy: &DrawnPolicy) -> Option<Vec<Value>> {
         let writes = &folded.columns[column];
         let unbeaten = writes
             .iter()
-            .filter(|(a, x)| writes.iter().all(|(b, y)| a == b || !beats(policy.columns[column], (b, y), (a, x))));
+            .filter(|(a, x)| writes.iter().all(|(b, y)| a == b || !beats(&policy.columns[column], (b, y), (a, x))));
         let unbeaten: Vec<_> = unbeaten.collect();
         assert_eq!(unbeaten.len(), 1, "the order on writes is not total: {writes:?}");
         let counted = folded.counted[column].clone().filter(|_| policy.columns[column] == ColumnPolicy::Counter);
@@ -116,10 +116,15 @@ pub fn ledger(history: &History, known: EventSet, row: usize) -> Vec<Loss> {
 }
 
 /// Whether the first of two concurrent writes of a column is shown rather than the second.
-pub fn beats(policy: ColumnPolicy, a: (&Stamp, &Value), b: (&Stamp, &Value)) -> bool {
+pub fn beats(policy: &ColumnPolicy, a: (&Stamp, &Value), b: (&Stamp, &Value)) -> bool {
     let by_value = by_size(a.1, b.1);
     let by_value = match policy {
-        ColumnPolicy::LastWriter => Ordering::Equal,
+        ColumnPolicy::LastWriter | ColumnPolicy::Ask => Ordering::Equal,
+        ColumnPolicy::NodePriority(nodes) => {
+            let first = nodes.iter().find(|node| [a.0, b.0].iter().any(|stamp| stamp.dot.origin.node == **node));
+            let is_of = |stamp: &Stamp| first == Some(&stamp.dot.origin.node);
+            is_of(a.0).cmp(&is_of(b.0))
+        }
         ColumnPolicy::Counter => is_number(a.1).cmp(&is_number(b.1)),
         ColumnPolicy::Max => by_value,
         ColumnPolicy::Min => by_value.reverse(),
@@ -248,28 +253,37 @@ impl<'h> Row<'h> {
 
     fn lost_value(&self, history: &History, loser: usize, event: &Record, column: usize) -> Option<Loss> {
         let value = event.written[column].as_ref()?;
-        let mut winner: Option<(&Record, &Value)> = None;
+        let mut winner: Option<(&Record, &Value, &ColumnPolicy)> = None;
         for (other, rival) in self.concurrent_with(loser, event) {
             let Some(theirs) = rival.written[column].as_ref() else { continue };
-            let policy = later_policy(history, (loser, event), (other, rival)).columns[column];
+            let policy = &later_policy(history, (loser, event), (other, rival)).columns[column];
             let wins = beats(policy, (&rival.stamp, theirs), (&event.stamp, value));
-            let higher = winner.is_none_or(|(known, _)| order(&rival.stamp, &known.stamp) == Ordering::Greater);
+            let higher = winner.is_none_or(|(known, ..)| order(&rival.stamp, &known.stamp) == Ordering::Greater);
             let is_lost = match policy {
-                ColumnPolicy::LastWriter => true,
+                ColumnPolicy::LastWriter | ColumnPolicy::Ask | ColumnPolicy::NodePriority(_) => true,
                 ColumnPolicy::Max | ColumnPolicy::Min => false,
                 ColumnPolicy::Counter => !is_number(value) || (event.says(column) && rival.says(column)),
             };
             if is_lost && theirs != value && wins && higher {
-                winner = Some((rival, theirs));
+                winner = Some((rival, theirs, policy));
             }
         }
-        let (winner, theirs) = winner?;
+        let (winner, theirs, policy) = winner?;
+        let nodes = [event, winner].map(|event| event.stamp.dot.origin.node);
         let both_insert = event.operation == Operation::Insert && winner.operation == Operation::Insert;
         Some(Loss {
             loser: event.stamp.dot,
             column: Some(column),
             kind: if both_insert { ConflictType::InsertInsert } else { ConflictType::UpdateUpdate },
-            strategy: Strategy::LastWriterWins,
+            strategy: match policy {
+                ColumnPolicy::Ask => Strategy::ManualResolution,
+                ColumnPolicy::NodePriority(list)
+                    if nodes[0] != nodes[1] && list.iter().any(|id| nodes.contains(id)) =>
+                {
+                    Strategy::NodePriority
+                }
+                _ => Strategy::LastWriterWins,
+            },
             losing: event.stamp,
             winning: winner.stamp,
             lost: Left::Value(value.clone()),
@@ -289,7 +303,7 @@ impl<'h> Row<'h> {
             let wins = match policy {
                 _ if event.leaves => false,
                 _ if rival.leaves => true,
-                ExistencePolicy::UpdateWins => event.is_delete(),
+                ExistencePolicy::UpdateWins | ExistencePolicy::Ask => event.is_delete(),
                 ExistencePolicy::DeleteWins => rival.is_delete(),
                 ExistencePolicy::LastWriter => order(&rival.stamp, &event.stamp) == Ordering::Greater,
             };
@@ -309,6 +323,7 @@ impl<'h> Row<'h> {
                 ExistencePolicy::UpdateWins => Strategy::MergeChanges,
                 ExistencePolicy::DeleteWins => Strategy::BusinessRule,
                 ExistencePolicy::LastWriter => Strategy::LastWriterWins,
+                ExistencePolicy::Ask => Strategy::ManualResolution,
             },
             losing: event.stamp,
             winning: winner.stamp,

@@ -172,8 +172,9 @@ impl Case {
             state = self.deliver(&order)?;
             ensure!(folded(&state) == expected, "order {order:?} gives {state:#?}, should be {expected:#?}");
         }
-        for existence in [ExistencePolicy::UpdateWins, ExistencePolicy::DeleteWins, ExistencePolicy::LastWriter] {
-            for column in [ColumnPolicy::LastWriter, ColumnPolicy::Max, ColumnPolicy::Counter] {
+        let first = ColumnPolicy::NodePriority([origin(2).node].into());
+        for existence in ExistencePolicy::ALL {
+            for column in [ColumnPolicy::LastWriter, ColumnPolicy::Max, ColumnPolicy::Counter, first.clone()] {
                 self.check_policy(&state, &expected, policy(existence, column))?;
             }
         }
@@ -294,7 +295,7 @@ fn lamports_for(covers: &[[bool; EVENTS]; EVENTS]) -> Vec<[u64; EVENTS]> {
 }
 
 fn policy(existence: ExistencePolicy, column: ColumnPolicy) -> DrawnPolicy {
-    DrawnPolicy { existence, columns: vec![ColumnPolicy::LastWriter, column, column] }
+    DrawnPolicy { existence, columns: vec![ColumnPolicy::LastWriter, column.clone(), column] }
 }
 
 fn origin(number: u8) -> Origin {

@@ -1,7 +1,7 @@
 //! Who writes, seals, sends, parks and learns what, when: drawn from a seed, or step by step from a test. Judges nothing beyond
 //! what `node` refuses on the spot; the oracles are in `check`.
 
-use rowmesh_core::ident::Digest;
+use rowmesh_core::ident::{Digest, NodeId};
 use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy};
 use rowmesh_core::value::Value;
 
@@ -311,13 +311,23 @@ fn draw_setting(rng: &mut Rng) -> Setting {
 }
 
 fn draw_policy(rng: &mut Rng, columns: usize) -> DrawnPolicy {
-    use ExistencePolicy::{DeleteWins, LastWriter, UpdateWins};
+    use ExistencePolicy::{Ask, DeleteWins, LastWriter, UpdateWins};
     let mut policy = default_policy(columns);
-    policy.existence = *rng.pick(&[UpdateWins, UpdateWins, DeleteWins, LastWriter]);
+    policy.existence = *rng.pick(&[UpdateWins, UpdateWins, DeleteWins, LastWriter, Ask]);
     for column in &mut policy.columns[1..] {
-        let drawn = rng.below(8);
-        let others = [ColumnPolicy::Max, ColumnPolicy::Min, ColumnPolicy::Counter, ColumnPolicy::Counter];
-        *column = others.get(drawn).copied().unwrap_or_default();
+        *column = match rng.below(10) {
+            0 => ColumnPolicy::Max,
+            1 => ColumnPolicy::Min,
+            2 | 3 => ColumnPolicy::Counter,
+            4 => ColumnPolicy::Ask,
+            5 => {
+                let first = rng.below(4) as u8 + 1;
+                ColumnPolicy::NodePriority(
+                    [first, first % 4 + 1][..rng.between(1, 2)].iter().map(|n| NodeId([*n; 32])).collect(),
+                )
+            }
+            _ => ColumnPolicy::LastWriter,
+        };
     }
     policy
 }

@@ -101,7 +101,7 @@ impl<'a> Settling<'a> {
     /// The write of a column that is shown, over all births that are one row.
     pub fn chosen(&self, identity: &Identity, column: usize) -> Option<(Written, Kept)> {
         let writes = self.members(identity).flat_map(|(_, row)| {
-            let written = show::choose(row.state.register(ColumnIx(column as u16)), ColumnPolicy::LastWriter);
+            let written = show::choose(row.state.register(ColumnIx(column as u16)), &ColumnPolicy::LastWriter);
             written.map(|written| (written.clone(), row.kept.get(&written.stamp.dot).cloned().unwrap_or_default()))
         });
         writes.max_by_key(|(written, _)| written.stamp)

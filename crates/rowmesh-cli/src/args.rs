@@ -53,6 +53,7 @@ Look
   tables                  what syncs and what does not: ls | show | add | rm | plan
   log                     changes in and out
   conflicts               writes that lost, and to what: ls | show | resolve | undo | policy
+  why TABLE KEY           who wrote each column of a row, what it beat, by which rule
 
 Act
   sync                    exchange now, wait until done
@@ -147,6 +148,9 @@ pub enum Command {
         before_help = "rowmesh conflicts\nrowmesh conflicts show 7Q\nrowmesh conflicts resolve 7Q --keep lost\nrowmesh conflicts policy products max --column version"
     )]
     Conflicts(Conflicts),
+    /// Who wrote each column of a row, what it beat, by which rule
+    #[command(before_help = "rowmesh why products pen-blue\nrowmesh why order_items '[\"o-17\", 2]'")]
+    Why(Why),
     /// Say what was counted in a stock-take
     #[command(before_help = "rowmesh count products pen-blue stock=50")]
     Count(Count),
@@ -483,6 +487,18 @@ pub enum ConflictsCommand {
 fn parse_assignment(text: &str) -> Result<(String, String), String> {
     let (column, value) = text.split_once('=').ok_or("write it as COLUMN=VALUE")?;
     if column.is_empty() { Err("no column stands before the =".into()) } else { Ok((column.into(), value.into())) }
+}
+
+/// `rowmesh why`.
+#[derive(Debug, Clone, Args)]
+pub struct Why {
+    /// The table
+    pub table: String,
+    /// The row: its key; where that has several columns, a JSON array
+    pub key: String,
+    /// So many of its changes at most, the newest
+    #[arg(long, default_value_t = 20)]
+    pub limit: u32,
 }
 
 /// `rowmesh count`.

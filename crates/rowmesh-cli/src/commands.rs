@@ -55,6 +55,7 @@ pub fn run(talk: Talk, cli: &Cli) -> Outcome<Exit> {
             )
         }
         Command::Conflicts(arguments) => look::conflicts(&context()?, arguments),
+        Command::Why(arguments) => look::why(&context()?, arguments),
         Command::Count(arguments) => decide::count(&context()?, arguments),
         Command::Log(arguments) => log::log(&context()?, arguments),
         Command::Sync(arguments) => act::sync(&context()?, arguments),

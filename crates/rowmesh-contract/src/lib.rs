@@ -242,6 +242,7 @@ clauses! {
         every_table_is_listed_with_how_it_fares
         conflicts_are_listed_newest_first_and_closed_ones_only_if_asked_for
         a_row_is_shown_as_it_stands
+        a_row_tells_who_wrote_it_what_stands_beside_that_and_what_lost
         what_filters_hold_back_is_told_by_filter_and_root
         columns_that_change_with_every_update_are_told_by_their_names
         a_database_is_described_in_a_line

@@ -7,7 +7,7 @@ use rowmesh_core::exchange::{LogBatch, LogRequest};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
 use rowmesh_core::store::{
     ConflictView, Edit, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position,
-    Sealed, SessionRecord, SnapshotSource, Standing, Store, StoreResult, TableStatus, Taken,
+    RowView, Sealed, SessionRecord, SnapshotSource, Standing, Store, StoreResult, TableStatus, Taken,
 };
 use rowmesh_core::value::{ColumnName, Key, TableName};
 
@@ -251,6 +251,10 @@ impl<P: Place> Store for RestlessStore<P> {
 
     fn row_json(&mut self, table: &str, key: &Key) -> StoreResult<Option<String>> {
         self.anew()?.row_json(table, key)
+    }
+
+    fn row(&mut self, table: &str, key: &Key) -> StoreResult<Option<RowView>> {
+        self.anew()?.row(table, key)
     }
 
     fn parked(&mut self) -> StoreResult<Vec<ParkedView>> {

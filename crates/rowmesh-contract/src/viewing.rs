@@ -1,6 +1,7 @@
 //! What people see: tables, conflicts, rows, what is held back, which database it is; and a database from which all of it is taken out again.
 
 use rowmesh_core::clock::WallTime;
+use rowmesh_core::lineage::Cause;
 use rowmesh_core::policy::PolicyHistory;
 use rowmesh_core::scope::{Filter, Scope};
 use rowmesh_core::store::Store;
@@ -76,6 +77,41 @@ pub(crate) fn a_row_is_shown_as_it_stands<P: Place>() {
     assert_eq!(read(&mut node, "nothing", &key), None);
     node.run("UPDATE items SET name = NULL");
     assert_eq!(read(&mut node, "items", &key).as_deref(), Some(r#"{"id":"it's","name":null}"#));
+}
+
+pub(crate) fn a_row_tells_who_wrote_it_what_stands_beside_that_and_what_lost<P: Place>() {
+    let mut nodes = nodes::<P>(2, ITEMS);
+    let key = Key::of(&[Value::text("a")]);
+    nodes[0].run("INSERT INTO items VALUES ('a', 'first')");
+    converge(&mut nodes);
+    nodes[0].run("UPDATE items SET name = 'here'");
+    nodes[0].seal();
+    nodes[1].run("UPDATE items SET name = 'there'");
+    converge(&mut nodes);
+    let dots = [nodes[0].dot(1), nodes[0].dot(2), nodes[1].dot(1)];
+    let stands = nodes[0].texts("SELECT name FROM items").remove(0);
+    for node in &mut nodes {
+        let view = node.store.row("items", &key).expect("read").expect("known");
+        assert!(view.lineage.stands && view.lineage.deletes.is_empty() && view.parked.is_empty());
+        assert_eq!(view.lineage.births.iter().map(|birth| birth.dot).collect::<Vec<_>>(), dots[..1]);
+        let name = view.lineage.columns.iter().find(|column| &*column.column == "name").expect("its name");
+        assert_eq!((name.cause, &name.shown), (Cause::Chosen, &Some(Value::text(&stands))));
+        let mut writers: Vec<_> = name.writes.iter().map(|write| write.stamp.dot).collect();
+        assert_eq!(name.writes[0].value, Value::text(&stands));
+        writers.sort();
+        let mut both = dots[1..].to_vec();
+        both.sort();
+        assert_eq!(writers, both);
+        assert_eq!(view.conflicts.len(), 1);
+        assert_eq!(view.conflicts[0].entry.winning, name.writes[0].stamp);
+        assert_eq!(node.store.row("items", &Key::of(&[Value::text("b")])).expect("read"), None);
+        assert_eq!(node.store.row("nothing", &key).expect("read"), None);
+    }
+    nodes[1].run("DELETE FROM items");
+    converge(&mut nodes);
+    let view = nodes[0].store.row("items", &key).expect("read").expect("known though it is gone");
+    assert!(!view.lineage.stands && view.conflicts.len() == 1);
+    assert_eq!(view.lineage.deletes.iter().map(|delete| delete.dot).collect::<Vec<_>>(), [nodes[1].dot(2)]);
 }
 
 pub(crate) fn what_filters_hold_back_is_told_by_filter_and_root<P: Place>() {

@@ -12,6 +12,7 @@ pub mod ident;
 pub mod invite;
 pub mod ledger;
 pub mod limits;
+pub mod lineage;
 pub mod policy;
 pub mod roster;
 pub mod row_state;

@@ -10,6 +10,7 @@ use crate::clock::{Lamport, VersionVector, WallTime};
 use crate::exchange::{LogBatch, LogRequest};
 use crate::ident::{Digest, Dot, Incarnation, MeshId, NodeId, Origin, Seq};
 use crate::ledger::Entry;
+use crate::lineage::Lineage;
 use crate::policy::PolicyHistory;
 use crate::scope::Scope;
 use crate::sign::Signer;
@@ -213,6 +214,17 @@ pub struct ConflictView {
     pub entry: Entry,
     /// This node's clock when it first saw it.
     pub detected_at: WallTime,
+}
+
+/// Everything that is remembered of one row, for `rowmesh why`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowView {
+    /// Who wrote what stands.
+    pub lineage: Lineage,
+    /// What lost in it, and to what: the entries of the ledger, oldest first.
+    pub conflicts: Vec<ConflictView>,
+    /// What of it cannot be shown here.
+    pub parked: Vec<ParkedView>,
 }
 
 /// One event that is in row state but cannot be shown here.
@@ -518,6 +530,12 @@ pub trait Store: Send {
     /// # Errors
     /// If the database cannot be read.
     fn row_json(&mut self, table: &str, key: &Key) -> StoreResult<Option<String>>;
+
+    /// Where a row comes from; `None` if nothing is known of it here. What was written and not yet sealed is not in it.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    fn row(&mut self, table: &str, key: &Key) -> StoreResult<Option<RowView>>;
 
     /// What is parked.
     ///

@@ -485,6 +485,8 @@ pub trait Ledger {
     fn winner_of(&self, id: &str) -> Result<Option<(u32, Seq, Lamport)>>;
     /// The entries of one row: those that are open, or all.
     fn entries_of_row(&self, table: &str, key: &Key, only_open: bool) -> Result<Vec<EntryLine>>;
+    /// The same in full, oldest first.
+    fn whole_entries_of_row(&self, table: &str, key: &Key) -> Result<Vec<EntryRow>>;
     /// Says whether an entry is open.
     fn set_entry_state(&self, id: &str, state: &str) -> Result<()>;
     /// Entries, newest first; only open ones if asked.

@@ -12,8 +12,8 @@ use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
 use rowmesh_core::row_state::OriginTable;
 use rowmesh_core::store::{
     ConflictView, Edit, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position,
-    Sealed, SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreErrorKind, StoreResult, TableStatus,
-    Taken,
+    RowView, Sealed, SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreErrorKind, StoreResult,
+    TableStatus, Taken,
 };
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
@@ -725,17 +725,14 @@ impl<D: Database> Store for Engine<D> {
         Ok(views::row_json(&self.database.access(), &self.registry, table, key)?)
     }
 
+    fn row(&mut self, table: &str, key: &Key) -> StoreResult<Option<RowView>> {
+        let policies = self.standing()?.policies.clone();
+        let policy = policies.current().table(table);
+        Ok(views::row(&self.database.access(), &self.origins, &self.registry, (table, key), policy)?)
+    }
+
     fn parked(&mut self) -> StoreResult<Vec<ParkedView>> {
-        let view = |row: crate::database::ParkedRow| {
-            Ok(ParkedView {
-                dot: self.origins.dot(row.origin, row.seq)?,
-                table: self.registry.name(row.table).map_or_else(String::new, ToString::to_string),
-                key: row.key.to_display(),
-                reason: row.reason,
-                since: row.since,
-            })
-        };
-        self.database.access().parked(None)?.into_iter().map(view).collect()
+        Ok(views::parked(&self.database.access(), &self.origins, &self.registry, None)?)
     }
 
     fn held_back(&mut self) -> StoreResult<Vec<(String, String, u64)>> {

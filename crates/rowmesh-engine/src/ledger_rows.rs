@@ -109,6 +109,11 @@ pub fn list(db: &impl Ledger, origins: &Origins, only_open: bool, limit: usize) 
     db.newest_entries(only_open, limit)?.into_iter().map(|row| row.view(origins)).collect()
 }
 
+/// Entries of one row, oldest first.
+pub fn of_row(db: &impl Ledger, origins: &Origins, table: &str, key: &Key) -> Result<Vec<ConflictView>> {
+    db.whole_entries_of_row(table, key)?.into_iter().map(|row| row.view(origins)).collect()
+}
+
 /// Entries as they are, for a snapshot, by id from after the one given: each as values, two of them numbers of origins.
 pub fn dump(db: &impl Ledger, after: &str, limit: usize) -> Result<Vec<Vec<Value>>> {
     Ok(db.entries_after(after, limit)?.into_iter().map(EntryRow::into_values).collect())

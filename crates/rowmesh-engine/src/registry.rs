@@ -105,6 +105,11 @@ impl Registry {
         self.names.get(&number)
     }
 
+    /// The number of a table that has one, be it here or not.
+    pub fn known_number(&self, name: &str) -> Option<TableNumber> {
+        self.numbers.get(name).copied()
+    }
+
     /// The names of a table's columns, by column number.
     pub fn column_names(&self, number: TableNumber) -> &[ColumnName] {
         self.columns.get(&number).map_or(&[], Vec::as_slice)

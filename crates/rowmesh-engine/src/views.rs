@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use rowmesh_core::encode::Writer;
 use rowmesh_core::ident::Digest;
+use rowmesh_core::lineage::lineage;
+use rowmesh_core::policy::TablePolicy;
 use rowmesh_core::schema::{Column, KeyKind, TableSchema};
-use rowmesh_core::store::TableStatus;
+use rowmesh_core::store::{ParkedView, RowView, TableStatus};
 use rowmesh_core::value::{ColumnName, Key, TableName, Value, write_json_object};
 
-use crate::database::Access;
+use crate::database::{Access, ParkedRow};
 use crate::fault::{Error, Result};
+use crate::origins::Origins;
 use crate::plan::Plan;
-use crate::registry::{Registry, Table};
+use crate::registry::{Registry, Table, TableNumber};
 use crate::scope::Membership;
+use crate::{ledger_rows, row_states};
 
 /// Hash over the shape of every tracked table.
 pub fn schema_fingerprint(tables: &[TableSchema]) -> Digest {
@@ -132,6 +136,45 @@ pub fn row_json(db: &impl Access, registry: &Registry, table: &str, key: &Key) -
         let mut out = String::new();
         write_json_object(&mut out, table.schema.columns.iter().map(|column| &*column.name).zip(&row));
         out
+    }))
+}
+
+/// What is parked, of one row or of all.
+pub fn parked(
+    db: &impl Access,
+    origins: &Origins,
+    registry: &Registry,
+    of: Option<(TableNumber, &Key)>,
+) -> Result<Vec<ParkedView>> {
+    let view = |row: ParkedRow| {
+        Ok(ParkedView {
+            dot: origins.dot(row.origin, row.seq)?,
+            table: registry.name(row.table).map_or_else(String::new, ToString::to_string),
+            key: row.key.to_display(),
+            reason: row.reason,
+            since: row.since,
+        })
+    };
+    db.parked(of)?.into_iter().map(view).collect()
+}
+
+/// Where a row comes from; `None` if nothing is known of it.
+pub fn row(
+    db: &impl Access,
+    origins: &Origins,
+    registry: &Registry,
+    (table, key): (&str, &Key),
+    policy: &TablePolicy,
+) -> Result<Option<RowView>> {
+    let Some(number) = registry.known_number(table) else { return Ok(None) };
+    let state = row_states::load(db, origins, number, key)?;
+    if state.stamps().next().is_none() {
+        return Ok(None);
+    }
+    Ok(Some(RowView {
+        lineage: lineage(&state, policy, registry.column_names(number)),
+        conflicts: ledger_rows::of_row(db, origins, table, key)?,
+        parked: parked(db, origins, registry, Some((number, key)))?,
     }))
 }
 

@@ -79,6 +79,14 @@ impl Ledger for SqliteAccess<'_> {
         )
     }
 
+    fn whole_entries_of_row(&self, table: &str, key: &Key) -> Result<Vec<EntryRow>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM rowmesh_conflict_resolutions WHERE table_name = ?1 AND record_key = ?2 AND key = ?3
+              ORDER BY losing_lamport, id"
+        );
+        self.all(&sql, params![table, key.to_display(), key.0], read)
+    }
+
     fn set_entry_state(&self, id: &str, state: &str) -> Result<()> {
         self.run("UPDATE rowmesh_conflict_resolutions SET state = ?2 WHERE id = ?1", [id, state]).map(drop)
     }

@@ -26,11 +26,12 @@ use crate::invites::Wanted;
 use crate::peers::PeerState;
 use crate::policies;
 use crate::resolutions;
+use crate::rows;
 use crate::shared::Shared;
 use crate::transport::connect;
 
 /// Entries that one answer lists at most, whatever was asked for.
-const ROWS_MAX: usize = 10_000;
+pub(crate) const ROWS_MAX: usize = 10_000;
 
 /// Answers one question. Those that change whom the daemon calls are its own to answer.
 pub(crate) async fn answer(shared: &Shared, question: Question) -> Result<Answer, Failure> {
@@ -52,6 +53,7 @@ pub(crate) async fn answer(shared: &Shared, question: Question) -> Result<Answer
         }
         Question::Rename { node, name, dry_run } => decisions::rename(shared, &node, name, dry_run).await?,
         Question::Log(question) => log(shared, question).await?,
+        Question::Why { table, key, limit } => rows::why(shared, &table, &key, limit).await?,
         Question::Conflicts { all, limit } => conflicts(shared, all, limit).await?,
         Question::Conflict { id } => conflict(shared, &id).await?,
         Question::Invite { ttl_ms, uses, role, addresses } => invite(shared, ttl_ms, uses, &role, addresses)?,
@@ -290,6 +292,11 @@ async fn log(shared: &Shared, question: LogQuestion) -> Result<Answer, Failure> 
     };
     let limit = limit.clamp(1, ROWS_MAX);
     let query = EventQuery { table, key, node, after_id, since: since.map(WallTime), limit };
+    Ok(Answer::Log { changes: changes_of(shared, query).await? })
+}
+
+/// Events of the log, newest first.
+pub(crate) async fn changes_of(shared: &Shared, query: EventQuery) -> Result<Vec<Change>, Failure> {
     let events = shared.store.read(move |store| store.events(&query)).await?;
     let change = |event: EventView| Change {
         id: event.id,
@@ -303,7 +310,7 @@ async fn log(shared: &Shared, question: LogQuestion) -> Result<Answer, Failure> 
         after: event.after.map(|json| parsed(&json)),
         state: event.state,
     };
-    Ok(Answer::Log { changes: events.into_iter().map(change).collect() })
+    Ok(events.into_iter().map(change).collect())
 }
 
 async fn conflicts(shared: &Shared, all: bool, limit: usize) -> Result<Answer, Failure> {
@@ -336,7 +343,7 @@ pub(crate) async fn one_conflict(shared: &Shared, id: &str) -> Result<ConflictVi
     }
 }
 
-fn conflict_of(shared: &Shared, view: ConflictView) -> Conflict {
+pub(crate) fn conflict_of(shared: &Shared, view: ConflictView) -> Conflict {
     let ConflictView { id, entry, detected_at } = view;
     let side = |stamp: &Stamp, left: &Left| ConflictSide {
         node: shared.members.name_of(&stamp.dot.origin.node),

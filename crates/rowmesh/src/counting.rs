@@ -4,13 +4,14 @@
 use rowmesh_core::amount::Amount;
 use rowmesh_core::policy::ColumnPolicy;
 use rowmesh_core::store::{Edit, Said};
-use rowmesh_core::value::{ColumnName, Key, Value};
+use rowmesh_core::value::{ColumnName, Value};
 
 use crate::answers::parsed;
 use crate::control::api::{Answer, Wrote};
 use crate::decisions::table_named;
 use crate::failure::{Failure, code};
 use crate::policies::rule_now;
+use crate::rows::row_named;
 use crate::shared::Shared;
 
 /// Says what was counted.
@@ -67,53 +68,5 @@ fn number(column: &str, text: &str) -> Result<Value, Failure> {
         Ok(number) => Ok(Value::Integer(number)),
         Err(_) if Amount::of(&Value::Decimal(text.to_owned())).is_some() => Ok(Value::text(text)),
         Err(_) => Err(Failure::new(code::BAD_SETTING, format!("{text:?} is no number for {column}"))),
-    }
-}
-
-/// The row that a key means as people write it, and what it holds.
-async fn row_named(shared: &Shared, table: &str, key: &str, parts: usize) -> Result<(Key, String), Failure> {
-    for key in meanings(key, parts) {
-        let (named, table) = (key.clone(), table.to_owned());
-        if let Some(row) = shared.store.read(move |store| store.row_json(&table, &named)).await? {
-            return Ok((key, row));
-        }
-    }
-    let message = format!("{table} has no row with the key {key:?}");
-    let hint = if parts > 1 { format!("Write the key as a JSON array of {parts} values.") } else { String::new() };
-    Err(Failure::new(code::NO_SUCH_ROW, message).hint(hint, format!("rowmesh log --table {table}")))
-}
-
-/// What a key may be that people write as the bare value of one column, or as a JSON array.
-fn meanings(key: &str, parts: usize) -> Vec<Key> {
-    if parts == 1 {
-        let integer = key.parse::<i64>().ok().map(Value::Integer);
-        let decimal = Value::Decimal(key.to_owned());
-        let values = [Some(Value::text(key)), integer, Some(decimal)];
-        return values.iter().flatten().map(|value| Key::of([value])).collect();
-    }
-    let Ok(serde_json::Value::Array(values)) = serde_json::from_str(key) else { return Vec::new() };
-    let value = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => Some(Value::text(text)),
-        serde_json::Value::Bool(truth) => Some(Value::Boolean(*truth)),
-        serde_json::Value::Number(number) => {
-            number.as_i64().map(Value::Integer).or_else(|| number.as_f64().map(Value::Real))
-        }
-        _ => None,
-    };
-    let values: Option<Vec<Value>> = values.iter().map(value).collect();
-    values.filter(|values| values.len() == parts).map(|values| Key::of(&values)).into_iter().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_tried_as_what_it_may_be() {
-        let of = |value: Value| Key::of([&value]);
-        assert_eq!(meanings("pen", 1)[0], of(Value::text("pen")));
-        assert!(meanings("17", 1).contains(&of(17.into())) && meanings("17", 1).contains(&of(Value::text("17"))));
-        assert_eq!(meanings("[\"o1\",2]", 2), [Key::of([&Value::text("o1"), &2.into()])]);
-        assert!(meanings("o1", 2).is_empty() && meanings("[1]", 2).is_empty() && meanings("[null,1]", 2).is_empty());
     }
 }

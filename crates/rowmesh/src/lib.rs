@@ -30,6 +30,7 @@ mod random;
 mod recorder;
 mod resolutions;
 mod responder;
+mod rows;
 mod scribe;
 pub mod setup;
 mod shared;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rowmesh::control::api::{Answer, HeldBack, Peer, Question, Status, Table};
 use serde_json::json;
 
-use crate::args::{Conflicts, ConflictsCommand, Peers, PeersCommand, StatusArgs, Tables, TablesCommand};
+use crate::args::{Conflicts, ConflictsCommand, Peers, PeersCommand, StatusArgs, Tables, TablesCommand, Why};
 use crate::config::suggest::nearest;
 use crate::context::{Context, unexpected};
 use crate::exit::Exit;
@@ -91,6 +91,20 @@ pub fn conflicts(context: &Context, arguments: &Conflicts) -> Outcome<Exit> {
         Answer::Conflicts { conflicts } => {
             let text = || render::conflicts::list(&conflicts, &Moment::now(), context.talk.out);
             context.talk.result(&json!({ "conflicts": conflicts }), text)?;
+            Ok(Exit::Done)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `rowmesh why`.
+pub fn why(context: &Context, arguments: &Why) -> Outcome<Exit> {
+    let Why { table, key, limit } = arguments.clone();
+    let (tables, _) = ask_tables(context, false)?;
+    let table = one_table(&tables, &table)?.name.clone();
+    match context.ask(&Question::Why { table, key, limit: limit as usize })? {
+        Answer::Why(why) => {
+            context.talk.result(&why, || render::why::row(&why, &Moment::now(), context.talk.out))?;
             Ok(Exit::Done)
         }
         other => Err(unexpected(&other)),

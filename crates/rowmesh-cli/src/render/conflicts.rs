@@ -52,7 +52,8 @@ pub fn short(id: &str) -> String {
     id.chars().take(ID_CHARACTERS).collect()
 }
 
-fn grid(conflicts: &[Conflict], moment: &Moment, paint: Paint) -> String {
+/// A row for each.
+pub fn grid(conflicts: &[Conflict], moment: &Moment, paint: Paint) -> String {
     let mut grid = Grid::new(&["ID", "WHEN", "ROW", "COLUMN", "SHOWN", "LOST", "TYPE", "STATE"], paint);
     for conflict in conflicts {
         let [shown, lost] = sides(conflict);

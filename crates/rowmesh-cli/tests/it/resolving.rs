@@ -171,6 +171,39 @@ fn f3_a_column_that_is_declared_to_count_adds_up_what_was_sold_apart() {
 }
 
 #[test]
+fn a_row_tells_who_wrote_each_of_its_columns_and_what_that_beat() {
+    let shop = Shop::open().apart(
+        "UPDATE customers SET phone = '2', visits = 11",
+        "UPDATE customers SET phone = '3'; INSERT INTO customers VALUES ('bob', '9', 0); DELETE FROM customers WHERE id = 'bob'",
+    );
+    shop.check("3 11");
+    shop.conflicts(1);
+    let why = shop.machine.json(&["why", "customers", "ann", "--name", "a"]);
+    let column = |name: &str| {
+        let columns = why["columns"].as_array().expect("a list");
+        columns.iter().find(|column| column["column"] == name).expect(name).clone()
+    };
+    let (phone, visits) = (column("phone"), column("visits"));
+    assert_eq!(
+        (&phone["value"], &phone["cause"], &phone["policy"]),
+        (&"3".into(), &"chosen".into(), &"last_writer".into())
+    );
+    assert_eq!((&phone["writes"][0]["by"]["node"], &phone["writes"][1]["by"]["node"]), (&"b".into(), &"a".into()));
+    assert_eq!((&visits["cause"], &visits["writes"][0]["by"]["node"]), (&"last".into(), &"a".into()));
+    assert_eq!(why["conflicts"][0]["losing"]["value"], "2");
+    assert_eq!(why["changes"].as_array().map(Vec::len), Some(3), "{why}");
+    let said = shop.machine.run(&["why", "customers", "ann", "--name", "b"]);
+    for part in ["customers ann   stands; made by a (", "by last_writer, beside 2 of a", "What lost in it", "INSERT"] {
+        assert!(said.out.contains(part), "{part}: {said:?}");
+    }
+    let said = shop.machine.run(&["why", "customers", "nobody", "--name", "b"]);
+    assert_eq!((said.code, said.error_code().as_str()), (1, "RM6102"), "{said:?}");
+    sql(&shop.files[0], "DELETE FROM customers");
+    let gone = || shop.machine.run(&["why", "customers", "ann", "--name", "b"]).out.contains("deleted by a (");
+    eventually("b tells who deleted it", gone);
+}
+
+#[test]
 fn what_cannot_be_settled_so_is_refused_with_what_to_type() {
     let shop = Shop::open().apart("UPDATE customers SET phone = '2'", "UPDATE customers SET phone = '3'");
     let id = shop.conflicts(1)[0]["id"].as_str().expect("an id").to_owned();

@@ -67,6 +67,15 @@ pub enum Question {
         /// The id.
         id: String,
     },
+    /// Where a row comes from. Answered by [`Answer::Why`].
+    Why {
+        /// The table.
+        table: String,
+        /// The row: the bare value of a key of one column, a JSON array otherwise.
+        key: String,
+        /// At most so many of its changes, the newest.
+        limit: usize,
+    },
     /// Says what was counted of a row. Answered by [`Answer::Counted`].
     Count {
         /// The table.
@@ -222,6 +231,8 @@ pub enum Answer {
         /// What was written, or would be.
         writes: Vec<Wrote>,
     },
+    /// To [`Question::Why`].
+    Why(Why),
     /// To [`Question::Invite`].
     Invite {
         /// The line to paste.
@@ -484,6 +495,77 @@ pub struct ConflictSide {
     pub at: u64,
     /// What it wrote: a value, or an object of the columns where the row as a whole is meant; none for a delete.
     pub value: Option<serde_json::Value>,
+}
+
+/// Where a row comes from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    /// The table.
+    pub table: String,
+    /// The row.
+    pub key: String,
+    /// Whether it stands.
+    pub stands: bool,
+    /// Who made it; several where nodes did so at once.
+    pub made: Vec<Author>,
+    /// Who deleted it, where no later write knew of that.
+    pub deleted: Vec<Author>,
+    /// How a delete and a write are settled that meet.
+    pub policy: String,
+    /// Its columns.
+    pub columns: Vec<WhyColumn>,
+    /// What lost in it, oldest first.
+    pub conflicts: Vec<Conflict>,
+    /// What of it cannot be shown here.
+    pub waits: Vec<WhyWaits>,
+    /// What became of it, oldest first, as far as the log still tells.
+    pub changes: Vec<Change>,
+}
+
+/// Who wrote something.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Author {
+    /// Name of the node.
+    pub node: String,
+    /// When, milliseconds since 1970, by that node's clock.
+    pub at: u64,
+    /// The changeset's number there; 1 also of rows that stood there before Rowmesh came.
+    pub seq: u64,
+}
+
+/// One column of a row.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct WhyColumn {
+    /// Its name.
+    pub column: String,
+    /// What stands; none where the row or the column does not.
+    pub value: Option<serde_json::Value>,
+    /// `last`: nobody wrote beside it. `chosen`: the policy prefers it to those beside it. `sum`: it is what all of them come to.
+    pub cause: String,
+    /// How writes are settled that meet.
+    pub policy: String,
+    /// The write that the policy prefers, then those beside it.
+    pub writes: Vec<WhyWrite>,
+}
+
+/// A value, and who wrote it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct WhyWrite {
+    /// Who.
+    pub by: Author,
+    /// What.
+    pub value: serde_json::Value,
+}
+
+/// A change that cannot be shown here.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct WhyWaits {
+    /// Name of the node that made it.
+    pub node: String,
+    /// The changeset's number there.
+    pub seq: u64,
+    /// What stands in the way.
+    pub reason: String,
 }
 
 /// What a person decides about one conflict: a side, or values.

@@ -12,7 +12,7 @@ use rowmesh_core::exchange::{LogBatch, LogPicker, LogRequest, Pick};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
 use rowmesh_core::store::{
     ConflictView, Edit, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position,
-    Sealed, SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreResult, TableStatus, Taken,
+    RowView, Sealed, SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreResult, TableStatus, Taken,
 };
 use rowmesh_core::value::{Key, TableName, Value};
 
@@ -442,6 +442,10 @@ impl Store for FakeStore {
     }
 
     fn row_json(&mut self, _: &str, _: &Key) -> StoreResult<Option<String>> {
+        Ok(None)
+    }
+
+    fn row(&mut self, _: &str, _: &Key) -> StoreResult<Option<RowView>> {
         Ok(None)
     }
 

@@ -58,6 +58,7 @@ Look
 Act
   sync                    exchange now, wait until done
   count                   say what was counted in a stock-take
+  undo                    take back a changeset or a while, as new changes
   pause, resume           stop exchanging, go on: the whole node or one peer
 
 Care
@@ -154,6 +155,11 @@ pub enum Command {
     /// Say what was counted in a stock-take
     #[command(before_help = "rowmesh count products pen-blue stock=50")]
     Count(Count),
+    /// Take back a changeset or a while, as new changes
+    #[command(
+        before_help = "rowmesh undo --origin office --seq 17 --dry-run\nrowmesh undo --since 14:00 --table orders"
+    )]
+    Undo(Undo),
     /// Exchange now, wait until done
     #[command(before_help = "rowmesh sync --wait --timeout 60s")]
     Sync(Sync),
@@ -511,6 +517,29 @@ pub struct Count {
     /// What was counted: what was sold elsewhere unseen by it is taken from it
     #[arg(required = true, value_name = "COLUMN=NUMBER", value_parser = parse_assignment)]
     pub values: Vec<(String, String)>,
+    /// Say what would happen, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `rowmesh undo`.
+#[derive(Debug, Clone, Args)]
+pub struct Undo {
+    /// What this node did
+    #[arg(long, value_name = "NODE")]
+    pub origin: Option<String>,
+    /// In its changeset with this number; rowmesh log and rowmesh why tell it
+    #[arg(long, value_name = "NUMBER", requires = "origin")]
+    pub seq: Option<u64>,
+    /// What was done since then: 2h, 14:00, 2026-01-31, 2026-01-31T14:00
+    #[arg(long, value_name = "TIME", required_unless_present = "seq")]
+    pub since: Option<String>,
+    /// And until then; otherwise until now
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// In this table
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<String>,
     /// Say what would happen, and change nothing
     #[arg(long)]
     pub dry_run: bool,

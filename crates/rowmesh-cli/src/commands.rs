@@ -9,6 +9,7 @@ mod log;
 mod look;
 pub mod serve;
 mod setup;
+mod undo;
 mod uninstall;
 mod up;
 
@@ -56,6 +57,7 @@ pub fn run(talk: Talk, cli: &Cli) -> Outcome<Exit> {
         }
         Command::Conflicts(arguments) => look::conflicts(&context()?, arguments),
         Command::Why(arguments) => look::why(&context()?, arguments),
+        Command::Undo(arguments) => undo::undo(&context()?, arguments),
         Command::Count(arguments) => decide::count(&context()?, arguments),
         Command::Log(arguments) => log::log(&context()?, arguments),
         Command::Sync(arguments) => act::sync(&context()?, arguments),

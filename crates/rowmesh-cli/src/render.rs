@@ -9,6 +9,7 @@ pub mod plan;
 pub mod status;
 pub mod tables;
 pub mod time;
+pub mod undo;
 pub mod why;
 
 use crate::failure;

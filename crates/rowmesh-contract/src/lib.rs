@@ -19,6 +19,7 @@ mod restless;
 mod sealing;
 mod settling;
 mod taking;
+mod undoing;
 mod viewing;
 mod watching;
 
@@ -157,6 +158,13 @@ clauses! {
         a_row_that_was_deleted_comes_back_with_what_it_held_last_when_a_person_says_so
         what_is_too_large_to_travel_is_not_written_either
         a_delete_that_stands_is_accepted_by_one_event_and_nobody_sees_the_row_between
+    }
+    undoing {
+        a_wrong_delete_is_taken_back_on_any_node_with_every_row_that_went
+        what_others_wrote_since_is_left_alone_and_told
+        a_while_is_taken_back_to_what_stood_before_it_and_only_in_the_table_that_is_named
+        what_was_made_by_accident_goes_unless_something_hangs_on_it
+        of_a_counter_only_the_wrong_change_is_taken_back_and_what_it_beat_stands_again
     }
     examples {
         the_examples_of_the_page_on_conflicts_come_out_as_they_say

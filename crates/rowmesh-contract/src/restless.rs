@@ -7,8 +7,9 @@ use rowmesh_core::exchange::{LogBatch, LogRequest};
 use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
 use rowmesh_core::store::{
     ConflictView, Edit, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position,
-    RowView, Sealed, SessionRecord, SnapshotSource, Standing, Store, StoreResult, TableStatus, Taken,
+    RowView, Sealed, SessionRecord, SnapshotSource, Standing, Store, StoreResult, TableStatus, Taken, UndoStep,
 };
+use rowmesh_core::undo::Undo;
 use rowmesh_core::value::{ColumnName, Key, TableName};
 
 use crate::place::Place;
@@ -135,6 +136,21 @@ impl<P: Place> Store for RestlessStore<P> {
 
     fn edit(&mut self, now: WallTime, edits: &[Edit]) -> StoreResult<Sealed> {
         self.anew()?.edit(now, edits)
+    }
+
+    fn changesets_meant(&mut self, undo: &Undo) -> StoreResult<Vec<u64>> {
+        self.anew()?.changesets_meant(undo)
+    }
+
+    fn undo(
+        &mut self,
+        now: WallTime,
+        undo: &Undo,
+        changeset: u64,
+        skip: usize,
+        dry_run: bool,
+    ) -> StoreResult<UndoStep> {
+        self.anew()?.undo(now, undo, changeset, skip, dry_run)
     }
 
     fn retry_parked(&mut self, now: WallTime) -> StoreResult<u64> {

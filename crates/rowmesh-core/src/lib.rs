@@ -22,5 +22,6 @@ pub mod show;
 pub mod sign;
 pub mod store;
 pub mod stride;
+pub mod undo;
 pub mod value;
 pub mod wire;

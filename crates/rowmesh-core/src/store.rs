@@ -15,6 +15,7 @@ use crate::policy::PolicyHistory;
 use crate::scope::Scope;
 use crate::sign::Signer;
 use crate::stride::Stride;
+use crate::undo::{Undo, Undoing, Undone};
 use crate::value::{ColumnName, Key, TableName, Value};
 
 /// Result of a store's call.
@@ -227,6 +228,39 @@ pub struct RowView {
     pub parked: Vec<ParkedView>,
 }
 
+/// Some of what takes changes back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UndoStep {
+    /// The rows of the changes that were looked at, each once.
+    pub rows: Vec<UndoneRow>,
+    /// How many events of the changeset that is.
+    pub looked: usize,
+    /// Whether it has more.
+    pub more: bool,
+    /// What was sealed.
+    pub sealed: Sealed,
+}
+
+/// A row of which changes are taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndoneRow {
+    /// Its table.
+    pub table: TableName,
+    /// Its key.
+    pub key: Key,
+    /// What is written, and what is not.
+    pub undone: Undone,
+    /// Why the database does not take it: then nothing of it is written.
+    pub refused: Option<String>,
+}
+
+impl UndoneRow {
+    /// Whether anything of it is written.
+    pub fn is_written(&self) -> bool {
+        self.refused.is_none() && self.undone.undoing != Undoing::Nothing
+    }
+}
+
 /// One event that is in row state but cannot be shown here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedView {
@@ -364,6 +398,21 @@ pub trait Store: Send {
     /// RM5109 if a table, row or column is not here or does not travel, or a column belongs to the key of a row that stands; RM5108 if the database
     /// refuses what was to be written, or it would be too large to travel; otherwise if it cannot be read or written.
     fn edit(&mut self, now: WallTime, edits: &[Edit]) -> StoreResult<Sealed>;
+
+    /// Changesets in the log that may hold changes which are meant, newest first, by numbers that [`Store::undo`] takes.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    fn changesets_meant(&mut self, undo: &Undo) -> StoreResult<Vec<u64>>;
+
+    /// Takes back, by one new changeset, what a changeset did that is meant, from its last event on: at most some thousand rows at once, and none
+    /// of its last `skip` events. What others wrote since is left alone; what the database refuses too. A row is taken back whole, with what other
+    /// changesets did to it that is meant.
+    ///
+    /// # Errors
+    /// If the log does not hold the changeset any more, a row would be too large to travel (RM5108), or the database cannot be read or written.
+    fn undo(&mut self, now: WallTime, undo: &Undo, changeset: u64, skip: usize, dry_run: bool)
+    -> StoreResult<UndoStep>;
 
     /// Seals what is dirty, then takes in as many of the changesets as the lock budget allows, in one transaction. May take none.
     ///

@@ -13,8 +13,9 @@ use rowmesh_core::row_state::OriginTable;
 use rowmesh_core::store::{
     ConflictView, Edit, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position,
     RowView, Sealed, SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreErrorKind, StoreResult,
-    TableStatus, Taken,
+    TableStatus, Taken, UndoStep,
 };
+use rowmesh_core::undo::Undo;
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
 use crate::changes::TableChange;
@@ -40,6 +41,7 @@ mod late;
 mod returned;
 mod ruled;
 mod taking;
+mod undoing;
 
 /// How often in a row a schema may have moved under us before we give way.
 const SCHEMA_PATIENCE: usize = 5;
@@ -544,6 +546,22 @@ impl<D: Database> Store for Engine<D> {
     fn edit(&mut self, now: WallTime, edits: &[Edit]) -> StoreResult<Sealed> {
         self.standing()?;
         self.edit_all(now, edits)
+    }
+
+    fn changesets_meant(&mut self, undo: &Undo) -> StoreResult<Vec<u64>> {
+        Ok(Engine::changesets_meant(self, undo)?)
+    }
+
+    fn undo(
+        &mut self,
+        now: WallTime,
+        undo: &Undo,
+        changeset: u64,
+        skip: usize,
+        dry_run: bool,
+    ) -> StoreResult<UndoStep> {
+        self.standing()?;
+        self.undo_some(now, undo, (changeset, skip), dry_run)
     }
 
     fn retry_parked(&mut self, now: WallTime) -> StoreResult<u64> {

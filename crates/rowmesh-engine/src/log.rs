@@ -275,7 +275,8 @@ fn first_lacked(db: &impl Log, origins: &Origins, lacking: &VersionVector) -> Re
     Ok(first)
 }
 
-fn header(body: &[u8]) -> Result<Header> {
+/// What the bytes of a changeset in the log begin with.
+pub fn header(body: &[u8]) -> Result<Header> {
     header_of(body).map_err(damaged)
 }
 

@@ -29,6 +29,7 @@ use crate::resolutions;
 use crate::rows;
 use crate::shared::Shared;
 use crate::transport::connect;
+use crate::undoing;
 
 /// Entries that one answer lists at most, whatever was asked for.
 pub(crate) const ROWS_MAX: usize = 10_000;
@@ -46,6 +47,10 @@ pub(crate) async fn answer(shared: &Shared, question: Question) -> Result<Answer
         Question::Policies => Answer::Policies { policies: policies::list(&shared.members.roster()) },
         Question::Count { table, key, values, dry_run } => {
             counting::count(shared, &table, &key, &values, dry_run).await?
+        }
+        Question::Meant(meant) => undoing::changesets(shared, meant).await?,
+        Question::Undo { meant, changeset, skip, dry_run } => {
+            undoing::undo(shared, meant, changeset, skip, dry_run).await?
         }
         Question::Resolve(resolution) => resolutions::resolve(shared, resolution).await?,
         Question::SetPolicy { table, column, rule, dry_run } => {

@@ -76,6 +76,8 @@ pub mod code {
     pub const NO_SUCH_CONFLICT: &str = "RM6101";
     /// There is no row with that key.
     pub const NO_SUCH_ROW: &str = "RM6102";
+    /// The log holds no change that was meant.
+    pub const NO_SUCH_CHANGE: &str = "RM6103";
     /// A file or folder of the node cannot be read or written.
     pub const FILE: &str = "RM8201";
     /// A part of the node stopped by a mistake of ours.

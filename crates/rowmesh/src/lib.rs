@@ -37,6 +37,7 @@ mod shared;
 mod snapshots;
 mod store_thread;
 pub mod transport;
+mod undoing;
 mod wishes;
 
 pub use failure::Failure;

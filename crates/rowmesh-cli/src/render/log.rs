@@ -19,9 +19,9 @@ pub fn line(change: &Change, moment: &Moment, paint: Paint) -> String {
         other => paint.dim(&clean(other)),
     };
     format!(
-        "{}  {:<12} {operation}  {} {}   {}   {state}\n",
+        "{}  {:<15} {operation}  {} {}   {}   {state}\n",
         paint.dim(&moment.exact(change.at)),
-        clean(&change.node),
+        format!("{} {}", clean(&change.node), change.seq),
         clean(&change.table),
         clean(&change.key),
         shorten(&difference(change), DIFFERENCE_CHARACTERS_MAX),

@@ -204,6 +204,47 @@ fn a_row_tells_who_wrote_each_of_its_columns_and_what_that_beat() {
 }
 
 #[test]
+fn an_accident_is_told_first_and_taken_back_on_all_nodes() {
+    let shop = Shop::open();
+    shop.both("INSERT INTO customers VALUES ('bob', '2', 5), ('cid', '3', 6); UPDATE customers SET visits = 11 WHERE id = 'ann'", "1 11");
+    let rows = || {
+        shop.files
+            .each_ref()
+            .map(|file| value(file, "SELECT count(*) || ' ' || coalesce(sum(visits), 0) FROM customers"))
+    };
+    let all = Some("3 22".to_owned());
+    let none = Some("0 0".to_owned());
+    eventually("both have all", || rows() == [all.clone(), all.clone()]);
+    sql(&shop.files[1], "DELETE FROM customers");
+    eventually("all are gone", || rows() == [none.clone(), none.clone()]);
+    let log = shop.machine.json(&["log", "--table", "customers", "--limit", "1", "--name", "a"]);
+    let seq = log["changes"][0]["seq"].to_string();
+    let undo = ["undo", "--origin", "b", "--seq", &seq, "--name", "a"];
+    let said = shop.machine.run(&undo);
+    assert_eq!((said.code, said.error_code().as_str()), (2, "RM1322"), "nobody says yes: {said:?}");
+    assert!(said.err.contains("3 rows would stand again."), "{said:?}");
+    let trial = shop.machine.json(&[&undo[..], &["--dry-run"]].concat());
+    assert_eq!((&trial["back"], &trial["events"], &trial["dry_run"]), (&3.into(), &0.into(), &true.into()), "{trial}");
+    assert_eq!(rows(), [none.clone(), none]);
+    let done = shop.machine.json(&[&undo[..], &["--yes"]].concat());
+    assert_eq!((&done["back"], &done["events"]), (&3.into(), &3.into()), "{done}");
+    eventually("all are back on both", || rows() == [all.clone(), all.clone()]);
+    let said = shop.machine.run(&[&undo[..], &["--yes"]].concat());
+    assert!(said.code == 0 && said.out.contains("nothing is to be taken back"), "{said:?}");
+
+    let check = |line: &str, exit: i32, code: &str, part: &str| {
+        let said = shop.machine.run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!((said.code, said.error_code().as_str()), (exit, code), "{line}: {said:?}");
+        assert!(said.err.contains(part), "{line}: {said:?}");
+    };
+    check("undo --origin b --seq 999 --name a", 1, "RM6103", "rowmesh log");
+    check("undo --origin c --seq 1 --name a", 1, "RM5503", "rowmesh peers");
+    check("undo --since 2h --table customer --name a", 2, "RM2001", "no table");
+    check("undo --since yesterday-ish --name a", 2, "RM1321", "--since");
+    assert_eq!(shop.machine.run(&["undo", "--seq", "1", "--name", "a"]).code, 2, "a number alone names nothing");
+}
+
+#[test]
 fn what_cannot_be_settled_so_is_refused_with_what_to_type() {
     let shop = Shop::open().apart("UPDATE customers SET phone = '2'", "UPDATE customers SET phone = '3'");
     let id = shop.conflicts(1)[0]["id"].as_str().expect("an id").to_owned();

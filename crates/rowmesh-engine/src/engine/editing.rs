@@ -8,7 +8,7 @@ use rowmesh_core::clock::WallTime;
 use rowmesh_core::row_state::{ColumnIx, RowState};
 use rowmesh_core::show;
 use rowmesh_core::store::{Edit, Said, Sealed, StoreError, StoreResult};
-use rowmesh_core::value::{ColumnName, Value};
+use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
 use super::{End, Engine, cause};
 use crate::database::{Access, Database, Rows};
@@ -19,14 +19,46 @@ use crate::seal::{self, Word, Written};
 use crate::work::{Work, shown_row};
 use crate::write::{Outcome, RowWrite, add_key, placed};
 
+/// What an attempt to write rows came to.
+pub(super) enum Tried {
+    /// They are written and sealed.
+    Done(Sealed),
+    /// Something that was written here had to be sealed first, and more may be left: the next attempt may do it.
+    Behind,
+    /// The database takes some of them not, by their place among those that were to be written, and why: nothing was written.
+    Refused(Vec<(usize, String)>),
+}
+
+/// Rows by the names of their tables.
+pub(super) type RowNames = [(TableName, Key)];
+
 impl<D: Database> Engine<D> {
-    /// Writes and seals, however often it takes until everything that was written here is sealed.
+    /// Writes and seals, all of it or nothing.
     pub(super) fn edit_all(&mut self, now: WallTime, edits: &[Edit]) -> StoreResult<Sealed> {
+        let rows: Vec<_> = edits.iter().map(|edit| (edit.table.clone(), edit.key.clone())).collect();
+        match self.write_all(now, &rows, |_| Ok(edits.to_vec()))? {
+            Tried::Done(sealed) => Ok(sealed),
+            Tried::Behind => Err(Error::inconsistent("an edit that never came to its turn").into()),
+            Tried::Refused(refused) => {
+                let first = refused.first().and_then(|(place, reason)| Some(self::refused(edits.get(*place)?, reason)));
+                Err(first.unwrap_or_else(|| Error::inconsistent("an edit that was refused without a reason").into()))
+            }
+        }
+    }
+
+    /// Writes what is told about rows and seals it as one changeset, however often it takes until everything that was written here is sealed. What
+    /// is to be written is asked for when that is so: nothing can change before it is written.
+    pub(super) fn write_all(
+        &mut self,
+        now: WallTime,
+        rows: &RowNames,
+        edits: impl Fn(&mut Work<'_, D::Access<'_>>) -> Result<Vec<Edit>>,
+    ) -> StoreResult<Tried> {
         let mut last_unnoticed = None;
         loop {
-            match self.following(|engine| engine.edit_now(now, edits)) {
-                Ok(Some(sealed)) => return Ok(sealed),
-                Ok(None) => {}
+            match self.following(|engine| engine.write_now(now, rows, &edits)) {
+                Ok(Tried::Behind) => {}
+                Ok(tried) => return Ok(tried),
                 Err(error) => {
                     let Some(Error::Unnoticed { table, key }) = cause(&error) else { return Err(error) };
                     let row = (*table, key.clone());
@@ -40,39 +72,54 @@ impl<D: Database> Engine<D> {
         }
     }
 
-    /// Writes and seals, once everything that was written here is sealed; `None` if that is not yet.
-    pub(super) fn edit_now(&mut self, now: WallTime, edits: &[Edit]) -> StoreResult<Option<Sealed>> {
-        self.in_transaction_with_round(|work, round| {
+    fn write_now(
+        &mut self,
+        now: WallTime,
+        rows: &RowNames,
+        edits: impl Fn(&mut Work<'_, D::Access<'_>>) -> Result<Vec<Edit>>,
+    ) -> StoreResult<Tried> {
+        let mut not_taken = Vec::new();
+        let tried = self.in_transaction_with_round(|work, round| {
             work.now = now;
-            let tables = edits.iter().map(|edit| table_of(work, edit)).collect::<Result<Vec<_>>>()?;
-            let rows: Vec<_> =
-                tables.iter().zip(edits).map(|(table, edit)| (table.clone(), edit.key.clone())).collect();
+            let named = |(table, key): &(TableName, Key)| Ok((table_of(work, table)?, key.clone()));
+            let rows = rows.iter().map(named).collect::<Result<Vec<_>>>()?;
             let locked = work.db.lock(&rows)?;
             let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
             if part.more || (part.spent && work.db.lock(&rows)? > locked) {
-                return Ok(End::Commit(None));
+                return Ok(End::Commit(Tried::Behind));
+            }
+            let edits = edits(work)?;
+            if edits.is_empty() {
+                return Ok(End::Commit(Tried::Done(Sealed::default())));
             }
             let (mut writes, mut written) = (Vec::with_capacity(edits.len()), Vec::with_capacity(edits.len()));
-            for (table, edit) in tables.into_iter().zip(edits) {
-                let (write, row) = planned(work, table, edit)?;
+            for edit in &edits {
+                let (write, row) = planned(work, table_of(work, &edit.table)?, edit)?;
                 writes.push(write);
                 written.push(row);
             }
-            for (outcome, edit) in work.db.write_rows(work.registry, &mut writes)?.into_iter().zip(edits) {
-                if let Outcome::Parked { reason } = outcome {
-                    return Err(refused(edit, &reason).into());
-                }
+            let outcomes = work.db.write_rows(work.registry, &mut writes)?.into_iter().enumerate();
+            not_taken.extend(outcomes.filter_map(|(place, outcome)| match outcome {
+                Outcome::Parked { reason } => Some((place, reason)),
+                Outcome::Shown { .. } => None,
+            }));
+            if let Some((place, reason)) = not_taken.first() {
+                return Err(refused(&edits[*place], reason).into());
             }
             let changeset = seal::seal_written(work, written)?;
             let events = changeset.events().len() as u64;
-            Ok(End::Commit(Some(Sealed { dots: vec![changeset.dot()], events, more: false })))
-        })
+            Ok(End::Commit(Tried::Done(Sealed { dots: vec![changeset.dot()], events, more: false })))
+        });
+        match tried {
+            Err(_) if !not_taken.is_empty() => Ok(Tried::Refused(not_taken)),
+            tried => tried,
+        }
     }
 }
 
-fn table_of<A>(work: &Work<'_, A>, edit: &Edit) -> Result<Arc<Table>> {
-    let table = work.registry.tracked_by_name(&edit.table).cloned();
-    Ok(table.ok_or_else(|| not_here(&format!("there is no table {} here that travels", edit.table)))?)
+fn table_of<A>(work: &Work<'_, A>, name: &str) -> Result<Arc<Table>> {
+    let table = work.registry.tracked_by_name(name).cloned();
+    Ok(table.ok_or_else(|| not_here(&format!("there is no table {name} here that travels")))?)
 }
 
 /// What has to be written, and what of it is said whether it stands or not.

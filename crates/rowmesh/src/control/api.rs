@@ -87,6 +87,19 @@ pub enum Question {
         /// Say what would happen, and change nothing.
         dry_run: bool,
     },
+    /// The changesets that hold changes which are meant. Answered by [`Answer::Meant`].
+    Meant(Meant),
+    /// Takes back some of what one of them did. Answered by [`Answer::Undone`].
+    Undo {
+        /// Which changes are meant.
+        meant: Meant,
+        /// The changeset, as [`Answer::Meant`] numbers it.
+        changeset: u64,
+        /// How many of its events are done, from the last one on.
+        skip: usize,
+        /// Say what would happen, and change nothing.
+        dry_run: bool,
+    },
     /// Settles one conflict on all nodes. Answered by [`Answer::Resolved`].
     Resolve(Resolution),
     /// A new invite. Answered by [`Answer::Invite`].
@@ -219,6 +232,24 @@ pub enum Answer {
         before: std::collections::BTreeMap<String, serde_json::Value>,
         /// What was written, or would be.
         writes: Vec<Wrote>,
+    },
+    /// To [`Question::Meant`].
+    Meant {
+        /// This node's numbers of them, newest first.
+        changesets: Vec<u64>,
+        /// The time after which nothing is meant, milliseconds since 1970: now, if none was named.
+        until: u64,
+    },
+    /// To [`Question::Undo`].
+    Undone {
+        /// The rows that were looked at.
+        rows: Vec<Undone>,
+        /// How many of the changeset's events that were.
+        looked: usize,
+        /// Whether it has more.
+        more: bool,
+        /// Events that were sealed.
+        events: u64,
     },
     /// To [`Question::Resolve`].
     Resolved {
@@ -566,6 +597,38 @@ pub struct WhyWaits {
     pub seq: u64,
     /// What stands in the way.
     pub reason: String,
+}
+
+/// Which changes are meant: those that all of these mean.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Meant {
+    /// Of this node (name or id prefix).
+    pub node: Option<String>,
+    /// Of its changesets with this number.
+    pub seq: Option<u64>,
+    /// Made at this time or later, milliseconds since 1970, by the clock of whoever made them.
+    pub since: Option<u64>,
+    /// Made at this time or earlier.
+    pub until: Option<u64>,
+    /// In this table.
+    pub table: Option<String>,
+}
+
+/// A row of which changes are taken back.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Undone {
+    /// The table.
+    pub table: String,
+    /// The row.
+    pub key: String,
+    /// `back`: it stands again. `changed`: columns hold what they held. `gone`: it is deleted. `nothing`: what was done to it stands no more.
+    pub what: String,
+    /// What is written.
+    pub writes: Vec<Wrote>,
+    /// Columns that others wrote since, and that stay as they are.
+    pub kept: Vec<String>,
+    /// Why the database did not take it; then nothing is written.
+    pub refused: Option<String>,
 }
 
 /// What a person decides about one conflict: a side, or values.

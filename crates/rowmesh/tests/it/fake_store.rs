@@ -13,7 +13,9 @@ use rowmesh_core::ident::{Digest, Dot, Incarnation, NodeId, Origin, Seq};
 use rowmesh_core::store::{
     ConflictView, Edit, EventQuery, EventView, Look, MetricRecord, NodeRecord, ParkedView, PartitionRecord, Position,
     RowView, Sealed, SessionRecord, SnapshotSource, Standing, Store, StoreError, StoreResult, TableStatus, Taken,
+    UndoStep,
 };
+use rowmesh_core::undo::Undo;
 use rowmesh_core::value::{Key, TableName, Value};
 
 /// A database that survives the store over it. Clones are the same database.
@@ -209,6 +211,14 @@ impl Store for FakeStore {
 
     fn edit(&mut self, _: WallTime, _: &[Edit]) -> StoreResult<Sealed> {
         Ok(Sealed::default())
+    }
+
+    fn changesets_meant(&mut self, _: &Undo) -> StoreResult<Vec<u64>> {
+        Ok(Vec::new())
+    }
+
+    fn undo(&mut self, _: WallTime, _: &Undo, _: u64, _: usize, _: bool) -> StoreResult<UndoStep> {
+        Ok(UndoStep::default())
     }
 
     fn retry_parked(&mut self, _: WallTime) -> StoreResult<u64> {

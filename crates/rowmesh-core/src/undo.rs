@@ -1,0 +1,131 @@
+//! What takes back some of a row's changes, as new writes: pure, told from the row as it stands and its events. What others wrote since is left alone.
+//! Which rows there are, and how they are written, is the store's business.
+
+use std::collections::BTreeMap;
+
+use crate::amount::Amount;
+use crate::clock::WallTime;
+use crate::event::{Change, Operation};
+use crate::ident::{NodeId, Seq};
+use crate::ledger::RowEvent;
+use crate::lineage::{ColumnLineage, Lineage};
+use crate::policy::ColumnPolicy;
+use crate::row_state::Stamp;
+use crate::value::{ColumnName, TableName, Value};
+
+/// Which changes are taken back: those that all of these mean.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Undo {
+    /// Of this node.
+    pub node: Option<NodeId>,
+    /// Of its changesets with this number.
+    pub seq: Option<Seq>,
+    /// Made at this time or later, by the clock of whoever made them.
+    pub since: Option<WallTime>,
+    /// Made at this time or earlier.
+    pub until: Option<WallTime>,
+    /// In this table.
+    pub table: Option<TableName>,
+}
+
+/// What takes them back in one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undoing {
+    /// Nothing: what they left stands no more.
+    Nothing,
+    /// The row stands again, with these values.
+    Back(BTreeMap<ColumnName, Value>),
+    /// The row stands no more.
+    Gone,
+    /// These columns hold what they held before.
+    Columns(BTreeMap<ColumnName, Value>),
+}
+
+/// What becomes of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undone {
+    /// What is written.
+    pub undoing: Undoing,
+    /// Columns that others wrote since, and that keep what they hold; the row as a whole where it is named as none of them.
+    pub kept: Vec<ColumnName>,
+}
+
+impl Undo {
+    /// Whether it means a change of a table.
+    pub fn means(&self, table: &str, stamp: &Stamp) -> bool {
+        let at = stamp.lamport.wall();
+        self.node.is_none_or(|node| node == stamp.dot.origin.node)
+            && self.seq.is_none_or(|seq| seq == stamp.dot.seq)
+            && self.since.is_none_or(|since| at >= since)
+            && self.until.is_none_or(|until| at <= until)
+            && self.table.as_ref().is_none_or(|wanted| **wanted == *table)
+    }
+}
+
+/// What takes back those of a row's events that are meant. `events` are all that the log holds of it, in any order.
+pub fn undone(lineage: &Lineage, events: &[&RowEvent], is_meant: impl Fn(&Stamp) -> bool) -> Undone {
+    let mut meant: Vec<&RowEvent> = events.iter().copied().filter(|event| is_meant(&event.stamp)).collect();
+    meant.sort_by_key(|event| event.stamp);
+    let undoing = |undoing| Undone { undoing, kept: Vec::new() };
+    let made = !lineage.births.is_empty() && lineage.births.iter().all(&is_meant);
+    if !lineage.stands {
+        let deleted = lineage.deletes.iter().any(&is_meant);
+        return undoing(if deleted && !made { back(&meant) } else { Undoing::Nothing });
+    }
+    if made {
+        let is_foreign = |column: &&ColumnLineage| !column.writes.iter().all(|write| is_meant(&write.stamp));
+        let kept: Vec<ColumnName> = lineage.columns.iter().filter(is_foreign).map(|it| it.column.clone()).collect();
+        return Undone { undoing: if kept.is_empty() { Undoing::Gone } else { Undoing::Nothing }, kept };
+    }
+    let (mut columns, mut kept) = (BTreeMap::new(), Vec::new());
+    for column in &lineage.columns {
+        let name = &column.column;
+        if !meant.iter().any(|event| event.written.contains_key(name)) {
+            continue;
+        }
+        if !column.writes.first().is_some_and(|write| is_meant(&write.stamp)) {
+            kept.push(name.clone());
+            continue;
+        }
+        // What lost to one of them is what would stand without it.
+        let beaten = || column.writes.iter().find(|write| !is_meant(&write.stamp)).map(|write| write.value.clone());
+        let before = counted_back(column, &meant).or_else(beaten).or_else(|| first_before(name, &meant));
+        if let Some(value) = before.filter(|value| Some(value) != column.shown.as_ref()) {
+            columns.insert(name.clone(), value);
+        }
+    }
+    let changes = if columns.is_empty() { Undoing::Nothing } else { Undoing::Columns(columns) };
+    Undone { undoing: changes, kept }
+}
+
+/// The row as it was before the first of them.
+fn back(meant: &[&RowEvent]) -> Undoing {
+    let delete = meant.iter().rev().find(|event| event.operation == Operation::Delete);
+    let Some(mut row) = delete.map(|delete| delete.before.clone()) else { return Undoing::Nothing };
+    for (column, value) in &mut row {
+        if let Some(before) = first_before(column, meant) {
+            *value = before;
+        }
+    }
+    Undoing::Back(row)
+}
+
+/// What stood in a column before the first of them that wrote it.
+fn first_before(column: &ColumnName, meant: &[&RowEvent]) -> Option<Value> {
+    let first = meant.iter().find(|event| event.written.contains_key(column))?;
+    first.before.get(column).cloned()
+}
+
+/// What a counter holds without their changes; none where it is no counter, or one of them said what there is.
+fn counted_back(column: &ColumnLineage, meant: &[&RowEvent]) -> Option<Value> {
+    let shown = column.shown.as_ref().filter(|_| column.policy == ColumnPolicy::Counter)?;
+    let mut back = Amount::default();
+    for event in meant {
+        let Some(after) = event.written.get(&column.column) else { continue };
+        match event.change(&column.column) {
+            Change::By(_) => back.add(&Amount::difference(after, event.before.get(&column.column)?)?),
+            Change::To | Change::None => return None,
+        }
+    }
+    back.added_to(shown)
+}

@@ -164,6 +164,7 @@ clauses! {
         what_others_wrote_since_is_left_alone_and_told
         a_while_is_taken_back_to_what_stood_before_it_and_only_in_the_table_that_is_named
         what_was_made_by_accident_goes_unless_something_hangs_on_it
+        what_stood_there_before_rowmesh_came_is_no_change_that_could_be_taken_back
         of_a_counter_only_the_wrong_change_is_taken_back_and_what_it_beat_stands_again
     }
     examples {

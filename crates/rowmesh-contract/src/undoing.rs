@@ -150,6 +150,16 @@ pub(crate) fn of_a_counter_only_the_wrong_change_is_taken_back_and_what_it_beat_
     assert_eq!(nodes[0].texts("SELECT total || note FROM orders WHERE id = '1'"), ["15right"]);
 }
 
+pub(crate) fn what_stood_there_before_rowmesh_came_is_no_change_that_could_be_taken_back<P: Place>() {
+    let mut node = Node::<P>::new(1, &format!("{SHOP}; INSERT INTO customers VALUES ('old', 'Old'), ('gone', 'Gone')"));
+    node.run("UPDATE customers SET name = 'new' WHERE id = 'old'; DELETE FROM customers WHERE id = 'gone'");
+    node.seal();
+    let all = Undo { since: Some(WallTime(0)), ..Undo::default() };
+    let (events, told) = undo(&mut node, &all, false);
+    assert_eq!(events, 2, "{told:?}");
+    assert_eq!(node.texts("SELECT id || ' ' || name FROM customers ORDER BY id"), ["gone Gone", "old Old"]);
+}
+
 /// A time after everything that was done so far, and before everything that comes.
 fn later() -> WallTime {
     let at = WallTime(now().0 + 1);

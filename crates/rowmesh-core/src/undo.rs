@@ -1,7 +1,7 @@
 //! What takes back some of a row's changes, as new writes: pure, told from the row as it stands and its events. What others wrote since is left alone.
 //! Which rows there are, and how they are written, is the store's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::amount::Amount;
 use crate::clock::WallTime;
@@ -66,10 +66,13 @@ impl Undo {
 pub fn undone(lineage: &Lineage, events: &[&RowEvent], is_meant: impl Fn(&Stamp) -> bool) -> Undone {
     let mut meant: Vec<&RowEvent> = events.iter().copied().filter(|event| is_meant(&event.stamp)).collect();
     meant.sort_by_key(|event| event.stamp);
+    // Rows that stood there before Rowmesh came were written by nobody that the log knows: they are never meant.
+    let stamps: BTreeSet<Stamp> = meant.iter().map(|event| event.stamp).collect();
+    let is_meant = |stamp: &Stamp| stamps.contains(stamp);
     let undoing = |undoing| Undone { undoing, kept: Vec::new() };
-    let made = !lineage.births.is_empty() && lineage.births.iter().all(&is_meant);
+    let made = !lineage.births.is_empty() && lineage.births.iter().all(is_meant);
     if !lineage.stands {
-        let deleted = lineage.deletes.iter().any(&is_meant);
+        let deleted = lineage.deletes.iter().any(is_meant);
         return undoing(if deleted && !made { back(&meant) } else { Undoing::Nothing });
     }
     if made {

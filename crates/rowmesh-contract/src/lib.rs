@@ -163,6 +163,7 @@ clauses! {
         a_wrong_delete_is_taken_back_on_any_node_with_every_row_that_went
         what_others_wrote_since_is_left_alone_and_told
         a_while_is_taken_back_to_what_stood_before_it_and_only_in_the_table_that_is_named
+        what_somebody_else_wrote_between_two_accidents_is_what_stands_again
         what_was_made_by_accident_goes_unless_something_hangs_on_it
         what_stood_there_before_rowmesh_came_is_no_change_that_could_be_taken_back
         of_a_counter_only_the_wrong_change_is_taken_back_and_what_it_beat_stands_again

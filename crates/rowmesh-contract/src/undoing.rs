@@ -114,6 +114,31 @@ pub(crate) fn a_while_is_taken_back_to_what_stood_before_it_and_only_in_the_tabl
     assert_eq!(nodes[1].texts("SELECT name FROM customers ORDER BY id"), ["Anna", "Robert"]);
 }
 
+pub(crate) fn what_somebody_else_wrote_between_two_accidents_is_what_stands_again<P: Place>() {
+    let mut nodes = shops::<P>(2);
+    let since = Some(later());
+    let steps = [(0, "total = total - 7"), (1, "total = 500, note = 'right'"), (0, "total = total - 7")];
+    for (node, step) in steps {
+        nodes[node].run(&format!("UPDATE orders SET {step} WHERE id IN ('1', '2')"));
+        converge(&mut nodes);
+    }
+    nodes[0].run("DELETE FROM orders WHERE id = '2'");
+    converge(&mut nodes);
+    let node = Some(nodes[0].dot(1).origin.node);
+    let wrong = Undo { node, since, ..Undo::default() };
+    let (_, preview) = undo(&mut nodes[1], &wrong, true);
+    let total = |row: &str| match &preview[row].undone.undoing {
+        Undoing::Back(columns) | Undoing::Columns(columns) => columns.get("total").map(|value| value.to_json()),
+        _ => None,
+    };
+    assert_eq!(total("orders 1").as_deref(), Some("500"), "{preview:?}");
+    assert_eq!(total("orders 2").as_deref(), Some("500"), "{preview:?}");
+    assert_eq!(undo(&mut nodes[1], &wrong, false).0, 2);
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[0].texts(ROWS)[..2], ["1 ann 500 right", "2 ann 500 right"]);
+}
+
 pub(crate) fn what_was_made_by_accident_goes_unless_something_hangs_on_it<P: Place>() {
     let mut nodes = shops::<P>(2);
     nodes[0].run("INSERT INTO customers VALUES ('x', 'X'), ('y', 'Y'), ('z', 'Z')");

@@ -92,7 +92,8 @@ pub fn undone(lineage: &Lineage, events: &[&RowEvent], is_meant: impl Fn(&Stamp)
         }
         // What lost to one of them is what would stand without it.
         let beaten = || column.writes.iter().find(|write| !is_meant(&write.stamp)).map(|write| write.value.clone());
-        let before = counted_back(column, &meant).or_else(beaten).or_else(|| first_before(name, &meant));
+        let unwound = || Some(unwound(name, column.writes.first()?.value.clone(), &meant));
+        let before = counted_back(column, &meant).or_else(beaten).or_else(unwound);
         if let Some(value) = before.filter(|value| Some(value) != column.shown.as_ref()) {
             columns.insert(name.clone(), value);
         }
@@ -101,22 +102,27 @@ pub fn undone(lineage: &Lineage, events: &[&RowEvent], is_meant: impl Fn(&Stamp)
     Undone { undoing: changes, kept }
 }
 
-/// The row as it was before the first of them.
+/// The row that the last delete among them removed, without what the others had done to it.
 fn back(meant: &[&RowEvent]) -> Undoing {
     let delete = meant.iter().rev().find(|event| event.operation == Operation::Delete);
     let Some(mut row) = delete.map(|delete| delete.before.clone()) else { return Undoing::Nothing };
     for (column, value) in &mut row {
-        if let Some(before) = first_before(column, meant) {
-            *value = before;
-        }
+        *value = unwound(column, value.clone(), meant);
     }
     Undoing::Back(row)
 }
 
-/// What stood in a column before the first of them that wrote it.
-fn first_before(column: &ColumnName, meant: &[&RowEvent]) -> Option<Value> {
-    let first = meant.iter().find(|event| event.written.contains_key(column))?;
-    first.before.get(column).cloned()
+/// What stood in a column before them, told from what stood after the last: as far back as each left what the next one found. What somebody else wrote
+/// in between is where that ends.
+fn unwound(column: &ColumnName, mut value: Value, meant: &[&RowEvent]) -> Value {
+    for event in meant.iter().rev() {
+        let Some(after) = event.written.get(column) else { continue };
+        match event.before.get(column) {
+            Some(before) if *after == value => value = before.clone(),
+            _ => break,
+        }
+    }
+    value
 }
 
 /// What a counter holds without their changes; none where it is no counter, or one of them said what there is.

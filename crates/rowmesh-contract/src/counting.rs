@@ -165,12 +165,35 @@ pub(crate) fn a_sum_that_the_database_refuses_waits_and_is_shown_once_it_fits<P:
         assert!(!parked.is_empty() && parked[0].reason.to_lowercase().contains("check"), "{parked:?}");
     }
     check_stock(&mut nodes, 7);
+    let mut nodes: Vec<_> =
+        nodes.into_iter().map(|node| node.stop().start_standing_by(&Scope::default(), &counters())).collect();
+    for node in &mut nodes {
+        node.store.follow_schema(now()).expect("looked at again");
+        assert_eq!(node.store.retry_parked(now()).expect("tried"), 1, "after a restart too");
+    }
+    // Whoever edits it meanwhile has seen what it shows, and what he leaves stands on all.
     nodes[0].run("UPDATE products SET stock = stock + 20");
     converge(&mut nodes);
     for node in &mut nodes {
         assert_eq!(node.store.retry_parked(now()).expect("tried"), 0);
+        assert_eq!(node.store.parked().expect("read"), []);
     }
-    check_stock(&mut nodes, 24);
+    check_stock(&mut nodes, 27);
+}
+
+pub(crate) fn a_row_that_waits_for_a_new_column_adds_up_each_change_once<P: Place>() {
+    let mut nodes = shops::<P>(2);
+    nodes[0].run("ALTER TABLE products ADD COLUMN grade TEXT; UPDATE products SET stock = stock - 3, grade = 'x'");
+    nodes[0].store.follow_schema(now()).expect("a column came");
+    converge(&mut nodes);
+    nodes[1].run("ALTER TABLE products ADD COLUMN grade TEXT CHECK (grade <> 'x')");
+    nodes[1].store.follow_schema(now()).expect("a column came");
+    assert_eq!(nodes[1].texts(STOCK), ["7"]);
+    sell(&mut nodes[1], 1);
+    converge(&mut nodes);
+    for node in &mut nodes {
+        assert_eq!(node.texts(STOCK), ["6"], "node {}", node.name);
+    }
 }
 
 pub(crate) fn a_sum_that_fits_no_number_of_the_column_waits_and_is_not_bent<P: Place>() {

@@ -148,6 +148,7 @@ clauses! {
         a_column_that_people_declare_to_count_shows_the_sum_of_what_met_before_that_too
         q28_a_stock_take_says_what_there_is_and_sales_that_it_did_not_know_of_are_taken_from_it
         a_sum_that_the_database_refuses_waits_and_is_shown_once_it_fits
+        a_row_that_waits_for_a_new_column_adds_up_each_change_once
         a_sum_that_fits_no_number_of_the_column_waits_and_is_not_bent
         sums_that_come_out_whole_are_nobodys_write
     }

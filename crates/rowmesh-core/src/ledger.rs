@@ -343,8 +343,7 @@ impl Row<'_> {
         if is_delete(loser) {
             return self.lives && is_unseen(loser);
         }
-        let follows = |later: &RowEvent| !is_delete(later) && later.stamp.dot.origin == loser.stamp.dot.origin;
-        let lives = !self.is_superseded(loser, |later| is_delete(later) || follows(later));
+        let lives = !follows(&self.events, loser) && !self.is_superseded(loser, is_delete);
         lives && self.events.iter().any(|event| is_delete(event) && is_unseen(event))
     }
 
@@ -361,7 +360,14 @@ fn lives(events: &[&RowEvent], table: &TableName, key: &Key) -> bool {
     let is_deleted = |write: &RowEvent| {
         events.iter().any(|later| is_delete(later) && later.context.sees(&write.stamp.dot, table, key))
     };
-    events.iter().any(|event| !is_delete(event) && !is_deleted(event))
+    events.iter().any(|event| !is_delete(event) && !follows(events, event) && !is_deleted(event))
+}
+
+/// Whether its origin has written the row again since: then the row lives by that, or not at all, also where the origin could not see its own first
+/// write in its table.
+fn follows(events: &[&RowEvent], earlier: &RowEvent) -> bool {
+    let Dot { origin, seq } = earlier.stamp.dot;
+    events.iter().any(|later| !is_delete(later) && later.stamp.dot.origin == origin && later.stamp.dot.seq > seq)
 }
 
 fn is_delete(event: &RowEvent) -> bool {

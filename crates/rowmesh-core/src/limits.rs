@@ -36,8 +36,8 @@ pub const AMOUNT_DIGITS_MAX: usize = 150_000;
 pub const AMOUNT_SCALE_MAX: u64 = 20_000;
 /// Columns of one table.
 pub const COLUMNS_MAX: usize = 2_000;
-/// Writes that may stand side by side in one row: one of each origin in each column. What names them takes bytes of its own for each, so that no
-/// count promises more than has arrived.
+/// Writes that may stand side by side in one row: with honest members one of each origin in each column. What names them takes bytes of its own for
+/// each, so that no count promises more than has arrived.
 pub const ROW_WRITES_MAX: usize = COLUMNS_MAX * ORIGINS_MAX;
 /// Extra fields of one event.
 pub const EXTRAS_MAX: usize = 64;

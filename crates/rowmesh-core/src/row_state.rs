@@ -7,8 +7,6 @@ mod missed;
 pub use codec::{OriginTable, Plain, decode, encode};
 pub use missed::{Changes, Missed};
 
-use std::collections::BTreeSet;
-
 use crate::clock::Lamport;
 use crate::event::{Context, Event, Extras, Operation, leaves_scope};
 use crate::ident::{Dot, Origin, Seq};
@@ -209,22 +207,6 @@ impl RowState {
             None => self.deletes.iter().any(is_it) || (!self.deletes.is_empty() && self.live.iter().any(is_it)),
         };
         lives && is_maximal
-    }
-
-    /// What does not stand in the table as far as the row that stands tells: of a row that stands, in each column all writes but the latest that left
-    /// the value which stands, and the deletes; of one that does not, whatever it lives by.
-    pub fn not_shown(&self) -> BTreeSet<Stamp> {
-        if !self.is_shown() {
-            return self.live.iter().copied().collect();
-        }
-        let mut stamps: BTreeSet<Stamp> = self.deletes.iter().copied().collect();
-        for (number, register) in self.registers.iter().enumerate() {
-            let shown = self.shown_value(ColumnIx(number as u16));
-            let stands = register.writes().iter().rposition(|written| Some(&written.value) == shown);
-            let others = register.writes().iter().enumerate().filter(|(position, _)| Some(*position) != stands);
-            stamps.extend(others.map(|(_, written)| written.stamp));
-        }
-        stamps
     }
 
     /// Highest timestamp of anything known of the row: a new event lies above it.

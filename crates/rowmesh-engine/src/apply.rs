@@ -34,6 +34,22 @@ pub struct Applied {
     pub rows_written: u64,
     /// Events that are parked now because of it.
     pub parked: u64,
+    /// Rows that were to be shown anew, without any event, and cannot be.
+    pub refused: Vec<Refused>,
+}
+
+/// A row that shows something else than its state tells, because the database takes nothing else. No event of it is parked: whoever edits it has
+/// seen what it shows.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its table.
+    pub table: TableNumber,
+    /// Its key.
+    pub key: Key,
+    /// The changeset of the newest write in it.
+    pub newest: Option<Dot>,
+    /// What stands in the way.
+    pub reason: String,
 }
 
 /// A table of a changeset as this node knows it.
@@ -198,8 +214,9 @@ pub fn retry_parked<A: Access>(work: &mut Work<'_, A>) -> Result<u64> {
     Ok(work.db.parked_rows()?.len() as u64)
 }
 
-/// Shows rows again whose states tell something else than when they were shown, and brings the ledger up to date with them.
-pub fn show_anew<A: Access>(work: &mut Work<'_, A>, rows: &[(TableNumber, Key)]) -> Result<()> {
+/// Shows rows again whose states tell something else than when they were shown, and brings the ledger up to date with them. Returns those that the
+/// database refuses: they show what they showed before.
+pub fn show_anew<A: Access>(work: &mut Work<'_, A>, rows: &[(TableNumber, Key)]) -> Result<Vec<Refused>> {
     let mut passages = Vec::with_capacity(rows.len());
     for (number, key) in rows {
         let (place, mut state) = row_states::recall(work, *number, key)?;
@@ -207,7 +224,9 @@ pub fn show_anew<A: Access>(work: &mut Work<'_, A>, rows: &[(TableNumber, Key)])
         let news = vec![News::Everything];
         passages.push(Passage { news, ..Passage::of(table_of(work, *number)?, *number, key.clone(), place, state) });
     }
-    settle(work, passages, &mut Applied::default())
+    let mut applied = Applied::default();
+    settle(work, passages, &mut applied)?;
+    Ok(applied.refused)
 }
 
 /// Numbers the changeset's tables and columns; those unknown here get numbers too, so that their rows are remembered until they exist. So are
@@ -390,8 +409,10 @@ fn remember<A: Access>(
         Outcome::Parked { reason } => {
             let is_new = dot.is_some();
             let dots = if is_new { earlier.into_iter().chain(dot).collect() } else { parked_dots(work, number, &key)? };
-            // It stood, and cannot stand as it is judged now: what does not stand is tried again like what arrives.
-            let dots = if dots.is_empty() { state.not_shown().iter().map(|stamp| stamp.dot).collect() } else { dots };
+            if dots.is_empty() {
+                let newest = state.stamps().max().map(|stamp| stamp.dot);
+                applied.refused.push(Refused { table: number, key: key.clone(), newest, reason: reason.clone() });
+            }
             for dot in dots {
                 work.park(number, &key, dot, reason)?;
                 applied.parked += u64::from(is_new);

@@ -1,7 +1,7 @@
 //! The `Store` over a database of any kind: begins and ends every transaction of ours, keeps what is in memory true to what is committed.
 //! What happens inside a transaction is told in `seal`, `apply`, `load` and their helpers.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use rowmesh_core::changeset::Changeset;
@@ -27,7 +27,7 @@ use crate::load::Load;
 
 use crate::origins::Origins;
 use crate::plan::{AttachOptions, Followed, Plan};
-use crate::registry::Registry;
+use crate::registry::{Registry, TableNumber};
 use crate::scope::Membership;
 use crate::seal::{self, Round};
 use crate::work::Work;
@@ -74,6 +74,8 @@ pub struct Engine<D: Database> {
     returned: Lacked,
     /// Tables of which row states may hold more than is shown.
     to_show: BTreeSet<TableName>,
+    /// Rows that show something else than their states tell, because the database refused that: tried again like what is parked.
+    waiting: BTreeMap<(TableNumber, Key), late::Waiting>,
     /// What following the schema found and nobody was told yet.
     found: Vec<String>,
 }
@@ -126,6 +128,7 @@ impl<D: Database> Engine<D> {
             to_reconcile: BTreeSet::new(),
             returned: Lacked::new(),
             to_show: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             found: Vec::new(),
         };
         engine.reload()?;
@@ -565,8 +568,9 @@ impl<D: Database> Store for Engine<D> {
     }
 
     fn retry_parked(&mut self, now: WallTime) -> StoreResult<u64> {
+        let waiting = self.retry_waiting(now)?;
         if !self.has_parked {
-            return Ok(0);
+            return Ok(waiting);
         }
         let left = loop {
             if let Some(left) = self.following(|engine| engine.retry_some(now))? {
@@ -574,7 +578,7 @@ impl<D: Database> Store for Engine<D> {
             }
         };
         self.has_parked = left > 0;
-        Ok(left)
+        Ok(left + waiting)
     }
 
     fn position(&self) -> Position {
@@ -750,7 +754,9 @@ impl<D: Database> Store for Engine<D> {
     }
 
     fn parked(&mut self) -> StoreResult<Vec<ParkedView>> {
-        Ok(views::parked(&self.database.access(), &self.origins, &self.registry, None)?)
+        let mut parked = views::parked(&self.database.access(), &self.origins, &self.registry, None)?;
+        parked.extend(self.waiting());
+        Ok(parked)
     }
 
     fn held_back(&mut self) -> StoreResult<Vec<(String, String, u64)>> {

@@ -143,19 +143,29 @@ pub struct Written {
 pub enum Word {
     /// These columns, by position, ascending, count as written though they may stand as before; maybe counted anew.
     Named(Vec<usize>, bool),
-    /// It shall not stand, though it does not: whoever wrote it meanwhile is answered. With what it would show.
-    Gone(Vec<Value>),
+    /// It shall not stand, though it does not: whoever wrote it meanwhile is answered.
+    Gone {
+        /// What it would show.
+        row: Vec<Value>,
+        /// Whether it does not stand because it left the scope.
+        leaves: bool,
+    },
 }
 
 /// Seals rows as one changeset, each of them. Everything that the application wrote is sealed already.
 pub fn seal_written<A: Access>(work: &mut Work<'_, A>, rows: Vec<Written>) -> Result<Changeset> {
     let mut draft = Draft::new(work, rows.len())?;
-    let mut wanted = Vec::with_capacity(rows.len());
+    let (mut wanted, mut pending) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     for row in rows {
         let Written { table, key, values, word } = row;
-        wanted.push((table.schema.name.clone(), (table.number, key.clone())));
-        draft.word = Some(word);
-        let pending = Pending { table: table.number, values, key, notes: Vec::new(), may_be_gone: true, at: work.now };
+        let (name, number) = (table.schema.name.clone(), table.number);
+        if draft.words.insert((number, key.clone()), word).is_some() {
+            return Err(Error::inconsistent("a row that a person wrote twice at once"));
+        }
+        wanted.push((name, (number, key.clone())));
+        pending.push(Pending { table: number, values, key, notes: Vec::new(), may_be_gone: true, at: work.now });
+    }
+    for pending in pending {
         draft.look(work, pending)?;
     }
     let is_in = |(_, row): &&(TableName, (TableNumber, Key))| !draft.names.contains(row);
@@ -264,8 +274,8 @@ struct Draft {
     names: Vec<(TableNumber, Key)>,
     looked: HashSet<(TableNumber, Key)>,
     suspects: BTreeSet<TableNumber>,
-    /// What a person said of the row that is looked at next.
-    word: Option<Word>,
+    /// What a person said of rows that have not been looked at yet.
+    words: HashMap<(TableNumber, Key), Word>,
     /// Rows that no other node would take in, with what they weigh.
     too_large: Vec<(TableNumber, Key, usize)>,
     bytes: usize,
@@ -311,7 +321,7 @@ impl Draft {
             names: Vec::new(),
             looked: HashSet::new(),
             suspects: BTreeSet::new(),
-            word: None,
+            words: HashMap::new(),
             too_large: Vec::new(),
             bytes: 0,
             unit_rows,
@@ -356,7 +366,7 @@ impl Draft {
         }
         let (place, state) = row_states::recall(work, pending.table, &pending.key)?;
         let moved = work.membership.judge(work.db, &table, &pending.key, row.as_deref())?;
-        let (mut others, word) = (Vec::new(), self.word.take());
+        let (mut others, word) = (Vec::new(), self.words.remove(&(pending.table, pending.key.clone())));
         // A row that was come to from above spreads on whatever became of itself.
         let before = if pending.notes.is_empty() { None } else { shown_row(&table, &pending.key, &state) };
         if moved.changed || work.membership.spreads(&table, before.as_deref(), row.as_deref()) {
@@ -370,8 +380,11 @@ impl Draft {
                 let before = shown_row(&table, &pending.key, &state).unwrap_or_default();
                 self.delete(work, &table, pending, (place, state), before, moved.held_back);
             }
-            (None, false) if let Some(Word::Gone(row)) = word => {
-                self.delete(work, &table, pending, (place, state), row, false);
+            (None, false) if let Some(Word::Gone { row, leaves }) = word => {
+                self.delete(work, &table, pending, (place, state), row, leaves);
+            }
+            (Some(_), _) if matches!(word, Some(Word::Gone { .. })) => {
+                return Err(Error::Unnoticed { table: table.number, key: pending.values.clone() });
             }
             // Written, and gone though nobody noted a delete: only a REPLACE does that, or a trigger that was missing.
             (None, _) => {

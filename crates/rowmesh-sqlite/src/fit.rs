@@ -1,6 +1,7 @@
 //! Values that SQLite has no form for, on their way into a column: how they stand there exactly, or why they cannot. They come from nodes on
 //! other databases; docs/types.md has the table for users. What SQLite holds itself goes in as it is, and nothing is ever rounded.
 
+use rowmesh_core::amount::Amount;
 use rowmesh_core::schema::Column;
 use rowmesh_core::value::Value;
 use rowmesh_engine::registry::Table;
@@ -36,8 +37,9 @@ pub fn fit_in(table: &Table, column: usize, value: &Value) -> Result<Option<Valu
 fn fit(column: &Column, value: &Value) -> Result<Option<Value>, String> {
     let affinity = Affinity::of(&column.declared_type);
     match value {
-        Value::Real(real) => Ok(affinity.whole(*real)),
-        Value::Null | Value::Integer(_) | Value::Text(_) | Value::Blob(_) => Ok(None),
+        // Which SQLite does in tables that are not strict only; in those that are, ANY takes everything as it is.
+        Value::Real(real) if !column.declared_type.eq_ignore_ascii_case("ANY") => Ok(affinity.whole(*real)),
+        Value::Null | Value::Integer(_) | Value::Real(_) | Value::Text(_) | Value::Blob(_) => Ok(None),
         Value::Boolean(truth) => Ok(Some(affinity.boolean(*truth))),
         Value::Decimal(text) => affinity.number(column, text).map(Some),
         Value::Typed(_, text) => {
@@ -88,6 +90,12 @@ impl Affinity {
             return Ok(if self == Affinity::Real { Value::Real(whole as f64) } else { Value::Integer(whole) });
         }
         let real: f64 = plain.parse().map_err(|_| cannot_hold(column, text))?;
+        let is_whole = !plain.contains('.');
+        if is_whole
+            && (self == Affinity::Integer || Amount::of(&Value::Real(real)) != Amount::of(&Value::Decimal(text.into())))
+        {
+            return Err(cannot_hold(column, text));
+        }
         // Display writes the shortest digits that mean this float, never an exponent.
         if real.is_finite() && real.to_string() == plain {
             Ok(Value::Real(real))
@@ -144,6 +152,21 @@ mod tests {
         }
         assert_eq!(fit(&column("NUMERIC"), &Value::Real(9_223_372_036_854_775_808.0)), Ok(None));
         assert_eq!(fit(&column("NUMERIC"), &Value::Real(f64::INFINITY)), Ok(None));
+        assert_eq!(fit(&column("ANY"), &Value::Real(10.0)), Ok(None), "a strict table keeps it");
+    }
+
+    #[test]
+    fn a_whole_number_that_is_no_integer_of_sqlite_stands_exactly_or_not_at_all() {
+        let large = |text: &str| Value::Decimal(text.into());
+        check("NUMERIC", large("10000000000000000000"), Value::Real(1e19));
+        for (declared_type, text) in [
+            ("INTEGER", "10000000000000000000"),
+            ("BIGINT", "9223372036854775808"),
+            ("NUMERIC", "9223372036854776000"),
+            ("REAL", "10000000000000000001"),
+        ] {
+            assert!(fit(&column(declared_type), &large(text)).is_err(), "{text} in {declared_type}");
+        }
     }
 
     #[test]

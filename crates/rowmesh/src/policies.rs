@@ -1,7 +1,7 @@
 //! What people decide about conflicts at run time: by which policy a table's rows and columns are settled. A roster entry, signed by an admin,
 //! which spreads as all entries do. What policies mean is core's business.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rowmesh_core::ident::NodeId;
 use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy};
@@ -126,14 +126,16 @@ pub(crate) fn joined(roster: &Roster, wish: &TablePolicy) -> Option<TablePolicy>
     (policy != before).then_some(policy)
 }
 
-/// A wish with nodes named as rosters name them.
-///
-/// # Errors
-/// If it names a node that is no member.
-pub(crate) fn resolved(roster: &Roster, wish: &TablePolicy) -> Result<TablePolicy, Failure> {
-    let column = |(name, rule): (&String, &String)| Ok((name.clone(), spelled(roster, rule)?));
-    let columns = wish.columns.iter().map(column).collect::<Result<_, Failure>>()?;
-    Ok(TablePolicy { columns, ..wish.clone() })
+/// A wish with nodes named as rosters name them, less what names nodes that are no members; and what that is.
+pub(crate) fn resolved(roster: &Roster, wish: &TablePolicy) -> (TablePolicy, Option<Failure>) {
+    let (mut columns, mut unknown) = (BTreeMap::new(), None);
+    for (name, rule) in &wish.columns {
+        match spelled(roster, rule) {
+            Ok(rule) => drop(columns.insert(name.clone(), rule)),
+            Err(failure) => unknown = Some(failure),
+        }
+    }
+    (TablePolicy { columns, ..wish.clone() }, unknown)
 }
 
 /// A column's policy as rosters spell it: where people name nodes, it has their ids. What is no policy stays as it is.

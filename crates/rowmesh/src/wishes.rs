@@ -67,15 +67,9 @@ async fn settle_policies(shared: &Shared) -> Result<(), Failure> {
         return Ok(());
     }
     let roster = shared.members.roster();
-    let resolved = wanted.iter().map(|wish| policies::resolved(&roster, wish)).collect();
-    let wanted: Vec<TablePolicy> = match resolved {
-        Ok(wanted) => wanted,
-        Err(failure) => {
-            // It is asked for again at the next start: the node that it names may join later.
-            shared.book().notices.insert("policies".to_owned(), failure);
-            return Ok(());
-        }
-    };
+    let resolved = wanted.iter().map(|wish| policies::resolved(&roster, wish));
+    let (wanted, unknown): (Vec<TablePolicy>, Vec<_>) = resolved.unzip();
+    let unknown = unknown.into_iter().flatten().next();
     let missing: Vec<_> = wanted.iter().filter_map(|wish| policies::joined(&roster, wish)).collect();
     let what = "this node's rules of how conflicts are settled are not those of the mesh, which hold";
     if !missing.is_empty() && !may_decide(shared, "policies", what) {
@@ -88,6 +82,11 @@ async fn settle_policies(shared: &Shared) -> Result<(), Failure> {
         signed.await?;
     }
     info!(changed = !missing.is_empty(), "the mesh settles conflicts as this node asks");
+    if let Some(unknown) = unknown {
+        // What is left is asked for again at the next start: the node that it names may join later.
+        shared.book().notices.insert("policies".to_owned(), unknown);
+        return Ok(());
+    }
     asked.remember()
 }
 

@@ -139,12 +139,12 @@ impl Plain {
             stamps.push((origin, seq, Lamport(input.bounded("lamport", limits::NUMBER_MAX)?)));
         }
         let (births, live) = (plain_list(&mut input, count)?, plain_list(&mut input, count)?);
-        if live.is_empty() || input.count("stamp list", limits::ORIGINS_MAX)? != 0 {
+        if live.is_empty() || input.count("stamp list", limits::ROW_WRITES_MAX)? != 0 {
             return Ok(None);
         }
         let mut writes = Vec::with_capacity(input.rest().min(limits::COLUMNS_MAX));
         for _ in 0..input.count("registers", limits::COLUMNS_MAX)? {
-            writes.push(match input.count("writes", limits::ORIGINS_MAX)? {
+            writes.push(match input.count("writes", limits::ROW_WRITES_MAX)? {
                 0 => None,
                 1 => Some((plain_stamp(&mut input, count)?, Value::decode(&mut input)?)),
                 _ => return Ok(None),
@@ -214,7 +214,7 @@ fn encode_write(write: Option<&(u64, Value)>, out: &mut Writer) {
 }
 
 fn plain_list(input: &mut Reader<'_>, stamps: usize) -> Result<Vec<u64>, Malformed> {
-    let count = input.count("stamp list", limits::ORIGINS_MAX)?;
+    let count = input.count("stamp list", limits::ROW_WRITES_MAX)?;
     (0..count).map(|_| plain_stamp(input, stamps)).collect()
 }
 
@@ -282,7 +282,7 @@ fn encode_stamp_list(list: &[Stamp], stamps: &Stamps, out: &mut Writer) {
 }
 
 fn decode_stamp_list(input: &mut Reader<'_>, stamps: &Stamps) -> Result<Vec<Stamp>, Malformed> {
-    let count = input.count("stamp list", limits::ORIGINS_MAX)?;
+    let count = input.count("stamp list", limits::ROW_WRITES_MAX)?;
     (0..count).map(|_| stamps.read(input)).collect()
 }
 
@@ -296,7 +296,7 @@ fn encode_register(register: &Register, stamps: &Stamps, out: &mut Writer) {
 }
 
 fn decode_register(input: &mut Reader<'_>, stamps: &Stamps) -> Result<Register, Malformed> {
-    let count = input.count("writes", limits::ORIGINS_MAX)?;
+    let count = input.count("writes", limits::ROW_WRITES_MAX)?;
     let mut read = || Ok(Written { stamp: stamps.read(input)?, value: Value::decode(input)? });
     match count {
         0 => Ok(Register::Unwritten),
@@ -388,6 +388,18 @@ mod tests {
         for end in 0..bytes.0.len() {
             assert!(decode(&mut Reader::new(&bytes.0[..end]), &origins).is_err(), "cut at {end}");
         }
+    }
+
+    #[test]
+    fn whatever_is_kept_of_a_row_can_be_read_again_however_much_a_member_wrote() {
+        let mut state = state();
+        let write = |seq: u64| Written { stamp: stamp(3, seq), value: Value::Integer(seq as i64) };
+        state.registers[2] = Register::Several((1..=5_000).map(write).collect());
+        state.births = (1..=5_000).map(|seq| stamp(3, seq)).collect();
+        state.deletes = (1..=5_000).map(|seq| stamp(4, seq)).collect();
+        let (mut origins, mut bytes) = (Vec::new(), Writer::default());
+        encode(&state, &mut origins, &mut bytes);
+        assert_eq!(decode(&mut Reader::new(&bytes.0), &origins), Ok(state));
     }
 
     /// Numbered from 1.

@@ -88,9 +88,10 @@ impl RowState {
         }
     }
 
-    /// Gives writes other names. Which of several words was the last may be another then, so what hangs on that has to be found anew.
+    /// Gives writes other names. Where the last of several words gets one, another may be the last: what hangs on that has to be found anew, in the
+    /// log, which holds whatever is renamed and what stands beside it.
     pub(super) fn rename_missed(&mut self, name: impl Fn(&Stamp) -> Stamp) {
-        self.missed.retain(|missed| missed.changes.last_to.is_none());
+        self.missed.retain(|missed| missed.changes.last_to.is_none_or(|last| name(&last) == last));
         self.missed.iter_mut().for_each(|missed| missed.stamp = name(&missed.stamp));
         self.missed.sort_by_key(Missed::place);
     }

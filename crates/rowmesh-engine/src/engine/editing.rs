@@ -124,6 +124,9 @@ fn table_of<A>(work: &Work<'_, A>, name: &str) -> Result<Arc<Table>> {
 
 /// What has to be written, and what of it is said whether it stands or not.
 fn planned<A: Access>(work: &Work<'_, A>, table: Arc<Table>, edit: &Edit) -> Result<(RowWrite, Written)> {
+    if let Some(reason) = unseen(work, &table, &edit.key)? {
+        return Err(refused(edit, &reason).into());
+    }
     let (_, state) = row_states::recall(work, table.number, &edit.key)?;
     let before = shown_row(&table, &edit.key, &state);
     let key = edit.key.values().map_err(|source| Error::damaged("a key", source))?;
@@ -150,10 +153,16 @@ fn planned<A: Access>(work: &Work<'_, A>, table: Arc<Table>, edit: &Edit) -> Res
         add_key(&table, &key, &mut here);
         after = Some(here);
     } else if before.is_none() && !state.live.is_empty() {
-        word = Word::Gone(placed(&table, &key, &held_last(work, &table, &state)?).1);
+        word = Word::Gone { row: placed(&table, &key, &held_last(work, &table, &state)?).1, leaves: state.has_left() };
     }
     let write = RowWrite::new(table.clone(), edit.key.clone(), key.clone(), before, after);
     Ok((write, Written { table, key: edit.key.clone(), values: key, word }))
+}
+
+/// Why a row cannot be written by a person here, if it cannot: what is written now has not seen what nobody here could see, and would settle nothing.
+pub(super) fn unseen<A: Access>(work: &Work<'_, A>, table: &Table, key: &Key) -> Result<Option<String>> {
+    let parked = work.db.parked(Some((table.number, key)))?;
+    Ok(parked.first().map(|parked| format!("what others wrote to it cannot be shown here yet: {}", parked.reason)))
 }
 
 fn place(table: &Table, (name, said): &(ColumnName, Said)) -> Result<(usize, Said)> {

@@ -1,22 +1,32 @@
 //! Rows that show something else than their states tell by now: values came before their columns were here, and the table has them since; or people
 //! have changed a policy. Which tables may hold such rows is found out by whoever follows the schema, and by `ruled`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::encode::Reader;
+use rowmesh_core::ident::Dot;
 use rowmesh_core::policy::ColumnPolicy;
 use rowmesh_core::row_state::{self, ColumnIx, RowState};
 use rowmesh_core::show::{self, Choice};
-use rowmesh_core::store::StoreResult;
+use rowmesh_core::store::{ParkedView, StoreResult};
 use rowmesh_core::value::{Key, TableName, Value};
 
 use super::{End, Engine};
-use crate::apply;
+use crate::apply::{self, Refused};
 use crate::changes::TableChange;
 use crate::database::{Access, Database, Names, Rows, States};
 use crate::fault::Error;
-use crate::registry::Table;
+use crate::registry::{Table, TableNumber};
 use crate::seal;
 use crate::work::is_default;
+
+/// A row that shows something else than its state tells, because the database refuses that.
+pub(super) struct Waiting {
+    newest: Dot,
+    reason: String,
+    since: WallTime,
+}
 
 /// Rows that one transaction shows anew.
 const ROWS_AT_ONCE: usize = 500;
@@ -44,10 +54,49 @@ impl<D: Database> Engine<D> {
             if let Some(number) = self.registry.tracked_by_name(&table).map(|table| table.number) {
                 self.write(|db| db.trust(number))?;
             }
-            self.set_ruled(&table)?;
+            // Where rows wait, whoever comes after this process is to look at them again.
+            if !self.waits(&table) {
+                self.set_ruled(&table)?;
+            }
             self.to_show.remove(&table);
         }
         Ok(())
+    }
+
+    /// Tries again to show the rows that the database refused. Returns how many still wait.
+    pub(super) fn retry_waiting(&mut self, now: WallTime) -> StoreResult<u64> {
+        let tables: BTreeSet<TableNumber> = self.waiting.keys().map(|(table, _)| *table).collect();
+        for number in tables {
+            let keys: Vec<Key> =
+                self.waiting.keys().filter(|(table, _)| *table == number).map(|(_, key)| key.clone()).collect();
+            let Some(table) = self.registry.tracked(number).map(|table| table.schema.name.clone()) else {
+                self.waiting.retain(|(table, _), _| *table != number);
+                continue;
+            };
+            for keys in keys.chunks(ROWS_AT_ONCE) {
+                while !self.following(|engine| engine.show_rows(&table, keys, now))? {}
+            }
+            if !self.waits(&table) {
+                self.set_ruled(&table)?;
+            }
+        }
+        Ok(self.waiting.len() as u64)
+    }
+
+    /// What those rows are, for people.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = ParkedView> + '_ {
+        self.waiting.iter().map(|((table, key), waiting)| ParkedView {
+            dot: waiting.newest,
+            table: self.registry.name(*table).map_or_else(String::new, ToString::to_string),
+            key: key.to_display(),
+            reason: waiting.reason.clone(),
+            since: waiting.since,
+        })
+    }
+
+    fn waits(&self, table: &str) -> bool {
+        let number = self.registry.tracked_by_name(table).map(|table| table.number);
+        self.waiting.keys().any(|(table, _)| Some(*table) == number)
     }
 
     fn rows_shown_otherwise(&self, table: &str) -> StoreResult<Vec<Key>> {
@@ -74,22 +123,34 @@ impl<D: Database> Engine<D> {
 
     /// Shows some rows, once everything that was written to them here is sealed; `false` if that is not yet.
     fn show_rows(&mut self, table: &str, keys: &[Key], now: WallTime) -> StoreResult<bool> {
-        self.in_transaction_with_round(|work, round| {
+        let refused = self.in_transaction_with_round(|work, round| {
             work.now = now;
-            let Some(table) = work.registry.tracked_by_name(table).cloned() else { return Ok(End::Rollback(true)) };
+            let Some(table) = work.registry.tracked_by_name(table).cloned() else {
+                return Ok(End::Rollback(Some(Vec::new())));
+            };
             let rows: Vec<_> = keys.iter().map(|key| (table.clone(), key.clone())).collect();
             let locked = work.db.lock(&rows)?;
             let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
             if part.more || (part.spent && work.db.lock(&rows)? > locked) {
-                return Ok(End::Commit(false));
+                return Ok(End::Commit(None));
             }
             if D::Access::<'_>::IS_REMOTE {
                 work.db.expect_states(&rows)?;
             }
             let named: Vec<_> = keys.iter().map(|key| (table.number, key.clone())).collect();
-            apply::show_anew(work, &named)?;
-            Ok(End::Commit(true))
-        })
+            Ok(End::Commit(Some(apply::show_anew(work, &named)?)))
+        })?;
+        let Some(refused) = refused else { return Ok(false) };
+        let number = self.registry.tracked_by_name(table).map(|table| table.number);
+        let is_of_these = |row: &(TableNumber, Key)| Some(row.0) == number && keys.contains(&row.1);
+        let (before, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(row, _)| is_of_these(row));
+        self.waiting = others;
+        for Refused { table, key, newest, reason } in refused {
+            let since = before.get(&(table, key.clone())).map_or(now, |waiting| waiting.since);
+            self.waiting.insert((table, key), Waiting { newest: newest.unwrap_or_default(), reason, since });
+        }
+        Ok(true)
     }
 }
 

@@ -13,7 +13,7 @@ use rowmesh_core::store::{Edit, Said, Sealed, StoreResult, UndoStep, UndoneRow};
 use rowmesh_core::undo::{Undo, Undoing, Undone, undone};
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
-use super::editing::Tried;
+use super::editing::{Tried, unseen};
 use super::{End, Engine};
 use crate::database::{Access, Database, Log};
 use crate::fault::{Error, Result};
@@ -67,7 +67,9 @@ impl<D: Database> Engine<D> {
                 let mut edits = Vec::new();
                 for (table, key) in &rows {
                     let undone = undone_row(work, undo, table, key)?;
-                    let refusal = refused.get(&(table.clone(), key.clone())).cloned();
+                    let here = work.registry.tracked_by_name(table).cloned();
+                    let unseen = here.map(|here| unseen(work, &here, key)).transpose()?.flatten();
+                    let refusal = unseen.or_else(|| refused.get(&(table.clone(), key.clone())).cloned());
                     edits.extend(edit_of(table, key, &undone.undoing).filter(|_| refusal.is_none()));
                     told.push(UndoneRow { table: table.clone(), key: key.clone(), undone, refused: refusal });
                 }

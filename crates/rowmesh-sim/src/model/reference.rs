@@ -185,18 +185,16 @@ impl<'h> Row<'h> {
     }
 
     fn live(&self) -> Vec<Stamp> {
-        let unseen = self
-            .events
-            .iter()
-            .filter(|(number, event)| !event.is_delete() && !self.is_seen(*number, Record::is_delete));
-        let mut live: Vec<Stamp> = Vec::new();
-        for (_, event) in unseen {
-            match live.iter_mut().find(|other| other.dot.origin == event.stamp.dot.origin) {
-                Some(other) if other.dot.seq < event.stamp.dot.seq => *other = event.stamp,
+        let mut last: Vec<(usize, Stamp)> = Vec::new();
+        for (number, event) in self.events.iter().filter(|(_, event)| !event.is_delete()) {
+            match last.iter_mut().find(|(_, other)| other.dot.origin == event.stamp.dot.origin) {
+                Some(other) if other.1.dot.seq < event.stamp.dot.seq => *other = (*number, event.stamp),
                 Some(_) => {}
-                None => live.push(event.stamp),
+                None => last.push((*number, event.stamp)),
             }
         }
+        last.retain(|(number, _)| !self.is_seen(*number, Record::is_delete));
+        let mut live: Vec<Stamp> = last.into_iter().map(|(_, stamp)| stamp).collect();
         live.sort_by_key(|stamp| stamp.dot.origin);
         live
     }

@@ -262,7 +262,8 @@ fn origins_for(covers: &[[bool; EVENTS]; EVENTS]) -> Vec<[u8; EVENTS]> {
     all.filter(|origins| (0..EVENTS).all(|b| (0..b).all(|a| origins[a] != origins[b] || covers[b][a]))).collect()
 }
 
-/// A blocked row parks whatever arrives for it: what came to an origin after a parked event is parked too, unless it is its own.
+/// A blocked row parks whatever arrives for it: what came to an origin after a parked event is parked too, unless it is its own. An own event is parked
+/// where a new policy wants to show it, beside what stands, and cannot.
 fn parks_for(covers: &[[bool; EVENTS]; EVENTS], origins: &[u8; EVENTS]) -> Vec<[[bool; EVENTS]; EVENTS]> {
     let mut found = Vec::new();
     for bits in 0..8_u8 {
@@ -270,12 +271,11 @@ fn parks_for(covers: &[[bool; EVENTS]; EVENTS], origins: &[u8; EVENTS]) -> Vec<[
         (parks[1][0], parks[2][0], parks[2][1]) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
         let is_possible = (0..EVENTS).all(|b| {
             (0..b).all(|a| {
-                let foreign = covers[b][a] && origins[a] != origins[b];
                 let later_too = (a + 1..b).all(|m| {
                     let came_later = covers[m][a] && covers[b][m];
                     !came_later || (if origins[m] == origins[b] { parks[m][a] } else { parks[b][m] })
                 });
-                !parks[b][a] || (foreign && later_too)
+                !parks[b][a] || (covers[b][a] && later_too)
             })
         });
         if is_possible {

@@ -351,6 +351,8 @@ impl Daemon {
             Noticed::Schema(found) => {
                 let notice = (!found.is_empty()).then(|| found.join("; "));
                 debug!(?notice, "the schema moved");
+                // What the tables were to show by it, or by a policy that people changed, may have been refused.
+                self.parked = true;
             }
             Noticed::CaptureFails(failure) => self.shared.book().capture = Some(failure),
             Noticed::CaptureWorks => self.shared.book().capture = None,

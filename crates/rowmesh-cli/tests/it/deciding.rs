@@ -259,6 +259,7 @@ fn f8_policies_of_the_configuration_hold_on_all_nodes_until_people_decide_otherw
     a.terminate();
     let _a = machine.start(&["run", "--name", "a", "--config", "a.toml"]);
     assert_eq!(rules("a"), ["delete_wins", "counter"], "what is not named stays");
+    eventually("b hears of it", || rules("b") == ["delete_wins", "counter"]);
 
     std::fs::write(machine.path("b.toml"), lines).expect("written");
     b.terminate();

@@ -189,6 +189,12 @@ pub(crate) fn a_row_that_waits_for_a_new_column_adds_up_each_change_once<P: Plac
     nodes[1].run("ALTER TABLE products ADD COLUMN grade TEXT CHECK (grade <> 'x')");
     nodes[1].store.follow_schema(now()).expect("a column came");
     assert_eq!(nodes[1].texts(STOCK), ["7"]);
+    let late = nodes.remove(1).stop().start_standing_by(&Scope::default(), &counters());
+    nodes.push(late);
+    nodes[1].store.follow_schema(now()).expect("looked at again");
+    assert_eq!(nodes[1].store.retry_parked(now()).expect("tried"), 1, "after a restart too");
+    let view = nodes[1].store.row("products", &Key::of([&Value::text("p")])).expect("read").expect("known");
+    assert!(view.parked.len() == 1 && view.parked[0].reason.to_lowercase().contains("check"), "{view:?}");
     sell(&mut nodes[1], 1);
     converge(&mut nodes);
     for node in &mut nodes {

@@ -76,7 +76,8 @@ pub(crate) fn what_a_person_writes_of_both_sides_ends_their_conflict_even_if_it_
     converge(&mut nodes);
     assert_eq!(open(&nodes[0]), 1);
     let stays = edit(Some(vec![("stock", Said::AsItStands)]));
-    let other = set("stock", 9.into());
+    // Neither of what stands, whichever of the two sales was the later.
+    let other = set("stock", 77.into());
     // Two people settle it in opposite ways: that is a conflict of its own, between these two.
     nodes[0].store.edit(now(), &[stays]).expect("written");
     nodes[1].store.edit(now(), &[other]).expect("written");

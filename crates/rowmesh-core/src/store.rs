@@ -113,7 +113,8 @@ pub struct Edit {
     /// The row.
     pub key: Key,
     /// Columns and what they shall hold; of a row that does not stand, the others get what they held last, or else the table's defaults. `None`
-    /// deletes the row; of one that does not stand, it answers what was written elsewhere meanwhile. What is named is written even if it stands there already: then nobody's write stands beside it any more.
+    /// deletes the row; of one that does not stand, it answers what was written elsewhere meanwhile. What is named is written even if it stands
+    /// there already: then nobody's write stands beside it any more.
     pub values: Option<Vec<(ColumnName, Said)>>,
     /// Whether the values were counted anew, and are no change to what stood before: see [`ColumnPolicy::Counter`](crate::policy::ColumnPolicy).
     pub counted_anew: bool,

@@ -750,12 +750,16 @@ impl<D: Database> Store for Engine<D> {
     fn row(&mut self, table: &str, key: &Key) -> StoreResult<Option<RowView>> {
         let policies = self.standing()?.policies.clone();
         let policy = policies.current().table(table);
-        Ok(views::row(&self.database.access(), &self.origins, &self.registry, (table, key), policy)?)
+        let mut view = views::row(&self.database.access(), &self.origins, &self.registry, (table, key), policy)?;
+        if let (Some(view), Some(number)) = (&mut view, self.registry.known_number(table)) {
+            view.parked.extend(self.waiting(|row| *row == (number, key.clone())));
+        }
+        Ok(view)
     }
 
     fn parked(&mut self) -> StoreResult<Vec<ParkedView>> {
         let mut parked = views::parked(&self.database.access(), &self.origins, &self.registry, None)?;
-        parked.extend(self.waiting());
+        parked.extend(self.waiting(|_| true));
         Ok(parked)
     }
 

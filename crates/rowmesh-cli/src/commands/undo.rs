@@ -1,6 +1,6 @@
 //! `rowmesh undo`: takes back a changeset or a while, as new changes; told first, and done step by step so that everything else goes on meanwhile.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use rowmesh::control::api::{Answer, Meant, Question, Undone};
 
@@ -49,6 +49,7 @@ pub fn undo(context: &Context, arguments: &Undo) -> Outcome<Exit> {
 
 fn all_steps(context: &Context, place: &Place, meant: &Meant, changesets: &[u64], dry_run: bool) -> Outcome<Total> {
     let (mut total, mut known) = (Total { dry_run, ..Total::default() }, HashSet::new());
+    let mut refused: BTreeMap<(String, String), Undone> = BTreeMap::new();
     for changeset in changesets {
         let mut skip = 0;
         loop {
@@ -58,15 +59,24 @@ fn all_steps(context: &Context, place: &Place, meant: &Meant, changesets: &[u64]
                 other => return Err(unexpected(&other)),
             };
             total.events += events;
-            // A row is told once, by the newest of its changes: the older ones find it as it was left by that.
-            let mut new = |row: &Undone| known.insert((row.table.clone(), row.key.clone()));
-            rows.into_iter().filter(|row| new(row)).for_each(|row| total.add(row));
+            for row in rows {
+                let name = (row.table.clone(), row.key.clone());
+                // A row is told once, by the newest of its changes: the older ones find it as it was left by that. What was refused may be taken
+                // with an older one, once what stood in the way is gone.
+                if row.refused.is_some() {
+                    refused.insert(name, row);
+                } else if known.insert(name.clone()) {
+                    refused.remove(&name);
+                    total.add(row);
+                }
+            }
             skip += looked;
             if !more {
                 break;
             }
         }
     }
+    refused.into_values().for_each(|row| total.add(row));
     Ok(total)
 }
 

@@ -39,8 +39,8 @@ impl Changes {
 
 impl RowState {
     /// What a counter in a column comes to. The number to start from is the latest of those whose writes have seen, or are, the last one that said
-    /// what there is; what that write has not seen is added. None where only one write stands, none is a number, or the sum does not fit; and as
-    /// long as not all is remembered that writes have not seen.
+    /// what there is; what that write has not seen is added. None where only one write stands or none is a number; and as long as not all is
+    /// remembered that writes have not seen.
     pub fn counted(&self, column: ColumnIx) -> Option<Value> {
         let writes = self.register(column).writes();
         let missed = self.missed_in(column);

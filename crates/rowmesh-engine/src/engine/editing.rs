@@ -23,8 +23,6 @@ use crate::write::{Outcome, RowWrite, add_key, placed};
 pub(super) enum Tried {
     /// They are written and sealed.
     Done(Sealed),
-    /// Something that was written here had to be sealed first, and more may be left: the next attempt may do it.
-    Behind,
     /// The database takes some of them not, by their place among those that were to be written, and why: nothing was written.
     Refused(Vec<(usize, String)>),
 }
@@ -38,7 +36,6 @@ impl<D: Database> Engine<D> {
         let rows: Vec<_> = edits.iter().map(|edit| (edit.table.clone(), edit.key.clone())).collect();
         match self.write_all(now, &rows, |_| Ok(edits.to_vec()))? {
             Tried::Done(sealed) => Ok(sealed),
-            Tried::Behind => Err(Error::inconsistent("an edit that never came to its turn").into()),
             Tried::Refused(refused) => {
                 let first = refused.first().and_then(|(place, reason)| Some(self::refused(edits.get(*place)?, reason)));
                 Err(first.unwrap_or_else(|| Error::inconsistent("an edit that was refused without a reason").into()))
@@ -57,8 +54,8 @@ impl<D: Database> Engine<D> {
         let mut last_unnoticed = None;
         loop {
             match self.following(|engine| engine.write_now(now, rows, &edits)) {
-                Ok(Tried::Behind) => {}
-                Ok(tried) => return Ok(tried),
+                Ok(Some(tried)) => return Ok(tried),
+                Ok(None) => {}
                 Err(error) => {
                     let Some(Error::Unnoticed { table, key }) = cause(&error) else { return Err(error) };
                     let row = (*table, key.clone());
@@ -72,12 +69,13 @@ impl<D: Database> Engine<D> {
         }
     }
 
+    /// One attempt; none where something that was written here had to be sealed first, and more may be left.
     fn write_now(
         &mut self,
         now: WallTime,
         rows: &RowNames,
         edits: impl Fn(&mut Work<'_, D::Access<'_>>) -> Result<Vec<Edit>>,
-    ) -> StoreResult<Tried> {
+    ) -> StoreResult<Option<Tried>> {
         let mut not_taken = Vec::new();
         let tried = self.in_transaction_with_round(|work, round| {
             work.now = now;
@@ -86,11 +84,11 @@ impl<D: Database> Engine<D> {
             let locked = work.db.lock(&rows)?;
             let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
             if part.more || (part.spent && work.db.lock(&rows)? > locked) {
-                return Ok(End::Commit(Tried::Behind));
+                return Ok(End::Commit(None));
             }
             let edits = edits(work)?;
             if edits.is_empty() {
-                return Ok(End::Commit(Tried::Done(Sealed::default())));
+                return Ok(End::Commit(Some(Tried::Done(Sealed::default()))));
             }
             let (mut writes, mut written) = (Vec::with_capacity(edits.len()), Vec::with_capacity(edits.len()));
             for edit in &edits {
@@ -108,10 +106,10 @@ impl<D: Database> Engine<D> {
             }
             let changeset = seal::seal_written(work, written)?;
             let events = changeset.events().len() as u64;
-            Ok(End::Commit(Tried::Done(Sealed { dots: vec![changeset.dot()], events, more: false })))
+            Ok(End::Commit(Some(Tried::Done(Sealed { dots: vec![changeset.dot()], events, more: false }))))
         });
         match tried {
-            Err(_) if !not_taken.is_empty() => Ok(Tried::Refused(not_taken)),
+            Err(_) if !not_taken.is_empty() => Ok(Some(Tried::Refused(not_taken))),
             tried => tried,
         }
     }

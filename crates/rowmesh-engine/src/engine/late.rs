@@ -54,10 +54,7 @@ impl<D: Database> Engine<D> {
             if let Some(number) = self.registry.tracked_by_name(&table).map(|table| table.number) {
                 self.write(|db| db.trust(number))?;
             }
-            // Where rows wait, whoever comes after this process is to look at them again.
-            if !self.waits(&table) {
-                self.set_ruled(&table)?;
-            }
+            self.set_ruled(&table)?;
             self.to_show.remove(&table);
         }
         Ok(())
@@ -76,16 +73,15 @@ impl<D: Database> Engine<D> {
             for keys in keys.chunks(ROWS_AT_ONCE) {
                 while !self.following(|engine| engine.show_rows(&table, keys, now))? {}
             }
-            if !self.waits(&table) {
-                self.set_ruled(&table)?;
-            }
+            self.set_ruled(&table)?;
         }
         Ok(self.waiting.len() as u64)
     }
 
     /// What those rows are, for people.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = ParkedView> + '_ {
-        self.waiting.iter().map(|((table, key), waiting)| ParkedView {
+    pub(super) fn waiting(&self, is_meant: impl Fn(&(TableNumber, Key)) -> bool) -> impl Iterator<Item = ParkedView> {
+        let meant = self.waiting.iter().filter(move |(row, _)| is_meant(row));
+        meant.map(|((table, key), waiting)| ParkedView {
             dot: waiting.newest,
             table: self.registry.name(*table).map_or_else(String::new, ToString::to_string),
             key: key.to_display(),
@@ -94,9 +90,9 @@ impl<D: Database> Engine<D> {
         })
     }
 
-    fn waits(&self, table: &str) -> bool {
-        let number = self.registry.tracked_by_name(table).map(|table| table.number);
-        self.waiting.keys().any(|(table, _)| Some(*table) == number)
+    /// Whether rows of a table do.
+    pub(super) fn waits(&self, table: TableNumber) -> bool {
+        self.waiting.keys().any(|(of, _)| *of == table)
     }
 
     fn rows_shown_otherwise(&self, table: &str) -> StoreResult<Vec<Key>> {

@@ -13,6 +13,9 @@ use crate::fault::Result;
 /// The fact that tells them, by hash; a table that has the defaults is not in it.
 const FACT: &str = "ruled";
 
+/// What it says of a table in which rows wait: no policy has this word.
+const WAITING: &str = "rows wait";
+
 impl<D: Database> Engine<D> {
     /// Remembers to show the tables anew whose rows were shown by other policies than hold now.
     pub(super) fn find_shown_otherwise(&mut self) -> Result<()> {
@@ -33,12 +36,14 @@ impl<D: Database> Engine<D> {
         Ok(())
     }
 
-    /// Writes down that the rows of a table are shown by the policies that hold now.
+    /// Writes down that the rows of a table are shown by the policies that hold now; or that some of them wait, so that whoever comes after this
+    /// process looks at them again.
     pub(super) fn set_ruled(&mut self, table: &str) -> Result<()> {
         let Some(number) = self.registry.tracked_by_name(table).map(|table| table.number) else { return Ok(()) };
         let Some(fact) = self.database.access().fact(FACT)? else { return Ok(()) };
         let mut ruled = ByTable::read(&fact);
-        let word = self.ruled_now()?.of(number).cloned();
+        let now = self.ruled_now()?.of(number).cloned();
+        let word = if self.waits(number) { Some(WAITING.to_owned()) } else { now };
         if ruled.says(number, word.as_ref()) {
             return Ok(());
         }

@@ -83,7 +83,6 @@ impl<D: Database> Engine<D> {
             let told = told.into_inner();
             match tried {
                 Tried::Done(sealed) => return Ok(UndoStep { rows: told, looked, more, sealed }),
-                Tried::Behind => {}
                 Tried::Refused(places) => {
                     let written: Vec<&UndoneRow> = told.iter().filter(|row| row.is_written()).collect();
                     for (place, reason) in places {

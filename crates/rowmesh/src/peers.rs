@@ -120,6 +120,13 @@ impl PeerBook {
         });
     }
 
+    /// A peer has the roster with this hash by now.
+    pub(crate) fn learns_roster(&mut self, peer: NodeId, roster: Digest) {
+        if let Some(said) = &mut self.peer(peer).said {
+            said.roster = roster;
+        }
+    }
+
     /// What is wrong with the database and needs a person, each code once.
     pub(crate) fn troubles(&self) -> Vec<&Failure> {
         let mut troubles: Vec<&Failure> = Vec::new();

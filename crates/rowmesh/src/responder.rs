@@ -8,7 +8,7 @@ use rowmesh_core::changeset::Claimed;
 use rowmesh_core::clock::VersionVector;
 use rowmesh_core::exchange::responder::wake_reason;
 use rowmesh_core::exchange::{Answer, LogBatch, Responder};
-use rowmesh_core::ident::NodeId;
+use rowmesh_core::ident::{Digest, NodeId};
 use rowmesh_core::limits;
 use rowmesh_core::wire::message::code as wire_code;
 use rowmesh_core::wire::{Hello, Path, Refusal, Request, Response, Wait, Wake as WakeUp, WakeReason};
@@ -37,6 +37,8 @@ pub(crate) struct Heard {
     pub(crate) has: Option<VersionVector>,
     /// What it knows once it has taken in what it was given.
     pub(crate) offered: Option<VersionVector>,
+    /// The roster that it knows once it has taken in what it was given.
+    pub(crate) roster: Option<Digest>,
     /// What it got.
     pub(crate) sent: Moved,
     /// What it brought.
@@ -124,7 +126,8 @@ impl Door {
             _ => {}
         }
         let responder = Responder::new(peer.node);
-        let response = match shared.view(|view| responder.handle_request(view, request)) {
+        let (answer, here) = shared.view(|view| (responder.handle_request(view, request), view.roster.hash()));
+        let response = match answer {
             Answer::Reply(response) => response,
             Answer::AdoptAcks(acks, response) => {
                 adopt_acks(shared, &acks).await?;
@@ -158,6 +161,11 @@ impl Door {
                 shared.wake(Wake::Heard(peer.node, heard));
                 return snapshots::send(shared).await.map(Answered::Stream);
             }
+        };
+        heard.roster = match &response {
+            Response::Roster(reply) => (reply.lacking.is_empty() && !reply.more).then_some(here),
+            Response::RosterTaken(taken) => taken.missing.is_empty().then_some(taken.hash),
+            _ => None,
         };
         if !matches!(response, Response::Refused(_)) {
             shared.wake(Wake::Heard(peer.node, heard));

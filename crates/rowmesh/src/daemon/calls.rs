@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rowmesh_core::ident::NodeId;
+use rowmesh_core::ident::{Digest, NodeId};
 use tracing::warn;
 
 use super::{Daemon, Wake};
@@ -22,6 +22,8 @@ pub(super) struct Running {
     pub(super) started: Instant,
     /// What could be told when it began: what came later it may not carry.
     pub(super) exposed: Arc<Exposed>,
+    /// The roster that it began with.
+    pub(super) roster: Digest,
     task: Option<tokio::task::Id>,
 }
 
@@ -44,10 +46,7 @@ impl Daemon {
         self.keep_schedule();
         self.follow_cuts();
         if self.shared.options.nudge {
-            let hash = roster.hash();
-            let knows =
-                |peer: &NodeId| self.shared.book().peer(*peer).said.as_ref().is_some_and(|said| said.roster == hash);
-            let ignorant: Vec<NodeId> = self.others().into_iter().filter(|peer| !knows(peer)).collect();
+            let ignorant: Vec<NodeId> = self.others().into_iter().filter(|peer| !self.knows_roster(peer)).collect();
             ignorant.into_iter().for_each(|peer| self.nudge(peer));
         }
     }
@@ -92,8 +91,10 @@ impl Daemon {
             return self.schedule.remove(&peer);
         }
         let kept = self.shared.book().peer(peer).connection.clone();
-        let running = Running { started: Instant::now(), exposed: self.shared.store.exposed(), task: None };
-        let exchange = exchanger::exchange(self.shared.clone(), peer, member.addresses.clone(), kept);
+        let addresses = member.addresses.clone();
+        let (exposed, roster) = (self.shared.store.exposed(), roster.hash());
+        let running = Running { started: Instant::now(), exposed, roster, task: None };
+        let exchange = exchanger::exchange(self.shared.clone(), peer, addresses, kept);
         let shared = self.shared.clone();
         let task = self.tasks.spawn(async move {
             let outcome = exchange.await;

@@ -48,8 +48,13 @@ impl Daemon {
             if !is_fruitless {
                 self.wait_at(peer, now);
             }
+            // Rosters are exchanged first. What this node learned itself, the peer has said that it has.
+            if summary.roster_received == 0 {
+                self.shared.book().learns_roster(peer, running.roster);
+            }
             // What came up meanwhile may have been too late for this exchange.
-            if self.shared.options.nudge && !Arc::ptr_eq(&running.exposed, &exposed) && self.lacks_something(&peer) {
+            let lacks_changes = !Arc::ptr_eq(&running.exposed, &exposed) && self.lacks_something(&peer);
+            if self.shared.options.nudge && (lacks_changes || !self.knows_roster(&peer)) {
                 self.nudge(peer);
             }
         }

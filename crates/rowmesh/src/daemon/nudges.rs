@@ -59,9 +59,14 @@ impl Daemon {
     /// A peer that was left to fetch something by itself has had its time.
     pub(super) fn owed(&mut self, peer: NodeId) {
         self.shared.book().peer(peer).owed = false;
-        if self.lacks_something(&peer) {
+        if self.lacks_something(&peer) || !self.knows_roster(&peer) {
             self.nudge(peer);
         }
+    }
+
+    pub(super) fn knows_roster(&self, peer: &NodeId) -> bool {
+        let hash = self.shared.members.roster().hash();
+        self.shared.book().peer(*peer).said.as_ref().is_some_and(|said| said.roster == hash)
     }
 
     pub(super) fn lacks_something(&self, peer: &NodeId) -> bool {

@@ -24,7 +24,7 @@ const INBOUND_QUIET: Duration = Duration::from_secs(1);
 impl Daemon {
     pub(super) fn heard(&mut self, peer: NodeId, heard: Heard) {
         let now = self.shared.clock.now();
-        let Heard { hello, has, offered, sent, received } = heard;
+        let Heard { hello, has, offered, roster, sent, received } = heard;
         let says_what_it_has = hello.is_some() || has.is_some();
         {
             let mut book = self.shared.book();
@@ -34,6 +34,9 @@ impl Daemon {
                 state.called = Some(Instant::now());
                 // What went wrong when it was last called from here is past; whether it can be called now shows in a moment.
                 state.failure = None;
+            }
+            if let Some(roster) = roster {
+                book.learns_roster(peer, roster);
             }
             let state = book.peer(peer);
             state.last_seen = Some(now);

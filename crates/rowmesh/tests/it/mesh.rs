@@ -90,6 +90,24 @@ async fn j10_a_node_that_nobody_can_call_hears_of_changes_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_members_agree_on_spreads_at_once_even_while_an_exchange_is_under_way() {
+    let hourly = |options: &mut rowmesh::NodeOptions| options.interval = Duration::from_secs(3600);
+    let till = TestNode::with("till", hourly).founds().await;
+    let office = TestNode::with("office", hourly).joins(&till).await;
+    till.sees(1).await;
+    office.sees(1).await;
+    for round in 0..100 {
+        // Each may come while an exchange about the other is under way.
+        office.database.write("1", &round.to_string());
+        till.database.write("2", &round.to_string());
+        let name = format!("till-{round}");
+        let renamed = Question::Rename { node: String::new(), name: name.clone(), dry_run: false };
+        till.ask(renamed).await.expect("renamed");
+        status_shows(&office, "the till's new name", |status| status.peers[0].name == name).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_pass_through_a_node_between_two_that_cannot_reach_each_other() {
     let hub = TestNode::founder("hub").await;
     let left = TestNode::with("left", |options| options.listen = None).joins(&hub).await;

@@ -3,6 +3,7 @@
 //! asked for here; what one kind of database alone can do, and what can go wrong with it alone, is for its own tests.
 
 mod attaching;
+mod colliding;
 mod copying;
 mod counting;
 mod editing;
@@ -182,6 +183,18 @@ clauses! {
         o3_the_ledger_of_a_hot_row_is_what_all_its_events_tell
         a_policy_may_change_at_any_time_and_what_comes_then_is_settled_by_it
         p3_whatever_the_order_of_arrival_all_end_with_the_same_rows
+    }
+    colliding {
+        e2_two_rows_that_took_one_value_both_stand_and_the_later_shows_it_with_a_suffix
+        e2_who_gave_way_shows_the_value_again_as_soon_as_it_is_free
+        q13_what_a_user_writes_on_top_is_what_he_sees
+        e2_three_rows_that_collide_in_a_circle_end_the_same_whatever_the_order
+        e2_a_number_that_another_row_keeps_is_shown_as_null
+        e2_what_can_show_nothing_else_is_hidden_with_its_children_and_comes_back
+        q29_of_several_columns_the_last_that_is_no_reference_shows_the_suffix
+        e2_what_is_derived_never_displaces_what_somebody_writes
+        e2_who_joins_with_a_copy_shows_the_same
+        e3_values_change_places_while_others_wait_for_them
     }
     parking {
         c11_a_row_that_cannot_stand_here_waits_alone_and_comes_when_it_can

@@ -41,6 +41,13 @@ pub const EXTRA_LEAVES_SCOPE: u64 = 1;
 /// list of numbers, ascending.
 pub const EXTRA_COUNTED_ANEW: u64 = 2;
 
+/// Number of the extra field that names claims of other rows on unique values that this event wrote: its node knew them, and they give way to it. A
+/// list of keys and changesets.
+pub const EXTRA_BEATS: u64 = 3;
+
+/// A claim of another row of the same table: its key, and the changeset of the write that claims.
+pub type Beaten = (Key, Dot);
+
 /// Whether these fields of a delete say that the row left the scope.
 pub fn leaves_scope(extras: &Extras) -> bool {
     extras.iter().any(|(number, _)| *number == EXTRA_LEAVES_SCOPE)
@@ -274,6 +281,9 @@ impl Event {
         if let Some((_, bytes)) = extras.iter().find(|(number, _)| *number == EXTRA_COUNTED_ANEW) {
             decode_columns(bytes, width)?;
         }
+        if let Some((_, bytes)) = extras.iter().find(|(number, _)| *number == EXTRA_BEATS) {
+            decode_beaten(bytes)?;
+        }
         let event = Event { table, operation, lamport, birth, before, written, salt, extras };
         event.check_key(shape)?;
         Ok(event)
@@ -318,6 +328,44 @@ fn decode_extras(input: &mut Reader<'_>) -> Result<Extras, Malformed> {
         extras.push((number, input.bytes("extra field", limits::EVENT_BYTES_MAX)?.to_vec()));
     }
     Ok(extras)
+}
+
+/// Bytes of the field [`EXTRA_BEATS`].
+pub fn beats_field(beaten: &[Beaten]) -> (u64, Vec<u8>) {
+    let mut bytes = Writer::default();
+    for (key, dot) in beaten {
+        bytes.bytes(&key.0);
+        bytes.origin(&dot.origin);
+        bytes.number(dot.seq.0);
+    }
+    (EXTRA_BEATS, bytes.0)
+}
+
+/// The claims that extra fields name as beaten.
+pub fn beats(extras: &Extras) -> Vec<Beaten> {
+    let field = extras.iter().find(|(number, _)| *number == EXTRA_BEATS);
+    field.map(|(_, bytes)| decode_beaten(bytes).unwrap_or_default()).unwrap_or_default()
+}
+
+/// Gives the changesets that extra fields name other names.
+pub fn rename_beaten(extras: &mut Extras, name: impl Fn(Dot) -> Dot) {
+    let beaten: Vec<Beaten> = beats(extras).into_iter().map(|(key, dot)| (key, name(dot))).collect();
+    if let Some(field) = extras.iter_mut().find(|(number, _)| *number == EXTRA_BEATS) {
+        *field = beats_field(&beaten);
+    }
+}
+
+fn decode_beaten(bytes: &[u8]) -> Result<Vec<Beaten>, Malformed> {
+    let mut input = Reader::new(bytes);
+    let mut beaten = Vec::new();
+    while input.rest() > 0 {
+        if beaten.len() >= limits::CLAIMS_BEATEN_MAX {
+            return Err(Malformed::Invalid("beaten claims"));
+        }
+        let key = Key(input.bytes("key of a beaten claim", limits::KEY_BYTES_MAX)?.to_vec());
+        beaten.push((key, Dot { origin: input.origin("beaten claim")?, seq: input.seq("beaten claim")? }));
+    }
+    Ok(beaten)
 }
 
 /// Bytes of the field [`EXTRA_COUNTED_ANEW`]; `columns` are positions, ascending.

@@ -58,6 +58,8 @@ pub enum ConflictType {
     UpdateDelete,
     /// A delete, then a write.
     DeleteUpdate,
+    /// Two rows with one unique value.
+    Unique,
 }
 
 /// One losing write.
@@ -75,7 +77,7 @@ pub struct Entry {
     pub winning: Stamp,
     /// What the losing write left.
     pub lost: Left,
-    /// What the winning write left.
+    /// What the winning write left; of two rows with one unique value, the key of the row that keeps it and the value.
     pub won: Left,
     /// What stood in the column before the losing write, where its image tells.
     pub common_value: Option<Value>,
@@ -146,13 +148,14 @@ impl ConflictType {
             ConflictType::InsertInsert => "INSERT_INSERT",
             ConflictType::UpdateDelete => "UPDATE_DELETE",
             ConflictType::DeleteUpdate => "DELETE_UPDATE",
+            ConflictType::Unique => "UNIQUE",
         }
     }
 
     /// Reads what [`ConflictType::as_str`] writes.
     pub fn parse(text: &str) -> Option<ConflictType> {
-        use ConflictType::{DeleteUpdate, InsertInsert, UpdateDelete, UpdateUpdate};
-        [UpdateUpdate, InsertInsert, UpdateDelete, DeleteUpdate].into_iter().find(|kind| kind.as_str() == text)
+        use ConflictType::{DeleteUpdate, InsertInsert, Unique, UpdateDelete, UpdateUpdate};
+        [UpdateUpdate, InsertInsert, UpdateDelete, DeleteUpdate, Unique].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 

@@ -23,5 +23,6 @@ pub mod sign;
 pub mod store;
 pub mod stride;
 pub mod undo;
+pub mod unique;
 pub mod value;
 pub mod wire;

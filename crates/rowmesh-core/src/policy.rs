@@ -56,6 +56,8 @@ pub enum Strategy {
     NodePriority,
     /// A person is to decide; what stands until then is the later write, or the row that was not deleted.
     ManualResolution,
+    /// Both rows stand, one of them under another value.
+    KeepBoth,
 }
 
 /// The policies of one table.
@@ -205,13 +207,14 @@ impl Strategy {
             Strategy::BusinessRule => "BUSINESS_RULE",
             Strategy::NodePriority => "NODE_PRIORITY",
             Strategy::ManualResolution => "MANUAL_RESOLUTION",
+            Strategy::KeepBoth => "KEEP_BOTH",
         }
     }
 
     /// Reads what [`Strategy::as_str`] writes.
     pub fn parse(text: &str) -> Option<Strategy> {
-        use Strategy::{BusinessRule, LastWriterWins, ManualResolution, MergeChanges, NodePriority};
-        let all = [LastWriterWins, MergeChanges, BusinessRule, NodePriority, ManualResolution];
+        use Strategy::{BusinessRule, KeepBoth, LastWriterWins, ManualResolution, MergeChanges, NodePriority};
+        let all = [LastWriterWins, MergeChanges, BusinessRule, NodePriority, ManualResolution, KeepBoth];
         all.into_iter().find(|strategy| strategy.as_str() == text)
     }
 }

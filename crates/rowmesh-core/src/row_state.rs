@@ -8,7 +8,7 @@ pub use codec::{OriginTable, Plain, decode, encode};
 pub use missed::{Changes, Missed};
 
 use crate::clock::Lamport;
-use crate::event::{Context, Event, Extras, Operation, leaves_scope};
+use crate::event::{Context, Event, Extras, Operation, leaves_scope, rename_beaten};
 use crate::ident::{Dot, Origin, Seq};
 use crate::value::{Key, Value};
 
@@ -235,7 +235,10 @@ impl RowState {
         }
         self.witnesses.iter_mut().for_each(|(stamp, _)| *stamp = name(stamp));
         self.witnesses.sort_by_key(|(stamp, _)| *stamp);
-        self.extras.iter_mut().for_each(|(stamp, _)| *stamp = name(stamp));
+        for (stamp, extras) in &mut self.extras {
+            *stamp = name(stamp);
+            rename_beaten(extras, |dot| name(&Stamp { lamport: Lamport::default(), dot }).dot);
+        }
         self.extras.sort_by_key(|(stamp, _)| *stamp);
         self.rename_missed(name);
     }

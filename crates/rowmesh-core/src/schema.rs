@@ -50,6 +50,8 @@ pub struct UniqueIndex {
     pub parts: Vec<Option<IndexedColumn>>,
     /// Whether a condition leaves rows out of it.
     pub partial: bool,
+    /// Whether the values alone tell which rows it holds equal: it is over plain columns, of types and collations whose equality is known here.
+    pub is_told: bool,
 }
 
 /// A column in an index.

@@ -1,27 +1,25 @@
 //! Takes changesets from elsewhere into row states and tables: merge, show, write, check, remember. Runs inside a transaction that
 //! `engine` began and in which everything dirty has been sealed already. Decides no winner: `show` does.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rowmesh_core::changeset::Changeset;
 use rowmesh_core::event::Event;
 use rowmesh_core::ident::{Dot, Seq};
-use rowmesh_core::row_state::{Arrival, ColumnIx, RowState, Shown};
+use rowmesh_core::row_state::{Arrival, ColumnIx};
 use rowmesh_core::scope::Decision;
-use rowmesh_core::show::{self, Choice};
 use rowmesh_core::value::{Key, TableName};
 
 use crate::border;
-use crate::database::{Access, Place};
-use crate::fault::{Error, Result};
+use crate::database::Access;
+use crate::fault::Result;
 use crate::log;
+use crate::passage::{Passage, Passages};
 use crate::registry::{Table, TableNumber};
 use crate::row_states;
 use crate::scope::Arriving;
-use crate::work::{News, Work, shown_row};
-use crate::write::{Outcome, RowWrite, add_key};
+use crate::settle::settle;
+use crate::work::{News, Work};
 
 /// What taking in changesets did.
 #[derive(Debug, Default)]
@@ -59,22 +57,6 @@ struct Known {
     columns: Vec<ColumnIx>,
     /// `None` where the table is not here, or stays at home.
     table: Option<Arc<Table>>,
-}
-
-/// A row on its way through merge, show and write.
-struct Passage {
-    table: Option<Arc<Table>>,
-    number: TableNumber,
-    key: Key,
-    place: Option<Place>,
-    state: RowState,
-    /// The last changeset that wrote it, where any did, and those before that one.
-    dot: Option<Dot>,
-    earlier: Vec<Dot>,
-    /// What the ledger has to be brought up to date with, if anything.
-    news: Vec<News>,
-    /// The row that it belongs to left the scope, and it has to go with it: why, for people.
-    orphaned: Option<String>,
 }
 
 /// The rows of changesets, as far as their tables are here.
@@ -123,10 +105,10 @@ pub fn take_in<A: Access>(work: &mut Work<'_, A>, changesets: &[Changeset]) -> R
         }
         applied.changesets += 1;
         if *work.one_by_one || work.membership.has_filters() {
-            settle(work, std::mem::take(&mut passages).rows, &mut applied)?;
+            settle(work, std::mem::take(&mut passages), &mut applied)?;
         }
     }
-    settle(work, passages.rows, &mut applied)?;
+    settle(work, passages, &mut applied)?;
     Ok(applied)
 }
 
@@ -149,13 +131,6 @@ fn fits<A>(work: &Work<'_, A>, changeset: &Changeset) -> Fit {
     }
 }
 
-/// Rows that several changesets may write, in the order in which they were first written.
-#[derive(Default)]
-struct Passages {
-    rows: Vec<Passage>,
-    positions: HashMap<(TableNumber, Key), usize>,
-}
-
 /// Merges every event of a changeset and adds it to the log.
 fn merge_changeset<A: Access>(work: &mut Work<'_, A>, changeset: &Changeset, passages: &mut Passages) -> Result<()> {
     let known = recognise(work, changeset)?;
@@ -170,7 +145,8 @@ fn merge_changeset<A: Access>(work: &mut Work<'_, A>, changeset: &Changeset, pas
         let key = event.key(changeset.shape(event));
         rows.push((known.number, key.clone()));
         if !border::is_kept_out(work, known.table.as_deref(), changeset, event, &key, &mut followers)? {
-            merge_event(changeset, event, known, passages.row(work, known, key)?);
+            let row = passages.row(work, known.table.as_ref(), known.number, key)?;
+            merge_event(changeset, event, known, row);
         }
     }
     if work.membership.wants_arriving() {
@@ -179,33 +155,9 @@ fn merge_changeset<A: Access>(work: &mut Work<'_, A>, changeset: &Changeset, pas
     log::append(work.db, work.origins, changeset, &rows, work.now)
 }
 
-impl Passages {
-    /// A row as the changesets before have left it, or as it is remembered.
-    fn row<A: Access>(&mut self, work: &Work<'_, A>, known: &Known, key: Key) -> Result<&mut Passage> {
-        let position = match self.positions.entry((known.number, key)) {
-            Entry::Occupied(position) => *position.get(),
-            Entry::Vacant(new) => {
-                let key = new.key().1.clone();
-                let (place, mut state) = row_states::recall(work, known.number, &key)?;
-                // What is shown must not follow the registers before the table does.
-                row_states::pin_shown(&mut state);
-                self.rows.push(Passage::of(known.table.clone(), known.number, key, place, state));
-                *new.insert(self.rows.len() - 1)
-            }
-        };
-        Ok(&mut self.rows[position])
-    }
-}
-
-impl Passage {
-    fn of(table: Option<Arc<Table>>, number: TableNumber, key: Key, place: Option<Place>, state: RowState) -> Passage {
-        Passage { table, number, key, place, state, dot: None, earlier: Vec::new(), news: Vec::new(), orphaned: None }
-    }
-}
-
 /// Tries again to show rows that have something parked. Returns how many rows still have.
 pub fn retry_parked<A: Access>(work: &mut Work<'_, A>) -> Result<u64> {
-    let mut passages = Vec::new();
+    let mut passages = Passages::default();
     for (number, key) in work.db.parked_rows()? {
         let state = row_states::load(work.db, work.origins, number, &key)?;
         passages.push(Passage::of(table_of(work, number)?, number, key, None, state));
@@ -217,7 +169,7 @@ pub fn retry_parked<A: Access>(work: &mut Work<'_, A>) -> Result<u64> {
 /// Shows rows again whose states tell something else than when they were shown, and brings the ledger up to date with them. Returns those that the
 /// database refuses: they show what they showed before.
 pub fn show_anew<A: Access>(work: &mut Work<'_, A>, rows: &[(TableNumber, Key)]) -> Result<Vec<Refused>> {
-    let mut passages = Vec::with_capacity(rows.len());
+    let mut passages = Passages::default();
     for (number, key) in rows {
         let (place, mut state) = row_states::recall(work, *number, key)?;
         row_states::pin_shown(&mut state);
@@ -266,166 +218,4 @@ fn merge_event(changeset: &Changeset, event: &Event, known: &Known, row: &mut Pa
     if was_contested || merged.concurrent || row.state.is_contested() {
         row.news.push(News::of(changeset, event, lived, !row.state.live.is_empty()));
     }
-}
-
-/// Writes what `show` chooses, parks what cannot be written, and remembers all of it.
-fn settle<A: Access>(work: &mut Work<'_, A>, mut passages: Vec<Passage>, applied: &mut Applied) -> Result<()> {
-    let named = passages.len();
-    follow_leaves(work, &mut passages)?;
-    hold_orphans(work, &passages[named..])?;
-    let mut writes = Vec::with_capacity(passages.len());
-    for passage in &mut passages {
-        if !passage.news.is_empty() {
-            work.remember_rows(passage.number, &passage.key, &mut passage.state)?;
-        }
-        writes.push(plan_write(work, passage)?);
-    }
-    let outcomes = work.db.write_rows(work.registry, &mut writes)?;
-    let skipped_one = |(passage, outcome): (&Passage, &Outcome)| {
-        matches!(outcome, Outcome::Parked { .. }) && !passage.earlier.is_empty()
-    };
-    if passages.iter().zip(&outcomes).any(skipped_one) {
-        // What an earlier changeset left may well be shown.
-        *work.one_by_one = true;
-        return Err(Error::StartOver);
-    }
-    for ((passage, write), outcome) in passages.into_iter().zip(writes).zip(outcomes) {
-        remember(work, passage, &write, &outcome, applied)?;
-    }
-    Ok(())
-}
-
-/// Rows that belong to one that leaves go with it, though nobody where it left knew of them; they come back with it. Until then they are
-/// parked, as they are on nodes that hear of the leave first.
-fn follow_leaves<A: Access>(work: &mut Work<'_, A>, passages: &mut Vec<Passage>) -> Result<()> {
-    let mut known: HashSet<(TableNumber, Key)> = HashSet::new();
-    let mut position = 0;
-    while position < passages.len() {
-        let parent = &passages[position];
-        position += 1;
-        let goes = parent.orphaned.is_some() || parent.state.has_left();
-        let (true, Some(table)) = (goes, parent.table.clone()) else { continue };
-        let Some(row) = shown_row(&table, &parent.key, &parent.state) else { continue };
-        if known.is_empty() {
-            known.extend(passages.iter().map(|passage| (passage.number, passage.key.clone())));
-        }
-        let reason = format!(
-            "it belongs to {} {}, which left the scope",
-            table.schema.name,
-            passages[position - 1].key.to_display()
-        );
-        for (number, key) in work.membership.owned(work.db, work.registry, &table, &row)? {
-            let state = row_states::load(work.db, work.origins, number, &key)?;
-            if state.is_shown() && known.insert((number, key.clone())) {
-                let table = work.registry.tracked(number).cloned();
-                let orphaned = Some(reason.clone());
-                passages.push(Passage { orphaned, ..Passage::of(table, number, key, None, state) });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Keeps the application from changing rows that nobody knew of when rows were locked. What it wrote to them since everything was sealed is
-/// sealed first by the next attempt.
-fn hold_orphans<A: Access>(work: &mut Work<'_, A>, orphans: &[Passage]) -> Result<()> {
-    let row = |orphan: &Passage| Some((orphan.table.clone()?, orphan.key.clone()));
-    let rows: Vec<_> = orphans.iter().filter_map(row).collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    work.db.lock(&rows)?;
-    work.db.expect(&rows)?;
-    for (orphan, (table, key)) in orphans.iter().filter(|orphan| orphan.table.is_some()).zip(&rows) {
-        let values = key.values().map_err(|source| Error::damaged("a key", source))?;
-        let stands = match work.db.read(table, &values)? {
-            Some(row) => Some(work.membership.verdict(work.db, table, &row)?.travelling(&row)),
-            None => None,
-        };
-        if stands != shown_row(table, key, &orphan.state) && !work.db.noted(table, &values)?.is_empty() {
-            return Err(Error::StartOver);
-        }
-    }
-    Ok(())
-}
-
-/// What has to happen to the table so that it shows what the state says.
-fn plan_write<A: Access>(work: &mut Work<'_, A>, passage: &Passage) -> Result<RowWrite> {
-    let Some(table) = &passage.table else {
-        let name = work.registry.name(passage.number).map_or("?", |name| name);
-        let travels = matches!(work.standing()?.scope.tables.decide(name), Decision::Sync);
-        return Ok(RowWrite::impossible(match travels {
-            true => format!("there is no table \"{name}\" here yet"),
-            false => format!("table \"{name}\" stays at home"),
-        }));
-    };
-    let names = work.registry.column_names(passage.number);
-    let choice = show::show(&passage.state, work.standing()?.policies.current().table(&table.schema.name), names);
-    let before = shown_row(table, &passage.key, &passage.state);
-    let values = passage.key.values().map_err(|source| Error::damaged("a key", source))?;
-    let after = match choice {
-        _ if passage.orphaned.is_some() => None,
-        Choice::Absent => None,
-        Choice::Present(image) => {
-            let here = image.into_iter().filter_map(|(column, value)| Some((table.position(column)?, value)));
-            let mut here: Vec<_> = here.collect();
-            add_key(table, &values, &mut here);
-            work.membership.cut_references(work.db, table, &mut here)?;
-            Some(here)
-        }
-    };
-    Ok(RowWrite::new(table.clone(), passage.key.clone(), values, before, after))
-}
-
-fn remember<A: Access>(
-    work: &mut Work<'_, A>,
-    passage: Passage,
-    write: &RowWrite,
-    outcome: &Outcome,
-    applied: &mut Applied,
-) -> Result<()> {
-    let Passage { table, number, key, place, mut state, dot, earlier, news, orphaned } = passage;
-    let was_shown = state.is_shown();
-    match outcome {
-        Outcome::Shown { row, written } => {
-            applied.rows_written += u64::from(*written);
-            match (&table, row) {
-                (Some(table), Some(row)) => crate::work::remember_shown(table, &mut state, row),
-                _ => state.shown = Shown::Absent,
-            }
-            match &orphaned {
-                Some(reason) => applied.parked += work.park_all(number, &key, &state, reason)?,
-                None if work.has_parked => work.db.release(number, &key)?,
-                None => {}
-            }
-            if let Some(table) = &table {
-                work.db.replace_claims(table, &key, write.before.as_deref(), row.as_deref())?;
-                border::note_if_owner_left(work, table, &key, row.as_deref())?;
-            }
-        }
-        Outcome::Parked { reason } if orphaned.is_some() => {
-            applied.parked += work.park_all(number, &key, &state, reason)?;
-        }
-        Outcome::Parked { reason } => {
-            let is_new = dot.is_some();
-            let dots = if is_new { earlier.into_iter().chain(dot).collect() } else { parked_dots(work, number, &key)? };
-            if dots.is_empty() {
-                let newest = state.stamps().max().map(|stamp| stamp.dot);
-                applied.refused.push(Refused { table: number, key: key.clone(), newest, reason: reason.clone() });
-            }
-            for dot in dots {
-                work.park(number, &key, dot, reason)?;
-                applied.parked += u64::from(is_new);
-            }
-        }
-    }
-    for news in news {
-        work.refresh_ledger(number, &key, &state, news)?;
-    }
-    row_states::save_at(work, place, number, &key, &state, was_shown)
-}
-
-fn parked_dots<A: Access>(work: &Work<'_, A>, number: TableNumber, key: &Key) -> Result<Vec<Dot>> {
-    let parked = work.db.parked(Some((number, key)))?;
-    parked.iter().map(|parked| work.origins.dot(parked.origin, parked.seq)).collect()
 }

@@ -17,6 +17,7 @@ use rowmesh_core::schema::TableSchema;
 use rowmesh_core::scope::TablePatterns;
 use rowmesh_core::store::{EventQuery, MetricRecord, NodeRecord, PartitionRecord, SessionRecord, StoreResult};
 use rowmesh_core::stride::Stride;
+use rowmesh_core::unique::Claim;
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
 use crate::fault::Result;
@@ -229,7 +230,7 @@ pub struct Seen {
 }
 
 /// Everything that a transaction does, by room.
-pub trait Access: Notes + Names + States + Log + Ledger + Parking + HeldBack + Rows + Records {
+pub trait Access: Notes + Names + States + Log + Ledger + Parking + Exceptions + HeldBack + Rows + Records {
     /// Whether asking costs a journey, so that it is worth saying beforehand what will be asked: [`States::expect_states`], [`Rows::expect`].
     const IS_REMOTE: bool = false;
 
@@ -489,6 +490,8 @@ pub trait Ledger {
     fn whole_entries_of_row(&self, table: &str, key: &Key) -> Result<Vec<EntryRow>>;
     /// Says whether an entry is open.
     fn set_entry_state(&self, id: &str, state: &str) -> Result<()>;
+    /// Forgets an entry.
+    fn forget_entry(&self, id: &str) -> Result<()>;
     /// Entries, newest first; only open ones if asked.
     fn newest_entries(&self, only_open: bool, limit: usize) -> Result<Vec<EntryRow>>;
     /// Entries by id from after the one given.
@@ -530,6 +533,23 @@ pub trait Parking {
     fn parked_rows(&self) -> Result<Vec<(TableNumber, Key)>>;
     /// Renames an origin's events after `last`, counting from 1 again.
     fn rename_parked(&self, old: u32, new: u32, last: Seq) -> Result<()>;
+}
+
+/// Rows that do not show a unique value which they claim: because another keeps it, or because they cannot be shown at all. All others are found by the
+/// application's own indexes.
+pub trait Exceptions {
+    /// Remembers which claims of a row it does not show; none: it shows all of them. It need not be looked at again.
+    fn set_exceptions(&self, table: TableNumber, key: &Key, claims: &[Claim]) -> Result<()>;
+    /// All claims of rows of a table that they do not show.
+    fn exceptions(&self, table: TableNumber) -> Result<Vec<(Claim, Key)>>;
+    /// Says that the rows which claim this and do not show it are to be looked at again; returns how many there are.
+    fn doubt(&self, table: TableNumber, claim: Claim) -> Result<u64>;
+    /// The same of all such rows of a table.
+    fn doubt_all(&self, table: TableNumber) -> Result<u64>;
+    /// Rows that are to be looked at again, at most `limit`.
+    fn doubted(&self, limit: usize) -> Result<Vec<(TableNumber, Key)>>;
+    /// How many claims are not shown.
+    fn count_exceptions(&self) -> Result<u64>;
 }
 
 /// Rows that are kept here, each with the filter and the root row that are the reason.
@@ -594,6 +614,8 @@ pub trait Rows {
     fn delete_unneeded(&self, registry: &Registry, table: &Table, keys: &[Vec<Value>]) -> Result<u64>;
     /// Deletes a row; returns whether there was one.
     fn delete(&self, table: &Table, key: &[Value]) -> Result<bool>;
+    /// Whether a value can stand in a column, as far as its type goes; one that the database has another form for becomes that.
+    fn fits(&self, table: &Table, column: usize, value: &mut Value) -> Result<bool>;
     /// Brings every row to its new image so that every constraint holds, or leaves it at the old one and says why.
     fn write_rows(&self, registry: &Registry, writes: &mut [RowWrite]) -> Result<Vec<Outcome>>;
     /// Inserts rows of a snapshot. Nearly all foreign keys are whole, so they are not checked one by one but at the load's end.

@@ -2,6 +2,7 @@
 //! What happens inside a transaction is told in `seal`, `apply`, `load` and their helpers.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rowmesh_core::changeset::Changeset;
@@ -19,15 +20,16 @@ use rowmesh_core::undo::Undo;
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
 use crate::changes::TableChange;
-use crate::database::{Access, Database, HeldBack, Names, Notes, Opened, Parking, Records};
+use crate::database::{Access, Database, Exceptions, HeldBack, Names, Notes, Opened, Parking, Records};
 use crate::decoded::Decoded;
+use crate::exceptions::Known;
 use crate::fault::{Error, Result};
 use crate::lacked::Lacked;
 use crate::load::Load;
 
 use crate::origins::Origins;
 use crate::plan::{AttachOptions, Followed, Plan};
-use crate::registry::{Registry, TableNumber};
+use crate::registry::{Registry, Table, TableNumber};
 use crate::scope::Membership;
 use crate::seal::{self, Round};
 use crate::work::Work;
@@ -35,6 +37,7 @@ use crate::{ledger_rows, log, reconcile, row_states, snapshot, views};
 
 mod adopt;
 mod by_table;
+mod doubted;
 mod editing;
 mod judged;
 mod late;
@@ -62,6 +65,10 @@ pub struct Engine<D: Database> {
     has_parked: bool,
     /// Whether the next transaction shows changesets one by one: showing them together has failed.
     one_by_one: bool,
+    /// What is known of rows that do not show a unique value which they claim.
+    exceptions: Known,
+    /// Rows that the next transaction locks first: the last attempt at it came to them from others, and had to give up.
+    drawn_in: Vec<(Arc<Table>, Key)>,
     /// Whether something failed, so that memory may say what the database does not.
     is_stale: bool,
     /// Whether the database was found to be another one: for good, until the daemon is started anew.
@@ -121,6 +128,8 @@ impl<D: Database> Engine<D> {
             lock_budget: D::LOCK_BUDGET,
             has_parked: false,
             one_by_one: false,
+            exceptions: Known::default(),
+            drawn_in: Vec::new(),
             is_stale: false,
             is_replaced: false,
             schema_fingerprint: Digest::default(),
@@ -215,6 +224,7 @@ impl<D: Database> Engine<D> {
         let db = self.database.access();
         self.origins = Origins::load(&db)?;
         self.has_parked = db.count_parked()? > 0;
+        self.exceptions = Known::new(db.count_exceptions()? > 0, !db.doubted(1)?.is_empty());
         drop(db);
         self.membership.forget();
         self.decoded.clear();
@@ -301,6 +311,8 @@ impl<D: Database> Engine<D> {
             decoded: &mut self.decoded,
             has_parked: self.has_parked,
             one_by_one: &mut self.one_by_one,
+            exceptions: std::mem::take(&mut self.exceptions),
+            drawn_in: &mut self.drawn_in,
             bytes: Writer::default(),
             shown: HashMap::new(),
             conflicts: 0,
@@ -313,6 +325,7 @@ impl<D: Database> Engine<D> {
             Ok(end)
         });
         let has_parked = work.has_parked;
+        self.exceptions = work.exceptions.for_next();
         drop(db);
         let ended = match result {
             Ok(End::Commit(value)) => self.database.commit().map(|()| value),
@@ -323,6 +336,7 @@ impl<D: Database> Engine<D> {
             Ok(value) => {
                 self.has_parked = has_parked;
                 self.one_by_one = false;
+                self.drawn_in.clear();
                 Ok(value)
             }
             Err(error) => {
@@ -427,6 +441,7 @@ impl<D: Database> Engine<D> {
         self.to_show.extend(late::tables(&followed.changes));
         self.found.extend(followed.changes.iter().map(TableChange::sentence));
         self.reload()?;
+        self.doubt_changed(followed)?;
         self.find_judged_otherwise()?;
         self.find_shown_otherwise()?;
         Ok(())
@@ -491,7 +506,8 @@ impl<D: Database> Store for Engine<D> {
             self.check_content()?;
         }
         // Under another schema our own tables may be gone: whoever follows it makes them anew.
-        let dirty = !self.round.is_empty() || seen.schema_changed || self.database.access().any_noted()?;
+        let is_left = !self.round.is_empty() || self.exceptions.any_doubted;
+        let dirty = is_left || seen.schema_changed || self.database.access().any_noted()?;
         Ok(Look {
             dirty,
             schema_moved: seen.schema_changed || !(self.to_reconcile.is_empty() && self.to_show.is_empty()),
@@ -527,7 +543,7 @@ impl<D: Database> Store for Engine<D> {
 
     fn seal(&mut self, now: WallTime) -> StoreResult<Sealed> {
         self.standing()?;
-        self.following(|engine| {
+        let sealed = self.following(|engine| {
             engine.in_transaction_with_round(|work, round| {
                 work.now = now;
                 let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
@@ -538,17 +554,25 @@ impl<D: Database> Store for Engine<D> {
                 }
                 Ok(if part.spent || part.changeset.is_some() { End::Commit(sealed) } else { End::Rollback(sealed) })
             })
-        })
+        })?;
+        if !sealed.more {
+            self.settle_doubted(now);
+        }
+        Ok(sealed)
     }
 
     fn take(&mut self, now: WallTime, changesets: &[Changeset]) -> StoreResult<Taken> {
         self.standing()?;
-        self.following(|engine| engine.take_all(now, changesets))
+        let taken = self.following(|engine| engine.take_all(now, changesets))?;
+        self.settle_doubted(now);
+        Ok(taken)
     }
 
     fn edit(&mut self, now: WallTime, edits: &[Edit]) -> StoreResult<Sealed> {
         self.standing()?;
-        self.edit_all(now, edits)
+        let sealed = self.edit_all(now, edits)?;
+        self.settle_doubted(now);
+        Ok(sealed)
     }
 
     fn changesets_meant(&mut self, undo: &Undo) -> StoreResult<Vec<u64>> {
@@ -564,7 +588,9 @@ impl<D: Database> Store for Engine<D> {
         dry_run: bool,
     ) -> StoreResult<UndoStep> {
         self.standing()?;
-        self.undo_some(now, undo, (changeset, skip), dry_run)
+        let step = self.undo_some(now, undo, (changeset, skip), dry_run)?;
+        self.settle_doubted(now);
+        Ok(step)
     }
 
     fn retry_parked(&mut self, now: WallTime) -> StoreResult<u64> {
@@ -627,6 +653,7 @@ impl<D: Database> Store for Engine<D> {
         };
         self.own = next;
         self.round.clear();
+        self.settle_doubted(now);
         Ok(count)
     }
 

@@ -88,7 +88,7 @@ pub fn save(db: &impl Access, origins: &mut Origins, entries: &[Entry], now: Wal
 pub fn save_later(db: &impl Access, origins: &mut Origins, entries: &[Entry], now: WallTime) -> Result<u64> {
     let mut later = Vec::with_capacity(entries.len());
     for entry in entries {
-        let known = match db.winner_of(&name_of(&entry.id))? {
+        let known = match db.winner_of(&name_of(entry))? {
             Some((origin, seq, lamport)) => Some(Stamp { lamport, dot: origins.dot(origin, seq)? }),
             None => None,
         };
@@ -133,14 +133,34 @@ pub fn restore(db: &impl Access, origins: &mut Origins, there: &dyn OriginTable,
     Ok(())
 }
 
-/// Short name of an entry: the same on every node.
-pub fn name_of(id: &EntryId) -> String {
-    let mut out = Writer::default();
+/// Brings the entries of a row about unique values up to date: those that are not told any more are forgotten. Returns how many are new.
+pub fn save_unique(
+    db: &impl Access,
+    origins: &mut Origins,
+    (table, key): (&TableName, &Key),
+    entries: &[Entry],
+    now: WallTime,
+) -> Result<u64> {
+    let told: Vec<String> = entries.iter().map(name_of).collect();
+    for known in db.whole_entries_of_row(table, key)? {
+        if known.conflict_type == ConflictType::Unique.as_str() && !told.contains(&known.id) {
+            db.forget_entry(&known.id)?;
+        }
+    }
+    save(db, origins, entries, now)
+}
+
+/// Short name of an entry: the same on every node. A write may have lost in its column under an earlier policy and be shown, and claim, now.
+pub fn name_of(entry: &Entry) -> String {
+    let (id, mut out) = (&entry.id, Writer::default());
     out.bytes(id.table.as_bytes());
     out.bytes(&id.key.0);
     out.origin(&id.loser.origin);
     out.number(id.loser.seq.0);
     out.bytes(id.column.as_deref().unwrap_or("").as_bytes());
+    if entry.kind == ConflictType::Unique {
+        out.bytes(entry.kind.as_str().as_bytes());
+    }
     hex(&blake3::hash(&out.0).as_bytes()[..8]).to_uppercase()
 }
 
@@ -158,7 +178,7 @@ impl EntryRow {
             data: left.to_json(),
         };
         EntryRow {
-            id: name_of(&entry.id),
+            id: name_of(entry),
             table: entry.id.table.clone(),
             record_key: entry.id.key.to_display(),
             key: entry.id.key.clone(),
@@ -179,16 +199,17 @@ impl EntryRow {
             Ok(Stamp { lamport: side.lamport, dot: origins.dot(side.origin, side.seq)? })
         };
         let (losing, winning) = (stamp(&self.losing)?, stamp(&self.winning)?);
-        let left = |side: &SideRow| {
-            let left = Left::decode(side.value.as_deref(), self.column.is_some());
+        let left = |side: &SideRow, is_value: bool| {
+            let left = Left::decode(side.value.as_deref(), is_value);
             left.map_err(|source| Error::damaged("one side of a row in conflict_resolutions", source))
         };
         let kind = ConflictType::parse(&self.conflict_type);
+        let kind = kind.ok_or_else(|| Error::inconsistent("a conflict of unknown type"))?;
         let strategy = Strategy::parse(&self.strategy);
         let entry = Entry {
-            lost: left(&self.losing)?,
-            won: left(&self.winning)?,
-            kind: kind.ok_or_else(|| Error::inconsistent("a conflict of unknown type"))?,
+            lost: left(&self.losing, self.column.is_some())?,
+            won: left(&self.winning, self.column.is_some() && kind != ConflictType::Unique)?,
+            kind,
             strategy: strategy.ok_or_else(|| Error::inconsistent("a conflict of unknown strategy"))?,
             common_value: self.common_value.as_deref().map(decode).transpose()?,
             superseded: self.state != "open",

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use rowmesh_core::changeset::{Changeset, Header, event_salt};
 use rowmesh_core::clock::{Lamport, VersionVector};
-use rowmesh_core::event::{Birth, Context, Event, EventId};
+use rowmesh_core::event::{Birth, Context, Event, EventId, rename_beaten};
 use rowmesh_core::ident::{Digest, Dot, Origin, Seq};
 use rowmesh_core::row_state::{OriginTable, Stamp};
 use rowmesh_core::value::Key;
@@ -96,7 +96,9 @@ impl Names {
             Birth::Here => Birth::Here,
             Birth::At(dot) => Birth::At(self.dot(dot)),
         };
-        Event { lamport, birth, salt, ..event.clone() }
+        let mut renamed = Event { lamport, birth, salt, ..event.clone() };
+        rename_beaten(&mut renamed.extras, |dot| self.dot(dot));
+        renamed
     }
 }
 
@@ -169,6 +171,11 @@ fn rename_rows<A: Access>(
         let was_shown = state.is_shown();
         state.rename(|stamp| names.stamp(stamp));
         row_states::save_at(work, place, *table, key, &state, was_shown)?;
+    }
+    let tables: BTreeSet<TableNumber> = rows.iter().map(|(table, _)| *table).collect();
+    for table in tables {
+        // Another claim may be the earlier now.
+        work.exceptions.any_doubted |= work.db.doubt_all(table)? > 0;
     }
     // What the database refuses shows what it showed, until something comes to the row.
     drop(apply::show_anew(work, &contested)?);

@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use rowmesh_core::changeset::{Changeset, Header, event_salt};
 use rowmesh_core::clock::{Lamport, WallTime};
-use rowmesh_core::event::{Birth, EXTRA_LEAVES_SCOPE, Event, Extras, Operation, TableShape, counted_anew_field};
+use rowmesh_core::event::{
+    Birth, EXTRA_LEAVES_SCOPE, Event, Extras, Operation, TableShape, beats_field, counted_anew_field,
+};
 use rowmesh_core::ident::Dot;
 use rowmesh_core::limits;
 use rowmesh_core::row_state::{Arrival, RowState, Shown};
 use rowmesh_core::store::StoreError;
 use rowmesh_core::value::{Key, TableName, Value};
 
+use crate::collisions;
 use crate::database::{Access, Note, Place};
 use crate::fault::{Error, Result};
 use crate::log;
@@ -378,10 +381,10 @@ impl Draft {
         match (travelling, state.is_shown()) {
             (None, true) if pending.may_be_gone || moved.held_back => {
                 let before = shown_row(&table, &pending.key, &state).unwrap_or_default();
-                self.delete(work, &table, pending, (place, state), before, moved.held_back);
+                self.delete(work, &table, pending, (place, state), before, moved.held_back)?;
             }
             (None, false) if let Some(Word::Gone { row, leaves }) = word => {
-                self.delete(work, &table, pending, (place, state), row, leaves);
+                self.delete(work, &table, pending, (place, state), row, leaves)?;
             }
             (Some(_), _) if matches!(word, Some(Word::Gone { .. })) => {
                 return Err(Error::Unnoticed { table: table.number, key: pending.values.clone() });
@@ -397,9 +400,9 @@ impl Draft {
             (Some(row), shown) => {
                 others.extend(self.pushed_aside(work, &table, pending, &row)?);
                 if shown {
-                    self.update(work, &table, pending, (place, state), row, word);
+                    self.update(work, &table, pending, (place, state), row, word)?;
                 } else {
-                    self.insert(work, &table, pending, (place, state), row);
+                    self.insert(work, &table, pending, (place, state), row)?;
                 }
             }
         }
@@ -483,10 +486,10 @@ impl Draft {
         pending: &Pending,
         known: Known,
         row: Vec<Value>,
-    ) {
+    ) -> Result<()> {
         let written = row.iter().cloned().enumerate().map(|(column, value)| (column as u16, value)).collect();
         let change = Drafted { written, after: Some(row), ..Drafted::of(Operation::Insert) };
-        self.push(work, table, pending, known, change);
+        self.push(work, table, pending, known, change)
     }
 
     fn update<A: Access>(
@@ -497,7 +500,7 @@ impl Draft {
         known: Known,
         row: Vec<Value>,
         word: Option<Word>,
-    ) {
+    ) -> Result<()> {
         let state = &known.1;
         let (named, counted_anew) = match word {
             Some(Word::Named(columns, counted_anew)) => (columns, counted_anew),
@@ -516,13 +519,13 @@ impl Draft {
             .map(|(position, value)| (position as u16, value.clone()))
             .collect();
         if written.is_empty() {
-            return;
+            return Ok(());
         }
         let anew = counted_anew.then(|| counted_anew_field(named.iter().map(|column| *column as u16)));
         let before = shown_row(table, &pending.key, state).unwrap_or_default();
         let extras = anew.into_iter().collect();
         let change = Drafted { before, written, after: Some(row), extras, ..Drafted::of(Operation::Update) };
-        self.push(work, table, pending, known, change);
+        self.push(work, table, pending, known, change)
     }
 
     fn delete<A: Access>(
@@ -533,9 +536,9 @@ impl Draft {
         known: Known,
         before: Vec<Value>,
         leaves: bool,
-    ) {
+    ) -> Result<()> {
         let extras = leaves.then(|| (EXTRA_LEAVES_SCOPE, Vec::new())).into_iter().collect();
-        self.push(work, table, pending, known, Drafted { before, extras, ..Drafted::of(Operation::Delete) });
+        self.push(work, table, pending, known, Drafted { before, extras, ..Drafted::of(Operation::Delete) })
     }
 
     fn push<A: Access>(
@@ -545,13 +548,17 @@ impl Draft {
         pending: &Pending,
         (place, state): Known,
         change: Drafted,
-    ) {
-        let Drafted { operation, before, written, after, extras } = change;
+    ) -> Result<()> {
+        let Drafted { operation, before, written, after, mut extras } = change;
         let images = before.iter().chain(written.iter().map(|(_, value)| value));
         let bytes: usize = images.map(Value::weight).sum();
         if bytes > EVENT_BYTES_SEALED_MAX {
             self.too_large.push((table.number, pending.key.clone(), bytes));
-            return;
+            return Ok(());
+        }
+        if let Some(after) = &after {
+            let beaten = collisions::beaten(work, table, &pending.key, &written, after)?;
+            extras.extend((!beaten.is_empty()).then(|| beats_field(&beaten)));
         }
         // The capture time says when the user acted; it may not lie in our future, nor at or below what the row already knows.
         let captured = Lamport::at(pending.at.min(work.now));
@@ -574,6 +581,7 @@ impl Draft {
         self.events.push(event);
         self.rows.push(SealedRow { table: table.clone(), place, state, after });
         self.names.push((table.number, pending.key.clone()));
+        Ok(())
     }
 
     fn shape_number(&mut self, table: &Table) -> u16 {
@@ -637,7 +645,32 @@ fn take_own<A: Access>(
         let news = News::of(changeset, event, lived, !state.live.is_empty());
         work.refresh_ledger(table.number, key, &state, news)?;
     }
+    if work.exceptions.any {
+        doubt_exceptions(work, &table, key, &state, [before, after.as_deref()])?;
+    }
     row_states::save_at(work, place, table.number, key, &state, was_shown)
+}
+
+/// Rows that do not show a unique value which they claim may show it now, as the application gave it free or took it.
+fn doubt_exceptions<A: Access>(
+    work: &mut Work<'_, A>,
+    table: &Table,
+    key: &Key,
+    state: &RowState,
+    images: [Option<&[Value]>; 2],
+) -> Result<()> {
+    let known = work.exceptions.of(work.db, table.number)?;
+    if known.is_empty() {
+        return Ok(());
+    }
+    let mut claims = collisions::claimed(table, images.into_iter().flatten());
+    claims.extend(known.claims_of(key));
+    work.exceptions.doubt(work.db, table.number, &claims)?;
+    if known.has(key) && collisions::not_shown(work, table, key, state, images[1])?.is_empty() {
+        work.exceptions.set(work.db, table.number, key, BTreeSet::new())?;
+        work.tell_of_unique(table.number, key, &[])?;
+    }
+    Ok(())
 }
 
 /// Whether the change that makes a row of what is remembered of it would be too large to travel.

@@ -8,7 +8,7 @@ use rowmesh_core::clock::WallTime;
 use rowmesh_core::encode::Writer;
 use rowmesh_core::event::{Context, Event, EventId, Operation};
 use rowmesh_core::ident::{Dot, Origin};
-use rowmesh_core::ledger::{self, RowEvent};
+use rowmesh_core::ledger::{self, Entry, RowEvent};
 use rowmesh_core::limits;
 use rowmesh_core::row_state::{Changes, ColumnIx, OriginTable, RowState, Shown, Stamp};
 use rowmesh_core::schema::TableSchema;
@@ -17,6 +17,7 @@ use rowmesh_core::value::{ColumnName, Key, Value};
 
 use crate::database::{Access, ParkedRow};
 use crate::decoded::Decoded;
+use crate::exceptions::Known;
 use crate::fault::{Error, Result};
 use crate::ledger_rows;
 use crate::log;
@@ -47,6 +48,10 @@ pub struct Work<'a, A> {
     /// Whether each changeset is shown before the next is looked at: what a row shows that has to wait is what stood before the first that it
     /// cannot show.
     pub one_by_one: &'a mut bool,
+    /// Rows that do not show a unique value which they claim.
+    pub exceptions: Known,
+    /// Rows that were come to from others: they are locked first by the next attempt, if there has to be one.
+    pub drawn_in: &'a mut Vec<(Arc<Table>, Key)>,
     /// Room for the bytes of a row state.
     pub bytes: Writer,
     /// By table, how many rows more are shown than at the transaction's beginning.
@@ -94,6 +99,14 @@ impl<'a, A: Access> Work<'a, A> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Brings the ledger's entries of one row about unique values up to date.
+    pub fn tell_of_unique(&mut self, table: TableNumber, key: &Key, entries: &[Entry]) -> Result<()> {
+        let name =
+            self.registry.name(table).cloned().ok_or_else(|| Error::inconsistent("a row of a table without a name"))?;
+        self.conflicts += ledger_rows::save_unique(self.db, self.origins, (&name, key), entries, self.now)?;
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use rowmesh_core::limits;
 use rowmesh_core::schema::{Column, ForeignKey, IndexedColumn, KeyKind, TableSchema, UniqueIndex};
+use rowmesh_core::unique::{NOCASE, RTRIM};
 use rowmesh_core::value::{ColumnName, TableName, Value};
 use rowmesh_engine::plan::{DeclaredKeys, Remark, Untracked};
 
@@ -217,6 +218,16 @@ impl Index {
         self.is_immediate && !self.is_exclusion
     }
 
+    /// Whether the values alone tell which rows it holds equal.
+    fn is_told<'c>(&self, column: impl Fn(i16) -> Option<&'c PgColumn>) -> bool {
+        let is_known = |(number, collation, is_deterministic): &(i16, String, bool)| {
+            let folds = [NOCASE, RTRIM].into_iter().any(|name| collation.eq_ignore_ascii_case(name));
+            *is_deterministic && !folds && column(*number).is_some_and(PgColumn::is_equal_as_given)
+        };
+        let compares = self.operators.iter().all(|operator| operator == "=");
+        !self.is_partial && self.can_be_named() && compares && self.parts.iter().all(is_known)
+    }
+
     /// Whether it is a key of which no two rows may overlap.
     fn is_over_periods(&self) -> bool {
         self.is_unique && self.is_exclusion
@@ -339,6 +350,7 @@ impl<'a> Reading<'a> {
                 })
                 .collect(),
             partial: index.is_partial,
+            is_told: index.is_told(|number| Some(&pg[place_of(number)?])),
         });
         Ok(Tracked {
             schema: TableSchema {

@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod connection;
 pub mod copy;
 pub mod error;
+pub mod exceptions;
 pub mod fault;
 pub mod given;
 pub mod grants;

@@ -156,6 +156,10 @@ impl Rows for PostgresAccess<'_> {
         self.as_application(|| Ok(self.delete_set(table, &[key]).told()? > 0))
     }
 
+    fn fits(&self, table: &Table, column: usize, value: &mut Value) -> Result<bool> {
+        Ok(fit_in(self.details(table)?, table, column, value).is_ok())
+    }
+
     fn write_rows(&self, registry: &Registry, writes: &mut [RowWrite]) -> Result<Vec<Outcome>> {
         self.as_application(|| write::write_rows(self, registry, writes))
     }

@@ -211,6 +211,16 @@ CREATE TABLE IF NOT EXISTS rowmesh.parked (
 );
 COMMENT ON TABLE rowmesh.parked IS 'Events that the row states hold and the tables cannot show yet.';
 
+CREATE TABLE IF NOT EXISTS rowmesh.exceptions (
+    t       bigint NOT NULL,
+    claim   bytea NOT NULL,
+    key     bytea NOT NULL,
+    doubted boolean NOT NULL,
+    PRIMARY KEY (t, claim, key)
+);
+CREATE INDEX IF NOT EXISTS exceptions_row ON rowmesh.exceptions (t, key);
+COMMENT ON TABLE rowmesh.exceptions IS 'Rows that do not show a unique value which they claim, by the hash of the value.';
+
 CREATE TABLE IF NOT EXISTS rowmesh.held_back (
     t      bigint NOT NULL,
     key    bytea NOT NULL,

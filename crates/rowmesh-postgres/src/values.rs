@@ -64,6 +64,18 @@ pub struct PgColumn {
     pub depends_on_settings: bool,
 }
 
+impl PgColumn {
+    /// Whether values of it are equal exactly where they travel as equal ones, but for the scale of numbers, and every value that fits can be
+    /// compared.
+    pub fn is_equal_as_given(&self) -> bool {
+        match self.kind {
+            Kind::Text => ["text", "varchar", "bpchar", "name"].contains(&&*self.travels_as),
+            Kind::Date | Kind::Jsonb | Kind::Other => false,
+            _ => true,
+        }
+    }
+}
+
 /// Why a value cannot stand in a column.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Misfit {

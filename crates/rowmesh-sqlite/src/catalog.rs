@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rowmesh_core::limits;
 use rowmesh_core::schema::{Column, ForeignKey, IndexedColumn, KeyKind, TableSchema, UniqueIndex};
+use rowmesh_core::unique::{NOCASE, RTRIM};
 use rowmesh_core::value::{ColumnName, TableName, Value};
 use rowmesh_engine::plan::{DeclaredKeys, Remark, Untracked};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -195,7 +196,9 @@ impl<'a> Reading<'a> {
         while let Some(row) = rows.next()? {
             let (name, origin): (String, String) = (row.get(0)?, row.get(1)?);
             let parts = self.index_parts(&name, positions)?;
-            uniques.push((origin == "pk", UniqueIndex { name, parts, partial: row.get(2)? }));
+            let partial: bool = row.get(2)?;
+            let is_told = !partial && parts.iter().all(is_compared_as_known);
+            uniques.push((origin == "pk", UniqueIndex { name, parts, partial, is_told }));
         }
         Ok(uniques)
     }
@@ -479,4 +482,10 @@ fn probes(table: &str, facts: &Facts, key: &[usize]) -> [String; 3] {
         format!("UPDATE main.{table} SET {} WHERE {by_key}", sets.join(", ")),
         format!("DELETE FROM main.{table} WHERE {by_key}"),
     ]
+}
+
+/// Whether SQLite itself brings the collation; an application's own may hold anything equal.
+fn is_compared_as_known(part: &Option<IndexedColumn>) -> bool {
+    let is_known = |name: &str| part.as_ref().is_some_and(|part| part.collation.eq_ignore_ascii_case(name));
+    ["BINARY", NOCASE, RTRIM].into_iter().any(is_known)
 }

@@ -91,6 +91,10 @@ impl Ledger for SqliteAccess<'_> {
         self.run("UPDATE rowmesh_conflict_resolutions SET state = ?2 WHERE id = ?1", [id, state]).map(drop)
     }
 
+    fn forget_entry(&self, id: &str) -> Result<()> {
+        self.run("DELETE FROM rowmesh_conflict_resolutions WHERE id = ?1", [id]).map(drop)
+    }
+
     fn newest_entries(&self, only_open: bool, limit: usize) -> Result<Vec<EntryRow>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM rowmesh_conflict_resolutions WHERE ?1 = 0 OR state = 'open' ORDER BY detected_at DESC, id LIMIT ?2"

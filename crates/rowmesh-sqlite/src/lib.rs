@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod claims;
 pub mod connection;
 pub mod error;
+pub mod exceptions;
 pub mod fault;
 pub mod filesystem;
 pub mod fit;

@@ -163,6 +163,15 @@ impl Rows for SqliteAccess<'_> {
         self.delete_row(table, key).told()
     }
 
+    fn fits(&self, table: &Table, column: usize, value: &mut Value) -> Result<bool> {
+        match fit_in(table, column, value) {
+            Ok(Some(fitted)) => *value = fitted,
+            Ok(None) => {}
+            Err(_) => return Ok(false),
+        }
+        Ok(true)
+    }
+
     fn write_rows(&self, registry: &Registry, writes: &mut [RowWrite]) -> Result<Vec<Outcome>> {
         write::write_rows(self, registry, writes)
     }

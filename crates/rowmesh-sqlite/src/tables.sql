@@ -195,6 +195,16 @@ CREATE TABLE IF NOT EXISTS rowmesh_parked (
     PRIMARY KEY (t, key, o, seq)
 ) WITHOUT ROWID;
 
+-- Rows that do not show a unique value which they claim, by the hash of the value; `doubted` where they are to be looked at again.
+CREATE TABLE IF NOT EXISTS rowmesh_exceptions (
+    t       INTEGER NOT NULL,
+    claim   BLOB NOT NULL,
+    key     BLOB NOT NULL,
+    doubted INTEGER NOT NULL,
+    PRIMARY KEY (t, claim, key)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS rowmesh_exceptions_row ON rowmesh_exceptions (t, key);
+
 -- Rows that a filter keeps here, with the root row that is the reason.
 CREATE TABLE IF NOT EXISTS rowmesh_held_back (
     t      INTEGER NOT NULL,

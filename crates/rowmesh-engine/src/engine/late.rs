@@ -118,13 +118,14 @@ impl<D: Database> Engine<D> {
     }
 
     /// Shows some rows, once everything that was written to them here is sealed; `false` if that is not yet.
-    fn show_rows(&mut self, table: &str, keys: &[Key], now: WallTime) -> StoreResult<bool> {
+    pub(super) fn show_rows(&mut self, table: &str, keys: &[Key], now: WallTime) -> StoreResult<bool> {
         let refused = self.in_transaction_with_round(|work, round| {
             work.now = now;
             let Some(table) = work.registry.tracked_by_name(table).cloned() else {
                 return Ok(End::Rollback(Some(Vec::new())));
             };
-            let rows: Vec<_> = keys.iter().map(|key| (table.clone(), key.clone())).collect();
+            let mut rows: Vec<_> = keys.iter().map(|key| (table.clone(), key.clone())).collect();
+            rows.append(work.drawn_in);
             let locked = work.db.lock(&rows)?;
             let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
             if part.more || (part.spent && work.db.lock(&rows)? > locked) {

@@ -24,7 +24,8 @@ impl<D: Database> Engine<D> {
             work.now = now;
             let mut taken = Taken::default();
             let steps = if D::IS_SHARED { apply::first_of(changesets, D::STEP_ROWS) } else { changesets };
-            let rows = if D::IS_SHARED { apply::rows_of(work, steps) } else { Vec::new() };
+            let mut rows = if D::IS_SHARED { apply::rows_of(work, steps) } else { Vec::new() };
+            rows.append(work.drawn_in);
             // What is sealed now of these rows is then all that will be in them when we write.
             let locked = work.db.lock(&rows)?;
             let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
@@ -60,7 +61,8 @@ impl<D: Database> Engine<D> {
         let (left, is_idle) = self.in_transaction_with_round(|work, round| {
             work.now = now;
             let rows = work.db.parked_rows()?;
-            let (before, tracked) = (rows.len() as u64, apply::tracked(work, rows));
+            let (before, mut tracked) = (rows.len() as u64, apply::tracked(work, rows));
+            tracked.append(work.drawn_in);
             let locked = work.db.lock(&tracked)?;
             let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
             if part.more || (part.spent && work.db.lock(&tracked)? > locked) {

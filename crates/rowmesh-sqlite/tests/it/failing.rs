@@ -36,6 +36,7 @@ fn state(node: &Node) -> Vec<String> {
         "rowmesh_events",
         "rowmesh_claims",
         "rowmesh_parked",
+        "rowmesh_exceptions",
         "rowmesh_conflict_resolutions",
         "rowmesh_tables",
     ] {

@@ -1,0 +1,75 @@
+//! Rows that did not show a unique value which they claim, and may show it now: the application gave it free, or the schema is another. They are looked
+//! at again in transactions of their own. What they show then is decided in `collisions`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rowmesh_core::clock::WallTime;
+use rowmesh_core::store::StoreResult;
+use rowmesh_core::value::Key;
+
+use super::{End, Engine};
+use crate::database::{Database, Exceptions};
+use crate::fault::Result;
+use crate::plan::Followed;
+use crate::registry::TableNumber;
+
+/// Rows that are looked at again at once.
+const ROWS_AT_ONCE: usize = 500;
+
+impl<D: Database> Engine<D> {
+    /// Looks at them again. What fails is left for the next time: what brought it up has happened.
+    pub(super) fn settle_doubted(&mut self, now: WallTime) {
+        if self.standing.is_none() || self.load.is_some() {
+            return;
+        }
+        if let Err(error) = self.try_to_settle_doubted(now) {
+            tracing::debug!(%error, "rows that may show a unique value now are looked at later");
+        }
+    }
+
+    fn try_to_settle_doubted(&mut self, now: WallTime) -> StoreResult<()> {
+        let mut looked = BTreeSet::new();
+        while self.exceptions.any_doubted {
+            let rows = self.database.access().doubted(ROWS_AT_ONCE)?;
+            self.exceptions.any_doubted = !rows.is_empty();
+            let mut tables: BTreeMap<TableNumber, Vec<Key>> = BTreeMap::new();
+            for (table, key) in rows {
+                if !looked.insert((table, key.clone())) {
+                    // Others gave way to it meanwhile, or it to others: the next time is soon enough.
+                    return Ok(());
+                }
+                tables.entry(table).or_default().push(key);
+            }
+            for (table, keys) in tables {
+                self.settle_in_table(table, &keys, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn settle_in_table(&mut self, table: TableNumber, keys: &[Key], now: WallTime) -> StoreResult<()> {
+        let Some(name) = self.registry.tracked(table).map(|table| table.schema.name.clone()) else {
+            // A table that is not here shows nothing; when it comes, what it holds is looked at.
+            return self.in_transaction(|work| {
+                for key in keys {
+                    work.exceptions.set(work.db, table, key, BTreeSet::new())?;
+                }
+                Ok(End::Commit(()))
+            });
+        };
+        while !self.following(|engine| engine.show_rows(&name, keys, now))? {}
+        Ok(())
+    }
+
+    /// Under another schema a table may have other unique indexes.
+    pub(super) fn doubt_changed(&mut self, followed: &Followed) -> Result<()> {
+        if !self.exceptions.any {
+            return Ok(());
+        }
+        for change in &followed.changes {
+            let Some(table) = self.registry.known_number(&change.table) else { continue };
+            self.exceptions.any_doubted |= self.write(|db| db.doubt_all(table))? > 0;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! Rows on their way through merge, show and write, in the order in which they were first come to. What is done with them is `apply`'s business.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use rowmesh_core::ident::Dot;
+use rowmesh_core::row_state::RowState;
+use rowmesh_core::unique::Instead;
+use rowmesh_core::value::{Key, Value};
+
+use crate::collisions::Yielding;
+use crate::database::{Access, Place};
+use crate::fault::Result;
+use crate::registry::{Table, TableNumber};
+use crate::row_states;
+use crate::work::{News, Work};
+
+/// One row.
+pub struct Passage {
+    /// Its table; `None` where that is not here, or stays at home.
+    pub table: Option<Arc<Table>>,
+    /// The table's number.
+    pub number: TableNumber,
+    /// Its key.
+    pub key: Key,
+    /// Where its state stands.
+    pub place: Option<Place>,
+    /// Its state, with what was shown before anything was written.
+    pub state: RowState,
+    /// The last changeset that wrote it, where any did.
+    pub dot: Option<Dot>,
+    /// Those before that one.
+    pub earlier: Vec<Dot>,
+    /// What the ledger has to be brought up to date with, if anything.
+    pub news: Vec<News>,
+    /// Why it goes with another row, for people: that one left the scope, or is hidden.
+    pub orphaned: Option<String>,
+    /// What it shows where other rows keep what it claims; `None` if nobody asked.
+    pub yielding: Option<Yielding>,
+    /// The form in which it shows something else.
+    pub instead: Instead,
+    /// How it stands, where it was written and may be written again.
+    pub stands: Option<Option<Vec<Value>>>,
+}
+
+/// Rows of one transaction, each once.
+#[derive(Default)]
+pub struct Passages {
+    /// In their order.
+    pub rows: Vec<Passage>,
+    positions: HashMap<(TableNumber, Key), usize>,
+}
+
+impl Passage {
+    /// A row of which nothing is known but its state.
+    pub fn of(
+        table: Option<Arc<Table>>,
+        number: TableNumber,
+        key: Key,
+        place: Option<Place>,
+        state: RowState,
+    ) -> Passage {
+        Passage {
+            table,
+            number,
+            key,
+            place,
+            state,
+            dot: None,
+            earlier: Vec::new(),
+            news: Vec::new(),
+            orphaned: None,
+            yielding: None,
+            instead: Instead::Suffix,
+            stands: None,
+        }
+    }
+}
+
+impl Passage {
+    /// Why it is not shown though it lives, for people.
+    pub fn hidden(&self) -> Option<&String> {
+        self.orphaned.as_ref().or_else(|| self.yielding.as_ref()?.hidden.as_ref())
+    }
+}
+
+impl Passages {
+    /// Adds a row that is not there yet; returns its position.
+    pub fn push(&mut self, passage: Passage) -> usize {
+        self.positions.insert((passage.number, passage.key.clone()), self.rows.len());
+        self.rows.push(passage);
+        self.rows.len() - 1
+    }
+
+    /// Where a row is.
+    pub fn position(&self, row: &(TableNumber, Key)) -> Option<usize> {
+        self.positions.get(row).copied()
+    }
+
+    /// A row as what came before has left it, or as it is remembered.
+    pub fn row<A: Access>(
+        &mut self,
+        work: &Work<'_, A>,
+        table: Option<&Arc<Table>>,
+        number: TableNumber,
+        key: Key,
+    ) -> Result<&mut Passage> {
+        let position = match self.positions.entry((number, key)) {
+            Entry::Occupied(position) => *position.get(),
+            Entry::Vacant(new) => {
+                let key = new.key().1.clone();
+                let (place, mut state) = row_states::recall(work, number, &key)?;
+                // What is shown must not follow the registers before the table does.
+                row_states::pin_shown(&mut state);
+                self.rows.push(Passage::of(table.cloned(), number, key, place, state));
+                *new.insert(self.rows.len() - 1)
+            }
+        };
+        Ok(&mut self.rows[position])
+    }
+}

@@ -1,0 +1,324 @@
+//! Rows whose states are merged, on their way into their tables: show, write, check, remember; those that cannot be shown are parked. Takes nothing into
+//! states, which is `apply`'s business, and decides no winner: `show` does, and `collisions` where several rows have a part in it.
+
+use rowmesh_core::ident::Dot;
+use rowmesh_core::row_state::Shown;
+use rowmesh_core::scope::Decision;
+use rowmesh_core::show::{self, Choice};
+use rowmesh_core::value::{Key, Value};
+
+use crate::apply::{Applied, Refused};
+use crate::border;
+use crate::collisions;
+use crate::database::Access;
+use crate::fault::{Error, Result};
+use crate::passage::{Passage, Passages};
+use crate::registry::{Table, TableNumber};
+use crate::row_states;
+use crate::work::{Work, shown_row};
+use crate::write::{Outcome, RowWrite, add_key};
+
+/// Writes what `show` chooses, parks what cannot be written, and remembers all of it.
+pub fn settle<A: Access>(work: &mut Work<'_, A>, mut passages: Passages, applied: &mut Applied) -> Result<()> {
+    let named = passages.rows.len();
+    for passage in passages.rows.iter_mut().filter(|passage| !passage.news.is_empty()) {
+        work.remember_rows(passage.number, &passage.key, &mut passage.state)?;
+    }
+    collisions::judge_known(work, &mut passages)?;
+    follow_hidden(work, &mut passages)?;
+    hold_drawn_in(work, &passages.rows[named..])?;
+    let done = write_all(work, &mut passages)?;
+    let skipped_one = |(passage, done): (&Passage, &Done)| {
+        matches!(done.outcome, Outcome::Parked { .. }) && !passage.earlier.is_empty()
+    };
+    if passages.rows.iter().zip(&done).any(skipped_one) {
+        // What an earlier changeset left may well be shown.
+        *work.one_by_one = true;
+        return Err(Error::StartOver);
+    }
+    for (passage, done) in passages.rows.into_iter().zip(done) {
+        remember(work, passage, done, applied)?;
+    }
+    Ok(())
+}
+
+/// What became of a row that was written.
+struct Done {
+    /// As it was shown before, in the order of the table.
+    before: Option<Vec<Value>>,
+    outcome: Outcome,
+    /// Whether it cannot be written at all.
+    is_impossible: bool,
+}
+
+/// How often rows are written anew because others have a unique value of theirs: each time something else of one of them is tried.
+const ROUNDS_MAX: usize = 16;
+
+/// Writes the rows; those that are refused because of a unique value show something else, or who has the value does.
+fn write_all<A: Access>(work: &mut Work<'_, A>, passages: &mut Passages) -> Result<Vec<Done>> {
+    let mut done: Vec<Option<Done>> = Vec::new();
+    let mut turn: Vec<usize> = (0..passages.rows.len()).collect();
+    for _ in 0..ROUNDS_MAX {
+        done.resize_with(passages.rows.len(), || None);
+        let mut writes = Vec::with_capacity(turn.len());
+        for position in &turn {
+            writes.push(plan_write(work, &passages.rows[*position])?);
+        }
+        let outcomes = work.db.write_rows(work.registry, &mut writes)?;
+        for ((position, write), outcome) in turn.iter().zip(writes).zip(outcomes) {
+            done[*position] = Some(Done::after(done[*position].take(), write, outcome));
+        }
+        let can_be_judged = |position: &usize| {
+            let done = done[*position].as_ref();
+            done.is_some_and(|done| matches!(done.outcome, Outcome::Parked { .. }) && !done.is_impossible)
+        };
+        let refused: Vec<usize> = turn.iter().copied().filter(can_be_judged).collect();
+        let known = passages.rows.len();
+        let mut next = collisions::judge_refused(work, passages, &refused)?;
+        if next.is_empty() {
+            break;
+        }
+        follow_hidden(work, passages)?;
+        hold_drawn_in(work, &passages.rows[known..])?;
+        next.extend(refused);
+        next.extend(known..passages.rows.len());
+        turn = next.into_iter().collect();
+        for position in turn.iter().filter(|position| **position < known) {
+            passages.rows[*position].stands = done[*position].as_ref().map(Done::stands);
+        }
+    }
+    done.into_iter().map(|done| done.ok_or_else(|| Error::inconsistent("a row that was never written"))).collect()
+}
+
+impl Done {
+    /// After another attempt at a row.
+    fn after(earlier: Option<Done>, write: RowWrite, outcome: Outcome) -> Done {
+        let is_impossible = write.impossible.is_some();
+        let Some(earlier) = earlier else { return Done { before: write.before, outcome, is_impossible } };
+        let was_written = matches!(earlier.outcome, Outcome::Shown { written: true, .. });
+        let outcome = match outcome {
+            Outcome::Shown { row, written } => Outcome::Shown { row, written: written || was_written },
+            parked @ Outcome::Parked { .. } => parked,
+        };
+        Done { before: earlier.before, outcome, is_impossible }
+    }
+
+    /// How the row stands now.
+    fn stands(&self) -> Option<Vec<Value>> {
+        match &self.outcome {
+            Outcome::Shown { row, .. } => row.clone(),
+            Outcome::Parked { .. } => self.before.clone(),
+        }
+    }
+}
+
+/// Rows that belong to one that leaves go with it, though nobody where it left knew of them; so do those that refer to one that is hidden. They come
+/// back with it. Until then they are parked, as they are on nodes that hear of the leave first.
+fn follow_hidden<A: Access>(work: &mut Work<'_, A>, passages: &mut Passages) -> Result<()> {
+    let mut position = 0;
+    while position < passages.rows.len() {
+        let parent = &passages.rows[position];
+        position += 1;
+        let Some(table) = parent.table.clone() else { continue };
+        let leaves = parent.state.has_left();
+        if !leaves && parent.hidden().is_none() {
+            continue;
+        }
+        let Some(row) = shown_row(&table, &parent.key, &parent.state) else { continue };
+        let name = format!("{} {}", table.schema.name, parent.key.to_display());
+        let (reason, followers) = if parent.yielding.as_ref().is_some_and(|yielding| yielding.hidden.is_some()) {
+            (format!("it refers to {name}, which is hidden"), referring(work, &table, &row)?)
+        } else {
+            let owned = work.membership.owned(work.db, work.registry, &table, &row)?;
+            (format!("it belongs to {name}, which left the scope"), owned)
+        };
+        for follower in followers {
+            follow(work, passages, follower, &reason)?;
+        }
+    }
+    Ok(())
+}
+
+fn follow<A: Access>(
+    work: &Work<'_, A>,
+    passages: &mut Passages,
+    (number, key): (TableNumber, Key),
+    reason: &str,
+) -> Result<()> {
+    if passages.position(&(number, key.clone())).is_some() {
+        return Ok(());
+    }
+    let state = row_states::load(work.db, work.origins, number, &key)?;
+    if state.is_shown() {
+        let table = work.registry.tracked(number).cloned();
+        let orphaned = Some(reason.to_owned());
+        passages.push(Passage { orphaned, ..Passage::of(table, number, key, None, state) });
+    }
+    Ok(())
+}
+
+/// The rows that refer to one by a foreign key.
+fn referring<A: Access>(work: &Work<'_, A>, table: &Table, row: &[Value]) -> Result<Vec<(TableNumber, Key)>> {
+    let mut found = Vec::new();
+    for child in work.registry.referring_to(&table.schema.name) {
+        for key in child.schema.foreign_keys.iter().filter(|key| key.parent == table.schema.name) {
+            let meant = key.parent_columns.iter().map(|name| table.schema.column(name));
+            let Some(meant) = meant.collect::<Option<Vec<usize>>>() else { continue };
+            let values: Vec<Value> = meant.iter().map(|column| row[*column].clone()).collect();
+            if values.iter().any(Value::is_null) {
+                continue;
+            }
+            let columns: Vec<_> = key.columns.iter().map(|column| &child.schema.columns[*column].name).collect();
+            for row in work.db.rows_where(&child.schema, &columns, &values, None)? {
+                found.push((child.number, child.key_of(&row)));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Keeps the application from changing rows that nobody knew of when rows were locked. What it wrote to them since everything was sealed is
+/// sealed first by the next attempt.
+fn hold_drawn_in<A: Access>(work: &mut Work<'_, A>, drawn_in: &[Passage]) -> Result<()> {
+    let row = |passage: &Passage| Some((passage.table.clone()?, passage.key.clone()));
+    let rows: Vec<_> = drawn_in.iter().filter_map(row).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    work.drawn_in.extend(rows.iter().cloned());
+    work.db.lock(&rows)?;
+    work.db.expect(&rows)?;
+    for (passage, (table, key)) in drawn_in.iter().filter(|passage| passage.table.is_some()).zip(&rows) {
+        let values = key.values().map_err(|source| Error::damaged("a key", source))?;
+        let stands = match work.db.read(table, &values)? {
+            Some(row) => Some(work.membership.verdict(work.db, table, &row)?.travelling(&row)),
+            None => None,
+        };
+        if stands != shown_row(table, key, &passage.state) && !work.db.noted(table, &values)?.is_empty() {
+            return Err(Error::StartOver);
+        }
+    }
+    Ok(())
+}
+
+/// What has to happen to the table so that it shows what the state says.
+fn plan_write<A: Access>(work: &mut Work<'_, A>, passage: &Passage) -> Result<RowWrite> {
+    let Some(table) = &passage.table else {
+        let name = work.registry.name(passage.number).map_or("?", |name| name);
+        let travels = matches!(work.standing()?.scope.tables.decide(name), Decision::Sync);
+        return Ok(RowWrite::impossible(match travels {
+            true => format!("there is no table \"{name}\" here yet"),
+            false => format!("table \"{name}\" stays at home"),
+        }));
+    };
+    let names = work.registry.column_names(passage.number);
+    let choice = show::show(&passage.state, work.standing()?.policies.current().table(&table.schema.name), names);
+    let before = match &passage.stands {
+        Some(stands) => stands.clone(),
+        None => shown_row(table, &passage.key, &passage.state),
+    };
+    let values = passage.key.values().map_err(|source| Error::damaged("a key", source))?;
+    let after = match choice {
+        _ if passage.hidden().is_some() => None,
+        Choice::Absent => None,
+        Choice::Present(image) => {
+            let here = image.into_iter().filter_map(|(column, value)| Some((table.position(column)?, value)));
+            let mut here: Vec<_> = here.collect();
+            add_key(table, &values, &mut here);
+            work.membership.cut_references(work.db, table, &mut here)?;
+            yield_in(passage, &mut here);
+            Some(here)
+        }
+    };
+    Ok(RowWrite::new(table.clone(), passage.key.clone(), values, before, after))
+}
+
+/// Puts what a row shows where others keep what it claims.
+fn yield_in(passage: &Passage, here: &mut Vec<(usize, Value)>) {
+    for (column, value) in passage.yielding.iter().flat_map(|yielding| &yielding.columns) {
+        match here.binary_search_by_key(column, |(position, _)| *position) {
+            Ok(place) => here[place].1 = value.clone(),
+            Err(place) => here.insert(place, (*column, value.clone())),
+        }
+    }
+}
+
+fn remember<A: Access>(work: &mut Work<'_, A>, mut passage: Passage, done: Done, applied: &mut Applied) -> Result<()> {
+    let Done { before, outcome, .. } = done;
+    let (number, was_shown) = (passage.number, passage.state.is_shown());
+    let reason = passage.hidden().cloned();
+    match (outcome, reason) {
+        (Outcome::Shown { row, written }, reason) => {
+            applied.rows_written += u64::from(written);
+            match (&passage.table, &row) {
+                (Some(table), Some(row)) => crate::work::remember_shown(table, &mut passage.state, row),
+                _ => passage.state.shown = Shown::Absent,
+            }
+            match reason {
+                Some(reason) => applied.parked += work.park_all(number, &passage.key, &passage.state, &reason)?,
+                None if work.has_parked => work.db.release(number, &passage.key)?,
+                None => {}
+            }
+            if let Some(table) = &passage.table {
+                work.db.replace_claims(table, &passage.key, before.as_deref(), row.as_deref())?;
+                border::note_if_owner_left(work, table, &passage.key, row.as_deref())?;
+            }
+            remember_exceptions(work, &passage, passage.yielding.is_some(), row.as_deref())?;
+        }
+        (Outcome::Parked { reason }, Some(_)) => {
+            applied.parked += work.park_all(number, &passage.key, &passage.state, &reason)?;
+            remember_exceptions(work, &passage, true, before.as_deref())?;
+        }
+        (Outcome::Parked { reason }, None) => {
+            park(work, &mut passage, &reason, applied)?;
+            remember_exceptions(work, &passage, true, before.as_deref())?;
+        }
+    }
+    let Passage { key, place, state, news, yielding, .. } = passage;
+    for news in news {
+        work.refresh_ledger(number, &key, &state, news)?;
+    }
+    if let Some(yielding) = yielding {
+        work.tell_of_unique(number, &key, &yielding.entries)?;
+    }
+    row_states::save_at(work, place, number, &key, &state, was_shown)
+}
+
+fn park<A: Access>(work: &mut Work<'_, A>, passage: &mut Passage, reason: &str, applied: &mut Applied) -> Result<()> {
+    let (number, key, is_new) = (passage.number, &passage.key, passage.dot.is_some());
+    let dots = match passage.dot {
+        Some(dot) => std::mem::take(&mut passage.earlier).into_iter().chain([dot]).collect(),
+        None => parked_dots(work, number, key)?,
+    };
+    if dots.is_empty() {
+        let newest = passage.state.stamps().max().map(|stamp| stamp.dot);
+        applied.refused.push(Refused { table: number, key: key.clone(), newest, reason: reason.to_owned() });
+    }
+    for dot in dots {
+        work.park(number, key, dot, reason)?;
+        applied.parked += u64::from(is_new);
+    }
+    Ok(())
+}
+
+/// Remembers which unique values a row claims and does not show, where this stands for it: `is_odd` where that may be any.
+fn remember_exceptions<A: Access>(
+    work: &mut Work<'_, A>,
+    passage: &Passage,
+    is_odd: bool,
+    stands: Option<&[Value]>,
+) -> Result<()> {
+    let Some(table) = &passage.table else { return Ok(()) };
+    let is_odd = is_odd || passage.orphaned.is_some();
+    if !is_odd && !work.exceptions.of(work.db, table.number)?.has(&passage.key) {
+        return Ok(());
+    }
+    let mut claims = collisions::not_shown(work, table, &passage.key, &passage.state, stands)?;
+    claims.extend(passage.yielding.iter().flat_map(|yielding| &yielding.passed_over));
+    work.exceptions.set(work.db, table.number, &passage.key, claims)
+}
+
+fn parked_dots<A: Access>(work: &Work<'_, A>, number: TableNumber, key: &Key) -> Result<Vec<Dot>> {
+    let parked = work.db.parked(Some((number, key)))?;
+    parked.iter().map(|parked| work.origins.dot(parked.origin, parked.seq)).collect()
+}

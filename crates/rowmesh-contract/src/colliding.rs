@@ -127,6 +127,25 @@ pub(crate) fn e2_a_number_that_another_row_keeps_is_shown_as_null<P: Place>() {
     assert_eq!(nodes[1].texts(places), ["a 8", "b 7"]);
 }
 
+pub(crate) fn e2_where_a_check_refuses_the_suffix_null_is_shown_or_the_row_is_hidden<P: Place>() {
+    let schema = "CREATE TABLE codes (id TEXT PRIMARY KEY, code TEXT UNIQUE CHECK (length(code) < 4), must TEXT NOT NULL UNIQUE CHECK (length(must) < 4))";
+    let mut nodes = nodes::<P>(2, schema);
+    nodes[0].run("INSERT INTO codes VALUES ('a', 'one', '1'), ('c', 'two', '3')");
+    nodes[0].seal();
+    nodes[1].run("INSERT INTO codes VALUES ('b', 'one', '2'), ('d', 'six', '3')");
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    for node in &mut nodes {
+        let codes = node.texts("SELECT id || ' ' || coalesce(code, 'none') FROM codes ORDER BY id");
+        assert_eq!(codes, ["a one", "b none", "c two"], "what may not be NULL is hidden");
+        assert_eq!((node.seal(), node.store.parked().expect("read").len()), (0, 1));
+    }
+    nodes[1].run("UPDATE codes SET must = '4' WHERE id = 'c'; UPDATE codes SET code = 'ten' WHERE id = 'a'");
+    settle(&mut nodes);
+    let codes = nodes[0].texts("SELECT id || ' ' || coalesce(code, 'none') FROM codes ORDER BY id");
+    assert_eq!(codes, ["a ten", "b one", "c two", "d six"]);
+}
+
 pub(crate) fn e2_what_can_show_nothing_else_is_hidden_with_its_children_and_comes_back<P: Place>() {
     let schema = "CREATE TABLE seats (id TEXT PRIMARY KEY, place INTEGER NOT NULL UNIQUE);
         CREATE TABLE guests (id TEXT PRIMARY KEY, seat TEXT NOT NULL REFERENCES seats (id), name TEXT)";

@@ -29,25 +29,13 @@ pub struct Claimant {
     pub beats: Vec<(Key, Dot)>,
 }
 
-/// What a row shows in place of a value that another keeps, in the order in which they are tried.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// What a row shows in place of a value that another keeps, in the order in which they are tried; where neither can stand, it is hidden.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Instead {
-    /// The value and a suffix made of the row's identity.
+    /// A text and a suffix made of the row's identity; NULL for what is no text.
     Suffix,
     /// NULL.
     Null,
-    /// Nothing: the row is hidden.
-    Hidden,
-}
-
-impl Instead {
-    /// What is tried where this cannot stand.
-    pub fn next(self) -> Instead {
-        match self {
-            Instead::Suffix => Instead::Null,
-            Instead::Null | Instead::Hidden => Instead::Hidden,
-        }
-    }
 }
 
 /// What every row claims in the unique indexes of its table that can be told.

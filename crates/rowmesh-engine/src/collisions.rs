@@ -90,22 +90,8 @@ pub fn judge_refused<A: Access>(
     if concerned.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let verdicts = Judge::new(work, passages).judge(concerned.clone())?;
-    let mut changed = apply(work, passages, verdicts)?;
-    // What a row was to show instead is refused as well: then the next form of it.
-    for position in refused {
-        let passage = &mut passages.rows[*position];
-        let row = (passage.number, passage.key.clone());
-        let yields =
-            passage.yielding.as_ref().is_some_and(|yielding| yielding.hidden.is_none() && !yielding.columns.is_empty());
-        if !yields || changed.contains(position) || !concerned.contains(&row) {
-            continue;
-        }
-        passage.instead = passage.instead.max(Instead::Suffix).next();
-        let verdicts = Judge::new(work, passages).judge(vec![row])?;
-        changed.extend(apply(work, passages, verdicts)?);
-    }
-    Ok(changed)
+    let verdicts = Judge::new(work, passages).judge(concerned)?;
+    apply(work, passages, verdicts)
 }
 
 /// What a row claims and does not show, where this stands for it.
@@ -127,8 +113,8 @@ pub fn not_shown<A: Access>(
 
 /// Everything that rows in these images claim.
 pub fn claimed<'r>(table: &Table, rows: impl IntoIterator<Item = &'r [Value]>) -> BTreeSet<Claim> {
-    let claims =
-        rows.into_iter().flat_map(|row| unique::claims(&table.schema, row).map(|(_, claim)| claim).collect::<Vec<_>>());
+    let rows = rows.into_iter().filter(|row| !row.is_empty());
+    let claims = rows.flat_map(|row| unique::claims(&table.schema, row).map(|(_, claim)| claim).collect::<Vec<_>>());
     claims.collect()
 }
 
@@ -365,7 +351,8 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
             return Ok(known.clone());
         }
         // Whoever asks for it again while it is being found out is told that it yields nowhere.
-        self.instead.insert(row.clone(), Rc::default());
+        let wanted = self.wanted(row)?.map_or_else(Vec::new, |wanted| wanted.to_vec());
+        self.instead.insert(row.clone(), Rc::new(Shows { row: wanted, ..Shows::default() }));
         let shows = Rc::new(self.find_what_shows(table, row)?);
         self.instead.insert(row.clone(), shows.clone());
         Ok(shows)
@@ -395,41 +382,56 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
         let mut taken = BTreeSet::new();
         for key in before {
             let other = self.shows(table, &(table.number, key))?;
-            taken.extend(unique::claims(&table.schema, &other.row).map(|(_, claim)| claim));
+            taken.extend(claimed(table, [&*other.row]));
         }
-        let form = self.passages.position(row).map_or(Instead::Suffix, |position| self.passages.rows[position].instead);
-        shows.is_hidden = !self.show_instead(table, row, (form, &taken), &wanted, &mut shows)?;
+        for form in [Instead::Suffix, Instead::Null] {
+            if self.show_instead(table, row, (form, &taken), &mut shows)? {
+                return Ok(shows);
+            }
+        }
+        shows.is_hidden = true;
         Ok(shows)
     }
 
-    /// Puts something else into the columns in which a row yields; `false` if there is nothing that could stand there.
+    /// Puts something else into the columns in which a row yields; `false` if that could not stand there.
     fn show_instead(
         &mut self,
         table: &Arc<Table>,
         row: &Row,
         (form, taken): (Instead, &BTreeSet<Claim>),
-        wanted: &[Value],
         shows: &mut Shows,
     ) -> Result<bool> {
+        let Some(wanted) = self.wanted(row)? else { return Ok(false) };
         for attempt in 0..ATTEMPTS_MAX {
             for column in shows.columns.clone() {
-                let suffixed = unique::suffixed(&wanted[column], &table.schema.name, &row.1, attempt);
-                let mut suffixed = suffixed.filter(|_| form == Instead::Suffix);
-                if let Some(value) = &mut suffixed
-                    && !self.work.db.fits(table, column, value)?
-                {
-                    suffixed = None;
-                }
-                let can_be_null = form < Instead::Hidden && !table.schema.columns[column].not_null;
-                let Some(value) = suffixed.or(can_be_null.then_some(Value::Null)) else { return Ok(false) };
+                let Some(value) = self.derived(table, row, (form, attempt), (column, &wanted[column]))? else {
+                    return Ok(false);
+                };
                 shows.row[column] = value;
             }
-            if self.is_free(table, row, &shows.row, wanted, taken)? {
-                return Ok(true);
+            if self.is_free(table, row, &shows.row, &wanted, taken)? {
+                return self.work.db.admits(table, &shows.row);
             }
             shows.passed_over.extend(claimed(table, [&*shows.row]));
         }
         Ok(false)
+    }
+
+    /// What a row shows in one column in a form; what is no text has no suffix.
+    fn derived(
+        &self,
+        table: &Table,
+        row: &Row,
+        (form, attempt): (Instead, u64),
+        (column, wanted): (usize, &Value),
+    ) -> Result<Option<Value>> {
+        if form == Instead::Suffix
+            && let Some(mut value) = unique::suffixed(wanted, &table.schema.name, &row.1, attempt)
+            && self.work.db.fits(table, column, &mut value)?
+        {
+            return Ok(Some(value));
+        }
+        Ok((!table.schema.columns[column].not_null).then_some(Value::Null))
     }
 
     /// Whether nobody writes what a row shows instead, and no row before it shows that: what is derived never displaces what is written.

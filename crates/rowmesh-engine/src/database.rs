@@ -616,6 +616,9 @@ pub trait Rows {
     fn delete(&self, table: &Table, key: &[Value]) -> Result<bool>;
     /// Whether a value can stand in a column, as far as its type goes; one that the database has another form for becomes that.
     fn fits(&self, table: &Table, column: usize, value: &mut Value) -> Result<bool>;
+    /// Whether a row keeps what the table asks of each row by itself: CHECK, NOT NULL, types and lengths. Others have no part in it, and nothing is
+    /// written.
+    fn admits(&self, table: &Table, row: &[Value]) -> Result<bool>;
     /// Brings every row to its new image so that every constraint holds, or leaves it at the old one and says why.
     fn write_rows(&self, registry: &Registry, writes: &mut [RowWrite]) -> Result<Vec<Outcome>>;
     /// Inserts rows of a snapshot. Nearly all foreign keys are whole, so they are not checked one by one but at the load's end.

@@ -713,6 +713,9 @@ impl<D: Database> Store for Engine<D> {
             Ok(End::Commit(load.finish(work, end)?))
         });
         self.load = (finished.is_err() && goes_on(&finished)).then_some(load);
+        if finished.is_ok() {
+            self.settle_doubted(now);
+        }
         finished
     }
 

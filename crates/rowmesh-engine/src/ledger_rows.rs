@@ -119,9 +119,12 @@ pub fn dump(db: &impl Ledger, after: &str, limit: usize) -> Result<Vec<Vec<Value
     Ok(db.entries_after(after, limit)?.into_iter().map(EntryRow::into_values).collect())
 }
 
-/// Writes a dumped entry; `there` tells the origins of its numbers.
+/// Writes a dumped entry, but for those about unique values, which are told anew once the rows are here; `there` tells the origins of its numbers.
 pub fn restore(db: &impl Access, origins: &mut Origins, there: &dyn OriginTable, entry: Vec<Value>) -> Result<()> {
     let mut row = EntryRow::from_values(entry).map_err(|what| Error::damaged("a ledger entry from a peer", what))?;
+    if row.conflict_type == ConflictType::Unique.as_str() {
+        return Ok(());
+    }
     for side in [&mut row.losing, &mut row.winning] {
         let origin = there.origin(side.origin);
         let origin =

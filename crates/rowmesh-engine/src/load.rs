@@ -18,6 +18,7 @@ use rowmesh_core::show::{self, Choice};
 use rowmesh_core::store::StoreError;
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
+use crate::collisions;
 use crate::database::{Access, Packer};
 use crate::fault::{Error, Result};
 use crate::ledger_rows;
@@ -306,8 +307,18 @@ fn settle<A: Access>(work: &mut Work<'_, A>, table: &LoadTable, row: &mut Loadin
             remember_shown(here, &mut row.state, &shown);
             work.db.note(here, &key_values(&row.key)?, work.now)
         }
-        Placed::Refused(reason) => work.park_all(table.number, &row.key, &row.state, &reason).map(drop),
+        Placed::Refused(reason) => {
+            work.park_all(table.number, &row.key, &row.state, &reason)?;
+            except(work, here, &row.key, &row.state)
+        }
     }
+}
+
+/// A row that does not stand claims its unique values all the same; who shows them is looked at once everything has come.
+fn except<A: Access>(work: &mut Work<'_, A>, table: &Table, key: &Key, state: &RowState) -> Result<()> {
+    let claims = collisions::not_shown(work, table, key, state, None)?;
+    work.exceptions.set(work.db, table.number, key, claims.clone())?;
+    work.exceptions.doubt(work.db, table.number, &claims)
 }
 
 /// A row that stayed stands as it is, and what the application has made of it is sealed as an edit of what it had found. What else is to be shown
@@ -374,6 +385,7 @@ fn hide<A: Access>(work: &mut Work<'_, A>, table: &Table, row: &[Value], reason:
     work.db.replace_claims(table, &key, Some(row), None)?;
     work.park_all(table.number, &key, &state, reason)?;
     state.shown = Shown::Absent;
+    except(work, table, &key, &state)?;
     row_states::save(work, table.number, &key, &state, true)?;
     Ok(true)
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use rowmesh_core::ident::Dot;
 use rowmesh_core::row_state::RowState;
-use rowmesh_core::unique::Instead;
 use rowmesh_core::value::{Key, Value};
 
 use crate::collisions::Yielding;
@@ -38,8 +37,6 @@ pub struct Passage {
     pub orphaned: Option<String>,
     /// What it shows where other rows keep what it claims; `None` if nobody asked.
     pub yielding: Option<Yielding>,
-    /// The form in which it shows something else.
-    pub instead: Instead,
     /// How it stands, where it was written and may be written again.
     pub stands: Option<Option<Vec<Value>>>,
 }
@@ -72,7 +69,6 @@ impl Passage {
             news: Vec::new(),
             orphaned: None,
             yielding: None,
-            instead: Instead::Suffix,
             stands: None,
         }
     }

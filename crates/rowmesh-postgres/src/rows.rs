@@ -160,6 +160,21 @@ impl Rows for PostgresAccess<'_> {
         Ok(fit_in(self.details(table)?, table, column, value).is_ok())
     }
 
+    /// PostgreSQL asks for types, NOT NULL and CHECK before it looks for other rows.
+    fn admits(&self, table: &Table, row: &[Value]) -> Result<bool> {
+        self.hurry().told()?;
+        self.session.batch("SAVEPOINT rowmesh_probe").told()?;
+        let columns: Vec<usize> = (0..row.len()).collect();
+        let tried = self.insert_set(table, &columns, &[row.iter().collect()]);
+        self.session.batch("ROLLBACK TO SAVEPOINT rowmesh_probe; RELEASE SAVEPOINT rowmesh_probe").told()?;
+        let Err(error) = tried else { return Ok(true) };
+        match Constraint::of(&error) {
+            Some(Constraint::Unique(_)) => Ok(true),
+            Some(Constraint::Other(_)) => Ok(tied::is_about_references(&error)),
+            None => Err(error).told(),
+        }
+    }
+
     fn write_rows(&self, registry: &Registry, writes: &mut [RowWrite]) -> Result<Vec<Outcome>> {
         self.as_application(|| write::write_rows(self, registry, writes))
     }

@@ -805,7 +805,7 @@ fn moves_unique(write: &RowWrite, table: &Table) -> bool {
     uniques.any(|index| index.parts.iter().any(|part| part.as_ref().is_none_or(|part| moves(part.column))))
 }
 
-fn is_about_references(error: &error::Error) -> bool {
+pub(crate) fn is_about_references(error: &error::Error) -> bool {
     matches!(error.sqlstate().map(|state| state.code()), Some("23503" | "23001"))
 }
 

@@ -59,7 +59,9 @@ seeds!(
     o1_to_o13_hold_for_seeds_from_200: 200,
     o1_to_o13_hold_for_seeds_from_250: 250,
     o1_to_o13_hold_for_seeds_from_300: 300,
-    o1_to_o13_hold_for_seeds_from_350: 350,
-    o1_to_o13_hold_for_seeds_from_400: 400,
-    o1_to_o13_hold_for_seeds_from_450: 450
+    o1_to_o13_hold_where_unique_values_are_contested_for_seeds_from_500: 500,
+    o1_to_o13_hold_where_unique_values_are_contested_for_seeds_from_550: 550,
+    o1_to_o13_hold_where_unique_values_are_contested_for_seeds_from_600: 600,
+    o1_to_o13_hold_where_unique_values_are_contested_for_seeds_from_650: 650,
+    o1_to_o13_hold_where_unique_values_are_contested_for_seeds_from_700: 700
 );

@@ -12,7 +12,7 @@ use rowmesh_engine::database::Rows;
 use rowmesh_engine::fault::Result;
 use rowmesh_engine::registry::{Registry, Table, TableNumber};
 use rowmesh_engine::write::{NewRow, Outcome, Placed, RowWrite, placed};
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode, ffi};
 
 use crate::access::SqliteAccess;
 use crate::fault::Told;
@@ -170,6 +170,25 @@ impl Rows for SqliteAccess<'_> {
             Err(_) => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// SQLite asks for NOT NULL and CHECK before it looks for other rows.
+    fn admits(&self, table: &Table, row: &[Value]) -> Result<bool> {
+        self.connection.execute_batch("SAVEPOINT rowmesh_probe").told()?;
+        let tried = self.insert(table, row);
+        self.connection.execute_batch("ROLLBACK TO rowmesh_probe; RELEASE rowmesh_probe").told()?;
+        let Err(rusqlite::Error::SqliteFailure(code, _)) = &tried else { return tried.told().map(|()| true) };
+        let by_others = [
+            ffi::SQLITE_CONSTRAINT_PRIMARYKEY,
+            ffi::SQLITE_CONSTRAINT_ROWID,
+            ffi::SQLITE_CONSTRAINT_UNIQUE,
+            ffi::SQLITE_CONSTRAINT_FOREIGNKEY,
+        ];
+        match code.code {
+            ErrorCode::ConstraintViolation => Ok(by_others.contains(&code.extended_code)),
+            ErrorCode::TypeMismatch | ErrorCode::TooBig => Ok(false),
+            _ => tried.told().map(|()| true),
+        }
     }
 
     fn write_rows(&self, registry: &Registry, writes: &mut [RowWrite]) -> Result<Vec<Outcome>> {

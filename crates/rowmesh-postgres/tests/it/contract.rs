@@ -12,6 +12,7 @@ mod restarted {
 
     contract_about!(attaching, super::Site);
     contract_about!(looking, super::Site);
+    contract_about!(colliding, super::Site);
     contract_about!(copying, super::Site);
     contract_about!(renaming, super::Site);
 }

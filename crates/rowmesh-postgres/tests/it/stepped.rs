@@ -215,6 +215,34 @@ fn d1_q18_a_row_that_goes_with_its_owner_takes_along_what_was_written_to_it_afte
 }
 
 #[test]
+fn d1_e2_a_row_that_gives_way_keeps_what_the_application_writes_to_it_after_we_sealed() {
+    const CUSTOMERS: &str = "CREATE TABLE customers (id text PRIMARY KEY, email text UNIQUE, name text)";
+    for role in ROLES {
+        let mut nodes = role.pair(CUSTOMERS);
+        nodes[1].run("INSERT INTO customers VALUES ('a', 'x', 'a')");
+        nodes[1].seal();
+        nodes[0].run("INSERT INTO customers VALUES ('b', 'x', 'b')");
+        finish(&mut nodes);
+        nodes[1].run("INSERT INTO customers VALUES ('c', 'y', 'c')");
+        let changesets = from_second(&mut nodes);
+        nodes[0].run("INSERT INTO customers VALUES ('d', 'y', 'd')");
+        nodes[0].seal();
+        let (second, third) = (application(&nodes[0].database), application(&nodes[0].database));
+        // We ask for exceptions after we have sealed, and before we come to the row that has to give way.
+        third.batch("BEGIN; LOCK TABLE rowmesh.exceptions IN ACCESS EXCLUSIVE MODE").unwrap();
+        let ours = |store: &mut PostgresStore| store.take(now(), &changesets);
+        let taken = while_it_waits(&mut nodes[0], ours, |_| {
+            second.batch("UPDATE customers SET name = 'meanwhile' WHERE id = 'd'").unwrap();
+            third.batch("COMMIT").unwrap();
+        });
+        taken.unwrap();
+        finish(&mut nodes);
+        let shown = nodes[1].query("SELECT id, left(email, 2), name FROM customers ORDER BY id");
+        assert_eq!(shown, ["(a,x,a)", "(b,x~,b)", "(c,y,c)", "(d,y~,meanwhile)"]);
+    }
+}
+
+#[test]
 fn h9_a_vacuum_full_of_the_notes_between_two_parts_of_a_round_loses_none() {
     let mut nodes = Role::Mighty.pair(NOTES);
     nodes[0].run("INSERT INTO notes SELECT n, repeat('x', 600000) FROM generate_series(1, 30) n");

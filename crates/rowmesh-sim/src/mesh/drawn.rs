@@ -1,6 +1,7 @@
-//! A schema drawn from the seed, and the statements that an application runs on it. Rules that reach over several rows are not shipped, so no
-//! two nodes may break a unique value or a foreign key together: tables that could are *owned*, each node writes rows of its own in them;
-//! the others are *shared* and fought over, and what shared rows refer to is never deleted. Keys that SQLite numbers are left out.
+//! A schema drawn from the seed, and the statements that an application runs on it. The rule for orphans is not shipped, so no two nodes may break
+//! a foreign key together: tables that could are *owned*, each node writes rows of its own in them; the others are *shared* and fought over, and
+//! what shared rows refer to is never deleted. Unique values are *contested*, but for those of indexes whose equality only the database can tell.
+//! Keys that SQLite numbers are left out.
 
 use std::fmt::Write as _;
 
@@ -33,6 +34,8 @@ struct Table {
     columns: Vec<Column>,
     parents: Vec<Reference>,
     uniques: Vec<Unique>,
+    /// Whether several nodes may take one of its unique values.
+    contested: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,13 +87,13 @@ enum Unique {
 }
 
 impl Drawn {
-    /// Draws a schema.
-    pub fn draw(rng: &mut Rng) -> Drawn {
+    /// Draws a schema; `contests` tells whether unique values may be contested.
+    pub fn draw(rng: &mut Rng, contests: bool) -> Drawn {
         let mut names = TABLE_NAMES.to_vec();
         let mut tables: Vec<Table> = Vec::new();
         for _ in 0..rng.between(2, 5) {
             let name = rng.take(&mut names);
-            let table = Table::draw(rng, name, &tables);
+            let table = Table::draw(rng, name, &tables, contests);
             tables.push(table);
         }
         Drawn { tables }
@@ -234,7 +237,8 @@ impl Drawn {
         }
         for (position, unique) in table.uniques.iter().enumerate() {
             for column in unique.columns(position) {
-                let taken = format!("'{node}-{}'", rng.below(4));
+                let whose = if table.contested { "u".to_owned() } else { node.to_string() };
+                let taken = format!("'{whose}-{}'", rng.below(4));
                 all.push((column, if rng.chance(20) { "NULL".to_owned() } else { taken }));
             }
         }
@@ -243,11 +247,11 @@ impl Drawn {
 }
 
 impl Table {
-    fn draw(rng: &mut Rng, name: &'static str, before: &[Table]) -> Table {
+    fn draw(rng: &mut Rng, name: &'static str, before: &[Table], contests: bool) -> Table {
         let position = before.len();
         // A shared row that may go while another node refers to it leaves an orphan.
         let mut may_be_parents: Vec<usize> =
-            (0..position).filter(|other| before[*other].owned || before[*other].lasting).collect();
+            (0..position).filter(|other| before[*other].lasting || before[*other].keeps_its_rows()).collect();
         let is_line_parent = |other: &usize| matches!(before[*other].key, KeyShape::Text | KeyShape::NoCase);
         let lines: Vec<usize> = may_be_parents.iter().copied().filter(is_line_parent).collect();
         let key = match rng.below(10) {
@@ -292,8 +296,10 @@ impl Table {
         let owns_of_parent = of_key.is_some_and(|parent| before[parent].owned);
         let owned = !may_be_shared || owns_of_parent || (!on_shared && rng.chance(40));
         let kinds = [Unique::Column, Unique::Column, Unique::NoCase, Unique::Pair, Unique::Partial, Unique::Expression];
-        let uniques = match owned {
-            true => (0..rng.below(3)).map(|_| *rng.pick(&kinds)).collect(),
+        let contested = contests && (!owned || (!is_tree && rng.chance(40)));
+        let kinds = if contested { &[Unique::Column, Unique::NoCase, Unique::Pair][..] } else { &kinds };
+        let uniques = match owned || contested {
+            true => (0..rng.below(3)).map(|_| *rng.pick(kinds)).collect(),
             false => Vec::new(),
         };
         let strict = rng.chance(30);
@@ -313,7 +319,13 @@ impl Table {
             columns,
             parents,
             uniques,
+            contested,
         }
+    }
+
+    /// Whether no other node takes rows away: a REPLACE does, where it writes a value that another node's row has.
+    fn keeps_its_rows(&self) -> bool {
+        self.owned && !(self.contested && !self.uniques.is_empty())
     }
 
     fn quoted(&self) -> String {

@@ -102,7 +102,10 @@ impl World {
             inviter: self.nodes[sponsor].id(),
             exporter: &EXPORTER,
         };
-        let application = self.applications.get_mut(&joiner).expect("only who was invited asks");
+        // What was asked twice may come after all is over: nobody waits for the answer.
+        let Some(application) = self.applications.get_mut(&joiner) else {
+            return Responder::join_refused(&Redeemed::Unknown);
+        };
         let role = match application.record.redeem(now, &attempt) {
             Redeemed::Ok { role, .. } => role,
             refused => panic!("a good invite is refused: {refused:?}"),

@@ -23,10 +23,10 @@ pub enum Workload {
 
 impl Workload {
     /// Draws one.
-    pub fn draw(rng: &mut Rng) -> Workload {
+    pub fn draw(rng: &mut Rng, contests: bool) -> Workload {
         match rng.below(10) {
             0..=2 => Workload::Shop,
-            3..=7 => Workload::Drawn(Drawn::draw(rng)),
+            3..=7 => Workload::Drawn(Drawn::draw(rng, contests)),
             _ => Workload::Filtered { everybody_edits: rng.chance(60) },
         }
     }

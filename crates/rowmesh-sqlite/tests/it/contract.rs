@@ -14,6 +14,7 @@ mod restarted {
     contract_about!(sealing, super::File);
     contract_about!(taking, super::File);
     contract_about!(settling, super::File);
+    contract_about!(colliding, super::File);
     contract_about!(parking, super::File);
     contract_about!(leaving, super::File);
     contract_about!(logging, super::File);

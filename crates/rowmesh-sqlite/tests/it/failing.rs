@@ -88,6 +88,22 @@ fn h4_d13_an_apply_that_breaks_off_anywhere_has_not_happened() {
 }
 
 #[test]
+fn h4_e2_an_apply_that_makes_another_row_give_way_and_breaks_off_anywhere_has_not_happened() {
+    let mut nodes = pair();
+    nodes[0].run("INSERT INTO customers VALUES ('e', 'Eve', '7'), ('f', 'Fay', '8')");
+    nodes[0].seal();
+    nodes[1].run("INSERT INTO customers VALUES ('g', 'Guy', '7'), ('h', 'Hal', '8')");
+    nodes[1].seal();
+    let (left, right) = two(&mut nodes);
+    let changesets = lacked(right, left);
+    break_off_everywhere(right, |node| node.store.take(now(), &changesets).is_ok());
+    let shown = right.texts("SELECT id || substr(email, 1, 2) FROM customers WHERE email GLOB '[78]*' ORDER BY id");
+    assert_eq!(shown, ["e7", "f8", "g7~", "h8~"]);
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+}
+
+#[test]
 fn c3_a_number_whose_commit_failed_is_given_again_and_leaves_no_hole() {
     let mut nodes = pair();
     nodes[0].run(MORE);

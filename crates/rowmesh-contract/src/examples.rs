@@ -1,7 +1,7 @@
 //! The worked examples of docs/conflicts.md, run as they stand there.
 
 use rowmesh_core::ident::NodeId;
-use rowmesh_core::ledger::{Entry, Left};
+use rowmesh_core::ledger::{ConflictType, Entry, Left};
 use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy, Policies, PolicyHistory};
 use rowmesh_core::scope::Scope;
 use rowmesh_core::store::Store;
@@ -89,5 +89,6 @@ fn told(entry: &Entry) -> String {
     let column = entry.id.column.as_ref().map(|column| format!("{column} ")).unwrap_or_default();
     let state = if entry.superseded { "superseded" } else { "open" };
     let (kind, strategy) = (entry.kind.as_str(), entry.strategy.as_str());
-    format!("{column}{} to {}, {kind}, {strategy}, {state}", side(&entry.lost), side(&entry.won))
+    let won = if entry.kind == ConflictType::Unique { "another row".to_owned() } else { side(&entry.won) };
+    format!("{column}{} to {won}, {kind}, {strategy}, {state}", side(&entry.lost))
 }

@@ -1,4 +1,4 @@
-//! Takes changesets from elsewhere into row states and tables: merge, show, write, check, remember. Runs inside a transaction that
+//! Takes changesets from elsewhere into row states. Runs inside a transaction that
 //! `engine` began and in which everything dirty has been sealed already. Decides no winner: `show` does.
 
 use std::sync::Arc;

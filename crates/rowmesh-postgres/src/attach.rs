@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rowmesh_core::ident::hex;
+use rowmesh_core::ident::{Digest, hex};
 use rowmesh_core::schema::{KeyKind, TableSchema};
 use rowmesh_core::scope::TablePatterns;
 use rowmesh_core::value::{ColumnName, TableName, Value};
@@ -102,8 +102,32 @@ pub fn attach(session: &Session, home: &str, options: &AttachOptions) -> Result<
     refuse_taken_names(session)?;
     refuse_newer(session)?;
     let capture = if is_attached(session)? { Capture::Left } else { Capture::New };
-    in_transaction(session, || session.batch(TABLES_SQL))?;
+    if !is_made(session)? {
+        in_transaction(session, || {
+            session.batch(TABLES_SQL)?;
+            set_fact(session, MADE_BY, &Value::Blob(text_hash().as_slice().into()))
+        })?;
+    }
     follow_now(session, home, options, capture)
+}
+
+/// Whether all that `tables.sql` makes is there, and made by that text: running it takes locks for which a vacuum of our tables would have to
+/// end first.
+fn is_made(session: &Session) -> Result<bool> {
+    let mut names: Vec<&str> = our_objects().into_keys().collect();
+    names.extend(TABLES_SQL.lines().filter_map(|line| line.split_once(" INDEX IF NOT EXISTS ")?.1.split(' ').next()));
+    let sql = "SELECT pg_catalog.bool_and(pg_catalog.to_regclass('rowmesh.' || name) IS NOT NULL) FROM pg_catalog.unnest($1::text[]) AS name";
+    if !session.query_one(sql, &[&names])?.get::<_, bool>(0) {
+        return Ok(false);
+    }
+    Ok(matches!(fact(session, MADE_BY)?, Some(Value::Blob(known)) if *known == text_hash()))
+}
+
+/// The fact that holds the hash of the text that our tables were made by.
+const MADE_BY: &str = "tables";
+
+fn text_hash() -> [u8; 32] {
+    Digest::of(TABLES_SQL.as_bytes()).0
 }
 
 /// Brings capture in step with the schema as it is now: attaches to new and rebuilt tables, re-makes what vanished, forgets what is gone.

@@ -318,6 +318,23 @@ impl SqliteAccess<'_> {
         exists(self.connection, &exists_sql(&table.schema.name, columns), values)
     }
 
+    /// Whether a row refers to these values of a parent, compared as the parent compares them: a child may spell a key otherwise.
+    pub fn has_child(
+        &self,
+        child: &Table,
+        columns: &[ColumnName],
+        (parent, meant): (&TableSchema, &[usize]),
+        values: &[&Value],
+    ) -> rusqlite::Result<bool> {
+        let conditions = columns.iter().zip(meant).enumerate().map(|(n, (column, meant))| {
+            let collate = folding(parent, *meant).map_or_else(String::new, |name| format!(" COLLATE {}", quote(name)));
+            format!("{} = ?{}{collate}", quote(column), n + 1)
+        });
+        let conditions = conditions.collect::<Vec<String>>().join(" AND ");
+        let sql = format!("SELECT 1 FROM main.{} WHERE {conditions} LIMIT 1", quote(&child.schema.name));
+        exists(self.connection, &sql, values)
+    }
+
     /// Whether the row that a foreign key names, by its position in the schema, is here.
     pub fn has_parent(&self, table: &Table, foreign_key: usize, values: &[&Value]) -> rusqlite::Result<bool> {
         exists(self.connection, &self.of(table).parents[foreign_key], values)
@@ -339,16 +356,23 @@ fn exists(connection: &Connection, sql: &str, values: &[&Value]) -> rusqlite::Re
     Ok(statement.raw_query().next()?.is_some())
 }
 
+/// The collation by which a column holds different texts equal, as far as a unique index tells.
+fn folding(schema: &TableSchema, column: usize) -> Option<&str> {
+    let mut parts = schema.uniques.iter().flat_map(|index| &index.parts).flatten();
+    let folds = parts.find(|part| part.column == column && !part.collation.eq_ignore_ascii_case("BINARY"));
+    folds.map(|part| part.collation.as_str())
+}
+
 /// The condition on the row of one key, with the key's values as the first parameters. A key's column may fold what differs in its bytes, so
 /// where it does the bytes are asked too: `K1` is not the row `k1`.
 fn by_key(schema: &TableSchema) -> String {
-    let folds = |column: usize| {
-        let parts = schema.uniques.iter().flat_map(|index| &index.parts).flatten();
-        parts.into_iter().any(|part| part.column == column && !part.collation.eq_ignore_ascii_case("BINARY"))
-    };
     let conditions = schema.key.iter().enumerate().map(|(n, column)| {
         let name = quote(&schema.columns[*column].name);
-        let exact = if folds(*column) { format!(" AND {name} IS ?{} COLLATE BINARY", n + 1) } else { String::new() };
+        let exact = if folding(schema, *column).is_some() {
+            format!(" AND {name} IS ?{} COLLATE BINARY", n + 1)
+        } else {
+            String::new()
+        };
         format!("{name} IS ?{}{exact}", n + 1)
     });
     conditions.collect::<Vec<String>>().join(" AND ")

@@ -245,7 +245,7 @@ fn living_child(db: &SqliteAccess<'_>, registry: &Registry, table: &Table, write
             let columns: Vec<ColumnName> =
                 key.columns.iter().map(|column| child.schema.columns[*column].name.clone()).collect();
             // Another row may have come into its place: one that the columns hold equal, or that took the value which they mean.
-            let is_referred_to = db.exists_where(child, &columns, &values).told()?;
+            let is_referred_to = db.has_child(child, &columns, (&table.schema, &positions), &values).told()?;
             if is_referred_to && !db.exists_where(table, &key.parent_columns, &values).told()? {
                 return Ok(Some(format!("rows of {} still refer to it", child.schema.name)));
             }

@@ -1,7 +1,7 @@
 //! What people decide about one conflict: which side stands, or something else. A new write that has seen both sides, sealed and sent like any other.
 //! Which conflicts there are is the ledger's business, what such a write does the store's.
 
-use rowmesh_core::ledger::{Entry, Left};
+use rowmesh_core::ledger::{ConflictType, Entry, Left};
 use rowmesh_core::store::{ConflictView, Edit, Said};
 use rowmesh_core::value::{ColumnName, Value};
 
@@ -20,7 +20,9 @@ pub(crate) async fn resolve(shared: &Shared, resolution: Resolution) -> Result<A
     let key_columns = table_named(shared, &view.entry.id.table).await?.key;
     let (table, key) = (view.entry.id.table.clone(), view.entry.id.key.clone());
     let row = shared.store.read(move |store| store.row_json(&table, &key)).await?;
-    let edit = match side(shared, &view, resolution.keep.as_deref())? {
+    let side = side(shared, &view, resolution.keep.as_deref())?;
+    let side = if view.entry.kind == ConflictType::Unique { of_collision(&view.entry, side)? } else { side };
+    let edit = match side {
         None => said(&view.entry, &resolution)?,
         Some(side) => kept(&view.entry, side, row.is_some(), &key_columns),
     };
@@ -57,6 +59,16 @@ fn side(shared: &Shared, view: &ConflictView, keep: Option<&str>) -> Result<Opti
         _ if keep == loser => Ok(Some(Side::Lost)),
         _ => Err(no_side(keep, &format!("{winner} wrote what stands, {loser} what lost"))),
     }
+}
+
+/// Where another row keeps a unique value, this one can only keep what it shows instead.
+fn of_collision(entry: &Entry, side: Option<Side>) -> Result<Option<Side>, Failure> {
+    if side != Some(Side::Lost) {
+        return Ok(side.map(|_| Side::Shown));
+    }
+    let row = format!("{} {}", entry.id.table, entry.id.key.to_display());
+    Err(Failure::new(code::BAD_SETTING, format!("{row} cannot have this value while another row has it"))
+        .hint("Give that row another value: then this one shows it by itself.", ""))
 }
 
 fn no_side(keep: &str, why: &str) -> Failure {

@@ -100,13 +100,16 @@ pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
     }
     if conflict.state == "open" {
         let id = short(&conflict.id);
-        let _ = writeln!(
-            text,
-            "Settle it on all nodes:\n  rowmesh conflicts resolve {id} --keep shown\n  rowmesh conflicts resolve {id} --keep lost"
-        );
+        let _ = writeln!(text, "Settle it on all nodes:\n  rowmesh conflicts resolve {id} --keep shown");
+        if !is_collision(conflict) {
+            let _ = writeln!(text, "  rowmesh conflicts resolve {id} --keep lost");
+        }
         if let Some(column) = &conflict.column {
             let _ = writeln!(text, "  rowmesh conflicts resolve {id} --set {}=VALUE", clean(column));
         }
+    }
+    if is_collision(conflict) {
+        text += "Or give the row that keeps the value another one: then this row shows what was written to it.\n";
     }
     if let Some(column) = conflict.column.as_deref().filter(|_| both_changed_a_number(conflict)) {
         let (table, column) = (clean(&conflict.table), clean(column));
@@ -141,8 +144,25 @@ pub fn wrote(writes: &[Wrote]) -> String {
     writes.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
+/// Whether two rows took one unique value.
+pub fn is_collision(conflict: &Conflict) -> bool {
+    conflict.conflict_type == "UNIQUE"
+}
+
+/// Which row keeps a unique value.
+pub fn keeper(conflict: &Conflict) -> String {
+    let row = conflict.winning.value.as_ref().and_then(serde_json::Value::as_object);
+    let is_key = |(column, _): &(&String, _)| Some(column.as_str()) != conflict.column.as_deref();
+    let key = row.into_iter().flatten().filter(is_key);
+    let key: Vec<String> = key.map(|(column, part)| format!("{} {}", clean(column), value(Some(part)))).collect();
+    format!("kept by {}", key.join(", "))
+}
+
 /// What the side that stands wrote, and what the other; of a row as a whole only whether it is there.
 fn written(conflict: &Conflict) -> [String; 2] {
+    if is_collision(conflict) {
+        return [keeper(conflict), value(conflict.losing.value.as_ref())];
+    }
     [&conflict.winning, &conflict.losing].map(|side| match (&conflict.column, &side.value) {
         (Some(_), written) => value(written.as_ref()),
         (None, Some(_)) => "edited".to_owned(),
@@ -225,6 +245,23 @@ mod tests {
             common: None,
             ..conflict()
         }
+    }
+
+    #[test]
+    fn of_a_unique_value_the_row_that_keeps_it_is_told_and_what_can_be_done() {
+        let keeps = json!({"id": "c1", "email": "ann@shop"});
+        let collision = Conflict {
+            column: Some("email".into()),
+            conflict_type: "UNIQUE".into(),
+            strategy: "KEEP_BOTH".into(),
+            winning: ConflictSide { value: Some(keeps), ..conflict().winning },
+            losing: ConflictSide { value: Some(json!("ann@shop")), ..conflict().losing },
+            common: None,
+            row: Some(json!({"id": 8841, "email": "ann@shop~k3f9"})),
+            ..conflict()
+        };
+        insta::assert_snapshot!(one(&collision, &moment(), Paint::default()));
+        assert!(list(&[collision], &moment(), Paint::default()).contains("kept by id c1 (office)"));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use rowmesh::control::api::{Author, Why, WhyColumn, WhyWrite};
+use rowmesh::control::api::{Author, Conflict, Why, WhyColumn, WhyWrite};
 
+use super::conflicts::is_collision;
 use super::grid::{Grid, Tone, plain};
 use super::time::Moment;
 use super::{clean, conflicts, log, shorten, value};
@@ -20,7 +21,7 @@ pub fn row(why: &Why, moment: &Moment, paint: Paint) -> String {
             None => ("(not shown)".to_owned(), Tone::Warn),
         };
         let when = column.writes.first().map(|write| moment.exact(write.by.at)).unwrap_or_default();
-        grid.row(&[plain(&column.column), shown, plain(writers(column)), plain(when), plain(reason(column))]);
+        grid.row(&[plain(&column.column), shown, plain(writers(column)), plain(when), plain(reason(why, column))]);
     }
     if !why.columns.is_empty() {
         text += &grid.show();
@@ -70,9 +71,14 @@ fn writers(column: &WhyColumn) -> String {
     nodes.join(" + ")
 }
 
-fn reason(column: &WhyColumn) -> String {
+fn reason(why: &Why, column: &WhyColumn) -> String {
     let told = |write: &WhyWrite| format!("{} of {}", value(Some(&write.value)), clean(&write.by.node));
     let all = |writes: &[WhyWrite], between: &str| writes.iter().map(told).collect::<Vec<_>>().join(between);
+    let is_kept = |conflict: &&Conflict| conflict.column.as_deref() == Some(&column.column) && is_collision(conflict);
+    if let Some(collision) = why.conflicts.iter().find(is_kept) {
+        let text = format!("{} was written; {}", value(collision.losing.value.as_ref()), conflicts::keeper(collision));
+        return shorten(&text, REASON_CHARACTERS_MAX);
+    }
     let text = match (column.cause.as_str(), &column.writes[..]) {
         ("sum", writes) => format!("{}: adds up the changes behind {}", clean(&column.policy), all(writes, " and ")),
         ("chosen", [_, beside @ ..]) => format!("by {}, beside {}", clean(&column.policy), all(beside, ", ")),
@@ -87,7 +93,7 @@ const REASON_CHARACTERS_MAX: usize = 120;
 #[cfg(test)]
 mod tests {
     use jiff::tz::TimeZone;
-    use rowmesh::control::api::{Change, Conflict, ConflictSide, WhyWaits};
+    use rowmesh::control::api::{Change, ConflictSide, WhyWaits};
     use serde_json::json;
 
     use super::*;

@@ -243,6 +243,20 @@ fn d1_e2_a_row_that_gives_way_keeps_what_the_application_writes_to_it_after_we_s
 }
 
 #[test]
+fn d5_a_daemon_starts_while_our_tables_are_vacuumed() {
+    for role in ROLES {
+        let mut nodes = role.pair_with(NOTES, "INSERT INTO notes VALUES ('a', 'x', 'y')");
+        let node = nodes.pop().unwrap();
+        let vacuum = application(&node.database);
+        vacuum.batch("BEGIN; LOCK TABLE rowmesh.events, rowmesh.row_states IN SHARE UPDATE EXCLUSIVE MODE").unwrap();
+        nodes.push(node.restart());
+        vacuum.batch("COMMIT").unwrap();
+        nodes[0].run("UPDATE notes SET a = 'z'");
+        finish(&mut nodes);
+    }
+}
+
+#[test]
 fn h9_a_vacuum_full_of_the_notes_between_two_parts_of_a_round_loses_none() {
     let mut nodes = Role::Mighty.pair(NOTES);
     nodes[0].run("INSERT INTO notes SELECT n, repeat('x', 600000) FROM generate_series(1, 30) n");

@@ -325,7 +325,7 @@ impl Table {
 
     /// Whether no other node takes rows away: a REPLACE does, where it writes a value that another node's row has.
     fn keeps_its_rows(&self) -> bool {
-        self.owned && !(self.contested && !self.uniques.is_empty())
+        self.owned && (!self.contested || self.uniques.is_empty())
     }
 
     fn quoted(&self) -> String {

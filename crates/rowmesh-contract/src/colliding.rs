@@ -4,7 +4,7 @@ use rowmesh_core::ledger::{ConflictType, Left};
 use rowmesh_core::store::Store;
 use rowmesh_core::value::Value;
 
-use crate::node::{Node, check_equal, converge, nodes, now};
+use crate::node::{Node, check_equal, converge, lacked, nodes, now};
 use crate::place::Place;
 
 const CUSTOMERS: &str = "CREATE TABLE customers (id TEXT PRIMARY KEY, email TEXT UNIQUE, name TEXT)";
@@ -173,6 +173,31 @@ pub(crate) fn e2_what_can_show_nothing_else_is_hidden_with_its_children_and_come
         assert_eq!(node.texts("SELECT id FROM seats ORDER BY id"), ["a", "b"]);
         assert_eq!(node.texts("SELECT name FROM guests"), ["Gil"]);
     }
+}
+
+pub(crate) fn e2_what_is_hidden_takes_along_the_children_that_came_with_it<P: Place>() {
+    let schema = "CREATE TABLE seats (id TEXT PRIMARY KEY, place INTEGER NOT NULL UNIQUE);
+        CREATE TABLE guests (id TEXT PRIMARY KEY, seat TEXT NOT NULL REFERENCES seats (id), name TEXT);
+        CREATE TABLE dishes (id TEXT PRIMARY KEY, guest TEXT NOT NULL REFERENCES guests (id))";
+    let mut nodes = nodes::<P>(3, schema);
+    nodes[0].run("INSERT INTO seats VALUES ('a', 7)");
+    nodes[0].seal();
+    nodes[1].run("INSERT INTO seats VALUES ('b', 7); INSERT INTO guests VALUES ('g', 'b', 'Gil'); INSERT INTO dishes VALUES ('d', 'g')");
+    nodes[1].seal();
+    let (from, to) = nodes.split_at_mut(2);
+    let mut changesets = lacked(&to[0], &mut from[1]);
+    changesets.extend(lacked(&to[0], &mut from[0]));
+    to[0].take(&changesets);
+    assert_eq!(to[0].texts("SELECT id FROM seats"), ["a"], "the later one came first, in the same breath");
+    assert_eq!((to[0].count("guests"), to[0].count("dishes")), (0, 0));
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    for node in &mut nodes {
+        assert_eq!((node.seal(), node.count("guests"), node.store.parked().expect("read").len()), (0, 0, 3));
+    }
+    nodes[2].run("DELETE FROM seats WHERE id = 'a'");
+    settle(&mut nodes);
+    assert_eq!((nodes[0].texts("SELECT name FROM guests"), nodes[1].count("dishes")), (vec!["Gil".to_owned()], 1));
 }
 
 pub(crate) fn q29_of_several_columns_the_last_that_is_no_reference_shows_the_suffix<P: Place>() {

@@ -192,6 +192,7 @@ clauses! {
         e2_a_number_that_another_row_keeps_is_shown_as_null
         e2_where_a_check_refuses_the_suffix_null_is_shown_or_the_row_is_hidden
         e2_what_can_show_nothing_else_is_hidden_with_its_children_and_comes_back
+        e2_what_is_hidden_takes_along_the_children_that_came_with_it
         q29_of_several_columns_the_last_that_is_no_reference_shows_the_suffix
         e2_what_is_derived_never_displaces_what_somebody_writes
         e2_who_joins_with_a_copy_shows_the_same

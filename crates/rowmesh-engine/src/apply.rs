@@ -155,15 +155,18 @@ fn merge_changeset<A: Access>(work: &mut Work<'_, A>, changeset: &Changeset, pas
     log::append(work.db, work.origins, changeset, &rows, work.now)
 }
 
-/// Tries again to show rows that have something parked. Returns how many rows still have.
-pub fn retry_parked<A: Access>(work: &mut Work<'_, A>) -> Result<u64> {
-    let mut passages = Passages::default();
-    for (number, key) in work.db.parked_rows()? {
+/// Tries again to show rows that have something parked. Returns how many rows still have, and whether anything is otherwise than before.
+pub fn retry_parked<A: Access>(work: &mut Work<'_, A>) -> Result<(u64, bool)> {
+    let (mut passages, mut applied) = (Passages::default(), Applied::default());
+    let rows = work.db.parked_rows()?;
+    let before = rows.len();
+    for (number, key) in rows {
         let state = row_states::load(work.db, work.origins, number, &key)?;
         passages.push(Passage::of(table_of(work, number)?, number, key, None, state));
     }
-    settle(work, passages, &mut Applied::default())?;
-    Ok(work.db.parked_rows()?.len() as u64)
+    settle(work, passages, &mut applied)?;
+    let left = work.db.parked_rows()?.len();
+    Ok((left as u64, left != before || applied.rows_written > 0 || work.conflicts > 0))
 }
 
 /// Shows rows again whose states tell something else than when they were shown, and brings the ledger up to date with them. Returns those that the

@@ -1,6 +1,6 @@
 //! Rows that claim a unique value which another row shows: who of them keeps it, what the others show, and what the ledger says of that. Finds the rows
 //! by the application's own indexes and by what is remembered of exceptions; who comes first is `rowmesh_core::unique`'s business, writing the
-//! rows `apply`'s. Asks only where the database has refused a row, or where an exception is near.
+//! rows `settle`'s. Asks only where the database has refused a row, or where an exception is near.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;

@@ -13,7 +13,7 @@ use crate::database::{Access, Place};
 use crate::fault::Result;
 use crate::registry::{Table, TableNumber};
 use crate::row_states;
-use crate::work::{News, Work};
+use crate::work::{News, Work, shown_row};
 
 /// One row.
 pub struct Passage {
@@ -35,6 +35,8 @@ pub struct Passage {
     pub news: Vec<News>,
     /// Why it goes with another row, for people: that one left the scope, or is hidden.
     pub orphaned: Option<String>,
+    /// Whether that one is hidden.
+    pub goes_with_hidden: bool,
     /// What it shows where other rows keep what it claims; `None` if nobody asked.
     pub yielding: Option<Yielding>,
     /// How it stands, where it was written and may be written again.
@@ -68,6 +70,7 @@ impl Passage {
             earlier: Vec::new(),
             news: Vec::new(),
             orphaned: None,
+            goes_with_hidden: false,
             yielding: None,
             stands: None,
         }
@@ -75,6 +78,11 @@ impl Passage {
 }
 
 impl Passage {
+    /// The row as it stands in the table, as far as is known.
+    pub fn stands_as(&self, table: &Table) -> Option<Vec<Value>> {
+        self.stands.clone().unwrap_or_else(|| shown_row(table, &self.key, &self.state))
+    }
+
     /// Why it is not shown though it lives, for people.
     pub fn hidden(&self) -> Option<&String> {
         self.orphaned.as_ref().or_else(|| self.yielding.as_ref()?.hidden.as_ref())

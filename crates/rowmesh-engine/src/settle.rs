@@ -28,9 +28,7 @@ pub fn settle<A: Access>(work: &mut Work<'_, A>, mut passages: Passages, applied
     follow_hidden(work, &mut passages)?;
     hold_drawn_in(work, &passages.rows[named..])?;
     let done = write_all(work, &mut passages)?;
-    let skipped_one = |(passage, done): (&Passage, &Done)| {
-        matches!(done.outcome, Outcome::Parked { .. }) && !passage.earlier.is_empty()
-    };
+    let skipped_one = |(passage, done): (&Passage, &Done)| done.refused.is_some() && !passage.earlier.is_empty();
     if passages.rows.iter().zip(&done).any(skipped_one) {
         // What an earlier changeset left may well be shown.
         *work.one_by_one = true;
@@ -42,11 +40,16 @@ pub fn settle<A: Access>(work: &mut Work<'_, A>, mut passages: Passages, applied
     Ok(())
 }
 
-/// What became of a row that was written.
+/// What became of a row that was written, maybe several times.
 struct Done {
     /// As it was shown before, in the order of the table.
     before: Option<Vec<Value>>,
-    outcome: Outcome,
+    /// As it stands now.
+    stands: Option<Vec<Value>>,
+    /// Whether anything had to be written.
+    is_written: bool,
+    /// Why it does not stand as it should.
+    refused: Option<String>,
     /// Whether it cannot be written at all.
     is_impossible: bool,
 }
@@ -58,7 +61,7 @@ const ROUNDS_MAX: usize = 16;
 fn write_all<A: Access>(work: &mut Work<'_, A>, passages: &mut Passages) -> Result<Vec<Done>> {
     let mut done: Vec<Option<Done>> = Vec::new();
     let mut turn: Vec<usize> = (0..passages.rows.len()).collect();
-    for _ in 0..ROUNDS_MAX {
+    for round in 1..=ROUNDS_MAX {
         done.resize_with(passages.rows.len(), || None);
         let mut writes = Vec::with_capacity(turn.len());
         for position in &turn {
@@ -69,90 +72,97 @@ fn write_all<A: Access>(work: &mut Work<'_, A>, passages: &mut Passages) -> Resu
             done[*position] = Some(Done::after(done[*position].take(), write, outcome));
         }
         let can_be_judged = |position: &usize| {
-            let done = done[*position].as_ref();
-            done.is_some_and(|done| matches!(done.outcome, Outcome::Parked { .. }) && !done.is_impossible)
+            done[*position].as_ref().is_some_and(|done| done.refused.is_some() && !done.is_impossible)
         };
         let refused: Vec<usize> = turn.iter().copied().filter(can_be_judged).collect();
+        if refused.is_empty() || round == ROUNDS_MAX {
+            break;
+        }
         let known = passages.rows.len();
         let mut next = collisions::judge_refused(work, passages, &refused)?;
         if next.is_empty() {
             break;
         }
-        follow_hidden(work, passages)?;
+        for (passage, done) in passages.rows.iter_mut().zip(&done) {
+            passage.stands = done.as_ref().map(|done| done.stands.clone());
+        }
+        next.extend(follow_hidden(work, passages)?);
         hold_drawn_in(work, &passages.rows[known..])?;
         next.extend(refused);
         next.extend(known..passages.rows.len());
         turn = next.into_iter().collect();
-        for position in turn.iter().filter(|position| **position < known) {
-            passages.rows[*position].stands = done[*position].as_ref().map(Done::stands);
-        }
     }
     done.into_iter().map(|done| done.ok_or_else(|| Error::inconsistent("a row that was never written"))).collect()
 }
 
 impl Done {
-    /// After another attempt at a row.
+    /// After another attempt at a row. What is refused leaves it as it stood.
     fn after(earlier: Option<Done>, write: RowWrite, outcome: Outcome) -> Done {
         let is_impossible = write.impossible.is_some();
-        let Some(earlier) = earlier else { return Done { before: write.before, outcome, is_impossible } };
-        let was_written = matches!(earlier.outcome, Outcome::Shown { written: true, .. });
-        let outcome = match outcome {
-            Outcome::Shown { row, written } => Outcome::Shown { row, written: written || was_written },
-            parked @ Outcome::Parked { .. } => parked,
+        let (before, was_written) = match earlier {
+            Some(earlier) => (earlier.before, earlier.is_written),
+            None => (write.before.clone(), false),
         };
-        Done { before: earlier.before, outcome, is_impossible }
-    }
-
-    /// How the row stands now.
-    fn stands(&self) -> Option<Vec<Value>> {
-        match &self.outcome {
-            Outcome::Shown { row, .. } => row.clone(),
-            Outcome::Parked { .. } => self.before.clone(),
-        }
+        let (stands, is_written, refused) = match outcome {
+            Outcome::Shown { row, written } => (row, written || was_written, None),
+            Outcome::Parked { reason } => (write.before, was_written, Some(reason)),
+        };
+        Done { before, stands, is_written, refused, is_impossible }
     }
 }
 
 /// Rows that belong to one that leaves go with it, though nobody where it left knew of them; so do those that refer to one that is hidden. They come
-/// back with it. Until then they are parked, as they are on nodes that hear of the leave first.
-fn follow_hidden<A: Access>(work: &mut Work<'_, A>, passages: &mut Passages) -> Result<()> {
-    let mut position = 0;
+/// back with it. Until then they are parked, as they are on nodes that hear of the leave first. Returns the positions of those that were written
+/// already.
+fn follow_hidden<A: Access>(work: &mut Work<'_, A>, passages: &mut Passages) -> Result<Vec<usize>> {
+    let (mut position, mut written) = (0, Vec::new());
     while position < passages.rows.len() {
         let parent = &passages.rows[position];
         position += 1;
         let Some(table) = parent.table.clone() else { continue };
-        let leaves = parent.state.has_left();
-        if !leaves && parent.hidden().is_none() {
+        let is_hidden =
+            parent.goes_with_hidden || parent.yielding.as_ref().is_some_and(|yielding| yielding.hidden.is_some());
+        if !is_hidden && parent.orphaned.is_none() && !parent.state.has_left() {
             continue;
         }
-        let Some(row) = shown_row(&table, &parent.key, &parent.state) else { continue };
+        let Some(row) = parent.stands_as(&table) else { continue };
         let name = format!("{} {}", table.schema.name, parent.key.to_display());
-        let (reason, followers) = if parent.yielding.as_ref().is_some_and(|yielding| yielding.hidden.is_some()) {
+        let (reason, followers) = if is_hidden {
             (format!("it refers to {name}, which is hidden"), referring(work, &table, &row)?)
         } else {
             let owned = work.membership.owned(work.db, work.registry, &table, &row)?;
             (format!("it belongs to {name}, which left the scope"), owned)
         };
         for follower in followers {
-            follow(work, passages, follower, &reason)?;
+            match passages.position(&follower) {
+                None => follow(work, passages, follower, (&reason, is_hidden))?,
+                // What it refers to is known once it is written.
+                Some(child) if is_hidden && passages.rows[child].stands.is_some() => {
+                    let follower = &mut passages.rows[child];
+                    if follower.orphaned.is_none() {
+                        (follower.orphaned, follower.goes_with_hidden) = (Some(reason.clone()), true);
+                        written.push(child);
+                        position = position.min(child);
+                    }
+                }
+                Some(_) => {}
+            }
         }
     }
-    Ok(())
+    Ok(written)
 }
 
 fn follow<A: Access>(
     work: &Work<'_, A>,
     passages: &mut Passages,
     (number, key): (TableNumber, Key),
-    reason: &str,
+    (reason, goes_with_hidden): (&str, bool),
 ) -> Result<()> {
-    if passages.position(&(number, key.clone())).is_some() {
-        return Ok(());
-    }
     let state = row_states::load(work.db, work.origins, number, &key)?;
     if state.is_shown() {
         let table = work.registry.tracked(number).cloned();
         let orphaned = Some(reason.to_owned());
-        passages.push(Passage { orphaned, ..Passage::of(table, number, key, None, state) });
+        passages.push(Passage { orphaned, goes_with_hidden, ..Passage::of(table, number, key, None, state) });
     }
     Ok(())
 }
@@ -213,10 +223,7 @@ fn plan_write<A: Access>(work: &mut Work<'_, A>, passage: &Passage) -> Result<Ro
     };
     let names = work.registry.column_names(passage.number);
     let choice = show::show(&passage.state, work.standing()?.policies.current().table(&table.schema.name), names);
-    let before = match &passage.stands {
-        Some(stands) => stands.clone(),
-        None => shown_row(table, &passage.key, &passage.state),
-    };
+    let before = passage.stands_as(table);
     let values = passage.key.values().map_err(|source| Error::damaged("a key", source))?;
     let after = match choice {
         _ if passage.hidden().is_some() => None,
@@ -244,36 +251,30 @@ fn yield_in(passage: &Passage, here: &mut Vec<(usize, Value)>) {
 }
 
 fn remember<A: Access>(work: &mut Work<'_, A>, mut passage: Passage, done: Done, applied: &mut Applied) -> Result<()> {
-    let Done { before, outcome, .. } = done;
+    let Done { before, stands, is_written, refused, .. } = done;
     let (number, was_shown) = (passage.number, passage.state.is_shown());
-    let reason = passage.hidden().cloned();
-    match (outcome, reason) {
-        (Outcome::Shown { row, written }, reason) => {
-            applied.rows_written += u64::from(written);
-            match (&passage.table, &row) {
-                (Some(table), Some(row)) => crate::work::remember_shown(table, &mut passage.state, row),
-                _ => passage.state.shown = Shown::Absent,
-            }
-            match reason {
-                Some(reason) => applied.parked += work.park_all(number, &passage.key, &passage.state, &reason)?,
-                None if work.has_parked => work.db.release(number, &passage.key)?,
-                None => {}
-            }
-            if let Some(table) = &passage.table {
-                work.db.replace_claims(table, &passage.key, before.as_deref(), row.as_deref())?;
-                border::note_if_owner_left(work, table, &passage.key, row.as_deref())?;
-            }
-            remember_exceptions(work, &passage, passage.yielding.is_some(), row.as_deref())?;
+    applied.rows_written += u64::from(is_written);
+    if refused.is_none() || is_written {
+        match (&passage.table, &stands) {
+            (Some(table), Some(row)) => crate::work::remember_shown(table, &mut passage.state, row),
+            _ => passage.state.shown = Shown::Absent,
         }
-        (Outcome::Parked { reason }, Some(_)) => {
-            applied.parked += work.park_all(number, &passage.key, &passage.state, &reason)?;
-            remember_exceptions(work, &passage, true, before.as_deref())?;
-        }
-        (Outcome::Parked { reason }, None) => {
-            park(work, &mut passage, &reason, applied)?;
-            remember_exceptions(work, &passage, true, before.as_deref())?;
+        if let Some(table) = &passage.table {
+            work.db.replace_claims(table, &passage.key, before.as_deref(), stands.as_deref())?;
+            border::note_if_owner_left(work, table, &passage.key, stands.as_deref())?;
         }
     }
+    let is_refused = refused.is_some();
+    match (refused, passage.hidden().cloned()) {
+        (Some(reason), None) => park(work, &mut passage, &reason, applied)?,
+        (None, None) if work.has_parked => work.db.release(number, &passage.key)?,
+        (None, None) => {}
+        (refused, Some(hidden)) => {
+            let reason = refused.unwrap_or(hidden);
+            applied.parked += work.park_all(number, &passage.key, &passage.state, &reason)?;
+        }
+    }
+    remember_exceptions(work, &passage, is_refused || passage.yielding.is_some(), stands.as_deref())?;
     let Passage { key, place, state, news, yielding, .. } = passage;
     for news in news {
         work.refresh_ledger(number, &key, &state, news)?;

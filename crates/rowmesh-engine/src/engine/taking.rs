@@ -61,15 +61,15 @@ impl<D: Database> Engine<D> {
         let (left, is_idle) = self.in_transaction_with_round(|work, round| {
             work.now = now;
             let rows = work.db.parked_rows()?;
-            let (before, mut tracked) = (rows.len() as u64, apply::tracked(work, rows));
+            let mut tracked = apply::tracked(work, rows);
             tracked.append(work.drawn_in);
             let locked = work.db.lock(&tracked)?;
             let part = seal::seal_part(work, round, D::UNIT_ROWS)?;
             if part.more || (part.spent && work.db.lock(&tracked)? > locked) {
                 return Ok(End::Commit((None, false)));
             }
-            let left = apply::retry_parked(work)?;
-            let is_idle = left == before && part.changeset.is_none() && !part.spent;
+            let (left, has_moved) = apply::retry_parked(work)?;
+            let is_idle = !has_moved && part.changeset.is_none() && !part.spent;
             Ok(if is_idle { End::Rollback((Some(left), true)) } else { End::Commit((Some(left), false)) })
         })?;
         if is_idle {

@@ -1,5 +1,6 @@
 //! Rows of several nodes that took one unique value: both stand, on every node the same one under another value, and it goes back when it can.
 
+use rowmesh_core::clock::WallTime;
 use rowmesh_core::ledger::{ConflictType, Left};
 use rowmesh_core::store::Store;
 use rowmesh_core::value::Value;
@@ -13,11 +14,17 @@ const CUSTOMERS: &str = "CREATE TABLE customers (id TEXT PRIMARY KEY, email TEXT
 fn pair<P: Place>() -> Vec<Node<P>> {
     let mut nodes = nodes::<P>(2, CUSTOMERS);
     nodes[0].run("INSERT INTO customers VALUES ('a', 'x@y', 'Ann')");
-    nodes[0].seal();
+    seal_as_of(&mut nodes[0], 1_000);
     nodes[1].run("INSERT INTO customers VALUES ('b', 'x@y', 'Bob')");
     nodes[1].seal();
     settle(&mut nodes);
     nodes
+}
+
+/// Seals what was written as if it had been written then: the first of two writes may come in the same millisecond as the second.
+fn seal_as_of<P: Place>(node: &mut Node<P>, at: u64) {
+    node.place.date_notes(WallTime(at));
+    node.seal();
 }
 
 /// Everything reaches everybody; nothing waits, and nobody makes an event of what a rule has changed.
@@ -96,9 +103,9 @@ pub(crate) fn e2_three_rows_that_collide_in_a_circle_end_the_same_whatever_the_o
     for order in orders {
         let mut nodes = nodes::<P>(4, schema);
         nodes[0].run("INSERT INTO items VALUES ('a', 'one', 'three')");
-        nodes[0].seal();
+        seal_as_of(&mut nodes[0], 1_000);
         nodes[1].run("INSERT INTO items VALUES ('b', 'one', 'two')");
-        nodes[1].seal();
+        seal_as_of(&mut nodes[1], 2_000);
         nodes[2].run("INSERT INTO items VALUES ('c', 'none', 'two'), ('d', 'other', 'three')");
         nodes[2].seal();
         for from in order {
@@ -117,7 +124,7 @@ pub(crate) fn e2_three_rows_that_collide_in_a_circle_end_the_same_whatever_the_o
 pub(crate) fn e2_a_number_that_another_row_keeps_is_shown_as_null<P: Place>() {
     let mut nodes = nodes::<P>(2, "CREATE TABLE seats (id TEXT PRIMARY KEY, place INTEGER UNIQUE)");
     nodes[0].run("INSERT INTO seats VALUES ('a', 7)");
-    nodes[0].seal();
+    seal_as_of(&mut nodes[0], 1_000);
     nodes[1].run("INSERT INTO seats VALUES ('b', 7)");
     settle(&mut nodes);
     let places = "SELECT id || ' ' || coalesce(CAST(place AS TEXT), 'none') FROM seats ORDER BY id";
@@ -131,7 +138,7 @@ pub(crate) fn e2_where_a_check_refuses_the_suffix_null_is_shown_or_the_row_is_hi
     let schema = "CREATE TABLE codes (id TEXT PRIMARY KEY, code TEXT UNIQUE CHECK (length(code) < 4), must TEXT NOT NULL UNIQUE CHECK (length(must) < 4))";
     let mut nodes = nodes::<P>(2, schema);
     nodes[0].run("INSERT INTO codes VALUES ('a', 'one', '1'), ('c', 'two', '3')");
-    nodes[0].seal();
+    seal_as_of(&mut nodes[0], 1_000);
     nodes[1].run("INSERT INTO codes VALUES ('b', 'one', '2'), ('d', 'six', '3')");
     converge(&mut nodes);
     check_equal(&mut nodes);
@@ -151,7 +158,7 @@ pub(crate) fn e2_what_can_show_nothing_else_is_hidden_with_its_children_and_come
         CREATE TABLE guests (id TEXT PRIMARY KEY, seat TEXT NOT NULL REFERENCES seats (id), name TEXT)";
     let mut nodes = nodes::<P>(2, schema);
     nodes[0].run("INSERT INTO seats VALUES ('a', 7)");
-    nodes[0].seal();
+    seal_as_of(&mut nodes[0], 1_000);
     nodes[1].run("INSERT INTO seats VALUES ('b', 7); INSERT INTO guests VALUES ('g', 'b', 'Gil')");
     converge(&mut nodes);
     for node in &mut nodes {
@@ -181,7 +188,7 @@ pub(crate) fn e2_what_is_hidden_takes_along_the_children_that_came_with_it<P: Pl
         CREATE TABLE dishes (id TEXT PRIMARY KEY, guest TEXT NOT NULL REFERENCES guests (id))";
     let mut nodes = nodes::<P>(3, schema);
     nodes[0].run("INSERT INTO seats VALUES ('a', 7)");
-    nodes[0].seal();
+    seal_as_of(&mut nodes[0], 1_000);
     nodes[1].run("INSERT INTO seats VALUES ('b', 7); INSERT INTO guests VALUES ('g', 'b', 'Gil'); INSERT INTO dishes VALUES ('d', 'g')");
     nodes[1].seal();
     let (from, to) = nodes.split_at_mut(2);
@@ -207,7 +214,7 @@ pub(crate) fn q29_of_several_columns_the_last_that_is_no_reference_shows_the_suf
     nodes[0].run("INSERT INTO shops VALUES ('s'), ('t')");
     converge(&mut nodes);
     nodes[0].run("INSERT INTO tags VALUES ('a', 'new', 's'), ('c', 'new', 't')");
-    nodes[0].seal();
+    seal_as_of(&mut nodes[0], 1_000);
     nodes[1].run("INSERT INTO tags VALUES ('b', 'new', 's')");
     settle(&mut nodes);
     let tags = nodes[0].texts("SELECT id || ' ' || name || ' ' || shop FROM tags ORDER BY id");

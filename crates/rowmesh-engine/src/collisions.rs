@@ -13,7 +13,7 @@ use rowmesh_core::row_state::{ColumnIx, RowState};
 use rowmesh_core::schema::UniqueIndex;
 use rowmesh_core::show::{self, Choice};
 use rowmesh_core::unique::{self, Claim, Claimant, Instead};
-use rowmesh_core::value::{ColumnName, Key, Value};
+use rowmesh_core::value::{Key, Value};
 
 use crate::database::Access;
 use crate::fault::{Error, Result};
@@ -238,6 +238,7 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
     fn judge(mut self, rows: Vec<Row>) -> Result<Verdicts> {
         let mut queue = VecDeque::from(rows);
         let (mut seen, mut verdicts) = (BTreeSet::new(), Vec::new());
+        let mut asked = BTreeSet::new();
         while let Some(row) = queue.pop_front() {
             if !seen.insert(row.clone()) {
                 continue;
@@ -246,7 +247,9 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
             if let Some(wanted) = self.wanted(&row)? {
                 for (index, claim) in unique::claims(&table.schema, &wanted) {
                     let group = self.group(&table, index, claim, &wanted)?;
-                    queue.extend(group.near.iter().map(|key| (row.0, key.clone())));
+                    if asked.insert((row.0, claim)) {
+                        queue.extend(group.near.iter().map(|key| (row.0, key.clone())));
+                    }
                 }
             }
             verdicts.push((row.clone(), self.verdict(&table, &row)?));
@@ -297,20 +300,18 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
 
     /// The rows of the table that hold these values.
     fn standing(&self, table: &Arc<Table>, index: &UniqueIndex, row: &[Value]) -> Result<BTreeSet<Key>> {
-        let columns: Vec<usize> = index.parts.iter().flatten().map(|part| part.column).collect();
-        let names: Vec<&ColumnName> = columns.iter().map(|column| &table.schema.columns[*column].name).collect();
-        let values: Vec<Value> = columns.iter().map(|column| row[*column].clone()).collect();
-        let rows = self.work.db.rows_where(&table.schema, &names, &values, None)?;
+        let rows = self.work.db.holding(&table.schema, index, row)?;
         let mut keys = BTreeSet::new();
         for row in rows {
             let key = table.key_of(&row);
             let is_known = self.passages.position(&(table.number, key.clone())).is_some()
                 || self.state(&(table.number, key.clone()))?.is_shown();
-            if !is_known && self.work.db.held_back(table.number, &key)?.is_none() {
+            if is_known {
+                keys.insert(key);
+            } else if self.work.db.held_back(table.number, &key)?.is_none() {
                 let key = key.values().map_err(|source| Error::damaged("a key", source))?;
                 return Err(Error::Unnoticed { table: table.number, key });
             }
-            keys.insert(key);
         }
         Ok(keys)
     }

@@ -13,7 +13,7 @@ use rowmesh_core::event::Operation;
 use rowmesh_core::ident::{Digest, NodeId, Seq};
 use rowmesh_core::limits;
 use rowmesh_core::row_state::ColumnIx;
-use rowmesh_core::schema::TableSchema;
+use rowmesh_core::schema::{TableSchema, UniqueIndex};
 use rowmesh_core::scope::TablePatterns;
 use rowmesh_core::store::{EventQuery, MetricRecord, NodeRecord, PartitionRecord, SessionRecord, StoreResult};
 use rowmesh_core::stride::Stride;
@@ -603,6 +603,13 @@ pub trait Rows {
         values: &[Value],
         limit: Option<usize>,
     ) -> Result<Vec<Vec<Value>>>;
+    /// Rows that hold what a row would hold in a unique index over plain columns, as the index compares them.
+    fn holding(&self, table: &TableSchema, index: &UniqueIndex, row: &[Value]) -> Result<Vec<Vec<Value>>> {
+        let parts: Vec<usize> = index.parts.iter().flatten().map(|part| part.column).collect();
+        let names: Vec<&ColumnName> = parts.iter().map(|column| &table.columns[*column].name).collect();
+        let values: Vec<Value> = parts.iter().map(|column| row[*column].clone()).collect();
+        self.rows_where(table, &names, &values, None)
+    }
     /// The rows whose foreign key, by its position in the schema, names a row that is not here.
     fn dangling(&self, table: &Table, foreign_key: usize) -> Result<Vec<Vec<Value>>>;
     /// Rows that break a constraint between tables which is no foreign key of the schema and which the database leaves to us, each with the

@@ -147,6 +147,7 @@ impl<D: Database> Engine<D> {
             let reconcile = followed.changes.iter().filter(|change| change.needs_reconcile());
             engine.to_reconcile.extend(reconcile.map(|change| change.table.clone()));
             engine.to_show.extend(late::tables(&followed.changes));
+            engine.doubt_changed(&followed.changes)?;
         }
         Ok(engine)
     }
@@ -441,7 +442,7 @@ impl<D: Database> Engine<D> {
         self.to_show.extend(late::tables(&followed.changes));
         self.found.extend(followed.changes.iter().map(TableChange::sentence));
         self.reload()?;
-        self.doubt_changed(followed)?;
+        self.doubt_changed(&followed.changes)?;
         self.find_judged_otherwise()?;
         self.find_shown_otherwise()?;
         Ok(())

@@ -58,8 +58,8 @@ impl Known {
 
     /// Says which claims of a row it does not show.
     pub fn set(&mut self, db: &impl Exceptions, table: TableNumber, key: &Key, claims: BTreeSet<Claim>) -> Result<()> {
-        let known = self.of(db, table)?;
-        if claims.is_empty() && !known.has(key) {
+        let is_known = self.of(db, table)?.has(key);
+        if claims.is_empty() && !is_known {
             return Ok(());
         }
         db.set_exceptions(table, key, &claims.iter().copied().collect::<Vec<_>>())?;

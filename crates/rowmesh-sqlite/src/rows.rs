@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rowmesh_core::row_state::ColumnIx;
-use rowmesh_core::schema::TableSchema;
+use rowmesh_core::schema::{IndexedColumn, TableSchema, UniqueIndex};
 use rowmesh_core::value::{ColumnName, Value};
 use rowmesh_engine::database::Rows;
 use rowmesh_engine::fault::Result;
@@ -127,6 +127,20 @@ impl Rows for SqliteAccess<'_> {
             equal(columns.iter().copied())
         );
         self.rows_found(&sql, values, names.len()).told()
+    }
+
+    /// An index may compare otherwise than its columns do.
+    fn holding(&self, table: &TableSchema, index: &UniqueIndex, row: &[Value]) -> Result<Vec<Vec<Value>>> {
+        let parts: Vec<_> = index.parts.iter().flatten().collect();
+        let condition = |(n, part): (usize, &&IndexedColumn)| {
+            format!("{} = ?{} COLLATE {}", quote(&table.columns[part.column].name), n + 1, quote(&part.collation))
+        };
+        let conditions: Vec<String> = parts.iter().enumerate().map(condition).collect();
+        let names: Vec<String> = table.columns.iter().map(|column| quote(&column.name)).collect();
+        let (name, conditions) = (quote(&table.name), conditions.join(" AND "));
+        let sql = format!("SELECT {} FROM main.{name} WHERE {conditions}", names.join(", "));
+        let values: Vec<Value> = parts.iter().map(|part| row[part.column].clone()).collect();
+        self.rows_found(&sql, &values, names.len()).told()
     }
 
     fn dangling(&self, table: &Table, foreign_key: usize) -> Result<Vec<Vec<Value>>> {

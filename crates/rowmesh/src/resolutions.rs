@@ -21,7 +21,8 @@ pub(crate) async fn resolve(shared: &Shared, resolution: Resolution) -> Result<A
     let (table, key) = (view.entry.id.table.clone(), view.entry.id.key.clone());
     let row = shared.store.read(move |store| store.row_json(&table, &key)).await?;
     let side = side(shared, &view, resolution.keep.as_deref())?;
-    let side = if view.entry.kind == ConflictType::Unique { of_collision(&view.entry, side)? } else { side };
+    let side =
+        if view.entry.kind == ConflictType::Unique { of_collision(&view.entry, side, row.is_some())? } else { side };
     let edit = match side {
         None => said(&view.entry, &resolution)?,
         Some(side) => kept(&view.entry, side, row.is_some(), &key_columns),
@@ -62,12 +63,12 @@ fn side(shared: &Shared, view: &ConflictView, keep: Option<&str>) -> Result<Opti
 }
 
 /// Where another row keeps a unique value, this one can only keep what it shows instead.
-fn of_collision(entry: &Entry, side: Option<Side>) -> Result<Option<Side>, Failure> {
-    if side != Some(Side::Lost) {
+fn of_collision(entry: &Entry, side: Option<Side>, stands: bool) -> Result<Option<Side>, Failure> {
+    if side.is_none() || (side != Some(Side::Lost) && stands) {
         return Ok(side.map(|_| Side::Shown));
     }
     let row = format!("{} {}", entry.id.table, entry.id.key.to_display());
-    Err(Failure::new(code::BAD_SETTING, format!("{row} cannot have this value while another row has it"))
+    Err(Failure::new(code::BAD_SETTING, format!("{row} cannot be shown so while another row has its value"))
         .hint("Give that row another value: then this one shows it by itself.", ""))
 }
 

@@ -8,9 +8,9 @@ use rowmesh_core::store::StoreResult;
 use rowmesh_core::value::Key;
 
 use super::{End, Engine};
+use crate::changes::TableChange;
 use crate::database::{Database, Exceptions};
 use crate::fault::Result;
-use crate::plan::Followed;
 use crate::registry::TableNumber;
 
 /// Rows that are looked at again at once.
@@ -62,11 +62,11 @@ impl<D: Database> Engine<D> {
     }
 
     /// Under another schema a table may have other unique indexes.
-    pub(super) fn doubt_changed(&mut self, followed: &Followed) -> Result<()> {
+    pub(super) fn doubt_changed(&mut self, changes: &[TableChange]) -> Result<()> {
         if !self.exceptions.any {
             return Ok(());
         }
-        for change in &followed.changes {
+        for change in changes {
             let Some(table) = self.registry.known_number(&change.table) else { continue };
             self.exceptions.any_doubted |= self.write(|db| db.doubt_all(table))? > 0;
         }

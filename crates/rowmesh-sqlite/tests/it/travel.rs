@@ -138,6 +138,13 @@ fn e4_values_that_a_collation_holds_equal_collide_and_those_that_only_the_databa
         let shown = node.texts("SELECT id || ' ' || substr(folded, 1, 4) || ' ' || substr(trimmed, 1, 4) FROM t WHERE folded IS NOT NULL ORDER BY id");
         assert_eq!(shown, ["a Ann x", "b ANN~ x  ~"]);
     }
+    // Only the index compares without regard to spaces, and nothing else collides.
+    nodes[0].run("INSERT INTO t VALUES ('e', NULL, 'z', NULL)");
+    nodes[0].seal();
+    nodes[1].run("INSERT INTO t VALUES ('f', NULL, 'z ', NULL)");
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[0].texts("SELECT substr(trimmed, 1, 3) FROM t WHERE id IN ('e', 'f') ORDER BY id"), ["z", "z ~"]);
     nodes[1].run("DELETE FROM t WHERE id = 'c'; INSERT INTO t VALUES ('d', NULL, NULL, 'ONE')");
     nodes[0].run("UPDATE t SET trimmed = 'y' WHERE id = 'c'");
     converge(&mut nodes);

@@ -3,6 +3,7 @@
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::ledger::{ConflictType, Left};
 use rowmesh_core::store::Store;
+use rowmesh_core::undo::Undo;
 use rowmesh_core::value::Value;
 
 use crate::node::{Node, check_equal, converge, lacked, nodes, now};
@@ -237,6 +238,75 @@ pub(crate) fn e2_what_is_derived_never_displaces_what_somebody_writes<P: Place>(
     nodes[0].run("DELETE FROM customers WHERE id = 'c'");
     settle(&mut nodes);
     assert_eq!(addresses(&nodes[2])[1], format!("b {derived}"), "the first suffix is free again");
+}
+
+/// Takes back the last changeset of a node there; tells what was refused.
+fn take_back<P: Place>(node: &mut Node<P>) -> Vec<String> {
+    let undo = Undo { node: Some(node.store.position().origin.node), seq: Some(node.last()), ..Undo::default() };
+    let meant = node.store.changesets_meant(&undo).expect("found");
+    let steps =
+        meant.into_iter().map(|changeset| node.store.undo(now(), &undo, changeset, 0, false).expect("taken back"));
+    steps.flat_map(|step| step.rows).filter_map(|row| row.refused).collect()
+}
+
+pub(crate) fn e2_what_is_taken_back_is_what_was_written_and_not_what_stood_in_its_place<P: Place>() {
+    for accident in ["DELETE FROM customers WHERE id = 'b'", "UPDATE customers SET email = 'oh@y' WHERE id = 'b'"] {
+        let mut nodes = pair::<P>();
+        nodes[1].run(accident);
+        nodes[1].seal();
+        let undo_of = nodes[1].last();
+        assert_eq!(take_back(&mut nodes[1]).len(), 1, "another row has the value: {accident}");
+        assert_eq!(nodes[1].last(), undo_of, "nothing was written");
+        converge(&mut nodes);
+        nodes[0].run("UPDATE customers SET email = 'free' WHERE id = 'a'");
+        converge(&mut nodes);
+        assert_eq!(take_back(&mut nodes[1]), [] as [String; 0]);
+        settle(&mut nodes);
+        assert_eq!(addresses(&nodes[0]), ["a free", "b x@y"]);
+    }
+}
+
+pub(crate) fn e2_another_index_changes_what_is_shown_also_while_the_daemon_is_stopped<P: Place>() {
+    let schema = "CREATE TABLE customers (id TEXT PRIMARY KEY, email TEXT, name TEXT); CREATE UNIQUE INDEX one_each ON customers (email)";
+    let mut nodes = nodes::<P>(2, schema);
+    nodes[0].run("INSERT INTO customers VALUES ('a', 'x@y', 'Ann')");
+    seal_as_of(&mut nodes[0], 1_000);
+    nodes[1].run("INSERT INTO customers VALUES ('b', 'x@y', 'Bob')");
+    settle(&mut nodes);
+    assert!(is_suffixed(&addresses(&nodes[0])[1], "b", "x@y"));
+    nodes[0].run("DROP INDEX one_each");
+    nodes[0].store.follow_schema(now()).expect("followed");
+    let stopped = nodes.pop().expect("two").stop();
+    stopped.place.run("DROP INDEX one_each");
+    nodes.push(stopped.start());
+    settle(&mut nodes);
+    assert_eq!(addresses(&nodes[1]), ["a x@y", "b x@y"]);
+    assert_eq!(nodes[0].ledger(), [] as [String; 0]);
+}
+
+pub(crate) fn e2_a_write_that_loses_in_two_indexes_is_told_once_and_the_same_everywhere<P: Place>() {
+    let schema = "CREATE TABLE shops (id TEXT PRIMARY KEY);
+        CREATE TABLE codes (id TEXT PRIMARY KEY, code TEXT, shop TEXT NOT NULL REFERENCES shops (id));";
+    let [one, two] = [
+        "CREATE UNIQUE INDEX a1 ON codes (code); CREATE UNIQUE INDEX a2 ON codes (shop, code)",
+        "CREATE UNIQUE INDEX a2 ON codes (code); CREATE UNIQUE INDEX a1 ON codes (shop, code)",
+    ];
+    let mut nodes = vec![
+        Node::<P>::new(1, &format!("{schema} {one}")),
+        Node::new(2, &format!("{schema} {two}")),
+        Node::new(3, &format!("{schema} {one}")),
+    ];
+    nodes[0].run("INSERT INTO shops VALUES ('s'), ('t')");
+    seal_as_of(&mut nodes[0], 1_000);
+    converge(&mut nodes);
+    nodes[0].run("INSERT INTO codes VALUES ('a', 'c', 's')");
+    seal_as_of(&mut nodes[0], 2_000);
+    nodes[1].run("INSERT INTO codes VALUES ('b', 'c', 't')");
+    seal_as_of(&mut nodes[1], 3_000);
+    nodes[2].run("INSERT INTO codes VALUES ('r', 'c', 't')");
+    settle(&mut nodes);
+    let told = nodes[0].store.conflicts(true, 10).expect("read");
+    assert_eq!(told.len(), 2, "one for each row that shows a suffix");
 }
 
 pub(crate) fn e2_who_joins_with_a_copy_shows_the_same<P: Place>() {

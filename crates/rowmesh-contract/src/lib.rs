@@ -195,6 +195,9 @@ clauses! {
         e2_what_is_hidden_takes_along_the_children_that_came_with_it
         q29_of_several_columns_the_last_that_is_no_reference_shows_the_suffix
         e2_what_is_derived_never_displaces_what_somebody_writes
+        e2_what_is_taken_back_is_what_was_written_and_not_what_stood_in_its_place
+        e2_another_index_changes_what_is_shown_also_while_the_daemon_is_stopped
+        e2_a_write_that_loses_in_two_indexes_is_told_once_and_the_same_everywhere
         e2_who_joins_with_a_copy_shows_the_same
         e3_values_change_places_while_others_wait_for_them
     }

@@ -41,7 +41,6 @@ pub const COLUMNS_MAX: usize = 2_000;
 pub const ROW_WRITES_MAX: usize = COLUMNS_MAX * ORIGINS_MAX;
 /// Extra fields of one event.
 pub const EXTRAS_MAX: usize = 64;
-
 /// Claims on unique values that one event names as giving way to it.
 pub const CLAIMS_BEATEN_MAX: usize = 100;
 /// Columns of one key: the dirty table has a place for each.

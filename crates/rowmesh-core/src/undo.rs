@@ -73,7 +73,15 @@ pub fn undone(lineage: &Lineage, events: &[&RowEvent], is_meant: impl Fn(&Stamp)
     let made = !lineage.births.is_empty() && lineage.births.iter().all(is_meant);
     if !lineage.stands {
         let deleted = lineage.deletes.iter().any(is_meant);
-        return undoing(if deleted && !made { back(&meant) } else { Undoing::Nothing });
+        let back = || match back(&meant) {
+            Undoing::Back(row) => Undoing::Back(
+                row.into_iter()
+                    .map(|(column, value)| (column.clone(), written(&column, value, lineage, events, &meant)))
+                    .collect(),
+            ),
+            other => other,
+        };
+        return undoing(if deleted && !made { back() } else { Undoing::Nothing });
     }
     if made {
         let is_foreign = |column: &&ColumnLineage| !column.writes.iter().all(|write| is_meant(&write.stamp));
@@ -92,7 +100,10 @@ pub fn undone(lineage: &Lineage, events: &[&RowEvent], is_meant: impl Fn(&Stamp)
         }
         // What lost to one of them is what would stand without it.
         let beaten = || column.writes.iter().find(|write| !is_meant(&write.stamp)).map(|write| write.value.clone());
-        let unwound = || Some(unwound(name, column.writes.first()?.value.clone(), &meant));
+        let unwound = || {
+            let value = unwound(name, column.writes.first()?.value.clone(), &meant);
+            Some(written(name, value, lineage, events, &meant))
+        };
         let before = counted_back(column, &meant).or_else(beaten).or_else(unwound);
         if let Some(value) = before.filter(|value| Some(value) != column.shown.as_ref()) {
             columns.insert(name.clone(), value);
@@ -123,6 +134,20 @@ fn unwound(column: &ColumnName, mut value: Value, meant: &[&RowEvent]) -> Value 
         }
     }
     value
+}
+
+/// What stood in a column, as somebody wrote it: what was shown there instead, because another row keeps a unique value, nobody did. What the log tells of
+/// no write of stays as it is; so does a sum.
+fn written(column: &ColumnName, value: Value, lineage: &Lineage, events: &[&RowEvent], meant: &[&RowEvent]) -> Value {
+    let counts = |known: &ColumnLineage| known.column == *column && known.policy == ColumnPolicy::Counter;
+    let wrote = |event: &RowEvent| event.written.get(column).cloned();
+    let is_written = events.iter().any(|event| event.written.get(column) == Some(&value));
+    if is_written || lineage.columns.iter().any(counts) {
+        return value;
+    }
+    let first = meant.first().map(|event| event.stamp);
+    let before = events.iter().filter(|event| Some(event.stamp) < first && event.written.contains_key(column));
+    before.max_by_key(|event| event.stamp).and_then(|event| wrote(event)).unwrap_or(value)
 }
 
 /// What a counter holds without their changes; none where it is no counter, or one of them said what there is.

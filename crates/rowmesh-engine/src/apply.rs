@@ -166,7 +166,7 @@ pub fn retry_parked<A: Access>(work: &mut Work<'_, A>) -> Result<(u64, bool)> {
     }
     settle(work, passages, &mut applied)?;
     let left = work.db.parked_rows()?.len();
-    Ok((left as u64, left != before || applied.rows_written > 0 || work.conflicts > 0))
+    Ok((left as u64, left != before || applied.rows_written > 0 || work.exceptions.has_changed))
 }
 
 /// Shows rows again whose states tell something else than when they were shown, and brings the ledger up to date with them. Returns those that the

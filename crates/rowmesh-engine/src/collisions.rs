@@ -13,7 +13,7 @@ use rowmesh_core::row_state::{ColumnIx, RowState};
 use rowmesh_core::schema::UniqueIndex;
 use rowmesh_core::show::{self, Choice};
 use rowmesh_core::unique::{self, Claim, Claimant, Instead};
-use rowmesh_core::value::{Key, Value};
+use rowmesh_core::value::{ColumnName, Key, Value};
 
 use crate::database::Access;
 use crate::fault::{Error, Result};
@@ -51,7 +51,7 @@ pub fn judge_known<A: Access>(work: &mut Work<'_, A>, passages: &mut Passages) -
     let mut concerned = Vec::new();
     let mut judge = Judge::new(work, passages);
     for passage in &passages.rows {
-        let Some(table) = passage.table.as_ref().filter(|table| has_told(table)) else { continue };
+        let Some(table) = &passage.table else { continue };
         let known = work.exceptions.of(work.db, table.number)?;
         if known.is_empty() {
             continue;
@@ -148,19 +148,35 @@ pub fn beaten<A: Access>(
     Ok(beaten)
 }
 
+/// The indexes that can be judged, by their columns: what they are called differs from node to node.
+fn told_in_order(table: &Table) -> Vec<(usize, &UniqueIndex)> {
+    let columns = |index: &UniqueIndex| -> Vec<ColumnName> {
+        index.parts.iter().flatten().map(|part| table.schema.columns[part.column].name.clone()).collect()
+    };
+    let told = table.schema.uniques.iter().enumerate().filter(|(_, index)| index.is_told);
+    let mut told: Vec<(usize, &UniqueIndex)> = told.collect();
+    told.sort_by_cached_key(|(_, index)| columns(index));
+    told
+}
+
 fn has_told(table: &Table) -> bool {
     table.schema.uniques.iter().any(|index| index.is_told)
 }
 
-/// What a row would show if there were no others, in the order of its table; `None` if it does not stand, or cannot.
-fn wanted<A: Access>(work: &Work<'_, A>, table: &Table, key: &Key, state: &RowState) -> Result<Option<Vec<Value>>> {
+/// What was written to a row, in the order of its table; `None` if it does not stand.
+fn chosen<A: Access>(work: &Work<'_, A>, table: &Table, key: &Key, state: &RowState) -> Result<Option<Vec<Value>>> {
     let policies = &work.standing()?.policies;
     let policy = policies.current().table(&table.schema.name);
     let Choice::Present(image) = show::show(state, policy, work.registry.column_names(table.number)) else {
         return Ok(None);
     };
     let values = key.values().map_err(|source| Error::damaged("a key", source))?;
-    let mut row = placed(table, &values, &image).1;
+    Ok(Some(placed(table, &values, &image).1))
+}
+
+/// What a row would show if there were no others, as it would stand here; `None` if it does not stand, or cannot.
+fn wanted<A: Access>(work: &Work<'_, A>, table: &Table, key: &Key, state: &RowState) -> Result<Option<Vec<Value>>> {
+    let Some(mut row) = chosen(work, table, key, state)? else { return Ok(None) };
     for (column, value) in row.iter_mut().enumerate() {
         if !work.db.fits(table, column, value)? {
             return Ok(None);
@@ -335,9 +351,13 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
     fn verdict(&mut self, table: &Arc<Table>, row: &Row) -> Result<Yielding> {
         let shows = self.shows(table, row)?;
         let columns = shows.columns.iter().map(|column| (*column, shows.row[*column].clone())).collect();
-        let mut entries = Vec::new();
+        let mut entries: Vec<Entry> = Vec::new();
         for lost in &shows.lost {
-            entries.push(self.entry(table, row, lost, shows.is_hidden)?);
+            let entry = self.entry(table, row, lost, shows.is_hidden)?;
+            // A write that loses in several indexes by one column is told once.
+            if entries.iter().all(|told| told.id != entry.id) {
+                entries.push(entry);
+            }
         }
         let hidden = shows.is_hidden.then(|| {
             let first = shows.lost.first().map_or_else(String::new, |lost| lost.first.key.to_display());
@@ -362,8 +382,9 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
     fn find_what_shows(&mut self, table: &Arc<Table>, row: &Row) -> Result<Shows> {
         let Some(wanted) = self.wanted(row)? else { return Ok(Shows::default()) };
         let mut shows = Shows { row: wanted.to_vec(), ..Shows::default() };
-        let mut before: BTreeSet<Key> = BTreeSet::new();
-        for (number, index) in table.schema.uniques.iter().enumerate().filter(|(_, index)| index.is_told) {
+        // In the order of the claims: each needs only those before it.
+        let mut before: Vec<Key> = Vec::new();
+        for (number, index) in told_in_order(table) {
             let Some(claim) = unique::claim(&table.schema, index, &wanted) else { continue };
             let group = self.group(table, index, claim, &wanted)?;
             let group = &group.claimants;
@@ -460,9 +481,10 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
         let index = &table.schema.uniques[lost.index];
         let last = index.parts.iter().flatten().next_back().map_or(0, |part| part.column);
         let column = unique::yielding(&table.schema, index).unwrap_or(last);
-        let value = |image: Option<Rc<Vec<Value>>>| image.map_or(Value::Null, |image| image[column].clone());
         let name = |column: usize| table.schema.columns[column].name.clone();
-        let first = self.wanted(&(row.0, lost.first.key.clone()))?;
+        // As they were written: how values stand differs between kinds of databases.
+        let wrote = |row: &Row| chosen(self.work, table, &row.1, &self.state(row)?);
+        let (own, first) = (wrote(row)?, wrote(&(row.0, lost.first.key.clone()))?);
         let keeps = table.schema.key.iter().copied().chain([column]);
         let keeps = keeps.filter_map(|column| Some((name(column), first.as_ref()?[column].clone()))).collect();
         Ok(Entry {
@@ -476,7 +498,7 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
             strategy: if is_hidden { Strategy::ManualResolution } else { Strategy::KeepBoth },
             losing: lost.own.written,
             winning: lost.first.written,
-            lost: Left::Value(value(self.wanted(row)?)),
+            lost: Left::Value(own.map_or(Value::Null, |own| own[column].clone())),
             won: Left::Written(keeps),
             common_value: None,
             superseded: false,

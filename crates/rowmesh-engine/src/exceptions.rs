@@ -19,6 +19,8 @@ pub struct Known {
     pub any: bool,
     /// Whether some are to be looked at again.
     pub any_doubted: bool,
+    /// Whether this transaction has changed any.
+    pub has_changed: bool,
     tables: RefCell<HashMap<TableNumber, Arc<OfTable>>>,
 }
 
@@ -32,7 +34,7 @@ pub struct OfTable {
 impl Known {
     /// Nothing is known but whether there are any, and whether some are to be looked at again.
     pub fn new(any: bool, any_doubted: bool) -> Known {
-        Known { any, any_doubted, tables: RefCell::default() }
+        Known { any, any_doubted, ..Known::default() }
     }
 
     /// What the next transaction may know: others may write meanwhile.
@@ -58,10 +60,11 @@ impl Known {
 
     /// Says which claims of a row it does not show.
     pub fn set(&mut self, db: &impl Exceptions, table: TableNumber, key: &Key, claims: BTreeSet<Claim>) -> Result<()> {
-        let is_known = self.of(db, table)?.has(key);
-        if claims.is_empty() && !is_known {
+        let before: BTreeSet<Claim> = self.of(db, table)?.claims_of(key).copied().collect();
+        if claims.is_empty() && before.is_empty() {
             return Ok(());
         }
+        self.has_changed |= claims != before;
         db.set_exceptions(table, key, &claims.iter().copied().collect::<Vec<_>>())?;
         self.any |= !claims.is_empty();
         let mut tables = self.tables.borrow_mut();

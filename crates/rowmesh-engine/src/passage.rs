@@ -1,4 +1,4 @@
-//! Rows on their way through merge, show and write, in the order in which they were first come to. What is done with them is `apply`'s business.
+//! Rows on their way through merge, show and write, in the order in which they were first come to. What is done with them is `settle`'s business.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -75,12 +75,15 @@ impl Passage {
             stands: None,
         }
     }
-}
 
-impl Passage {
     /// The row as it stands in the table, as far as is known.
     pub fn stands_as(&self, table: &Table) -> Option<Vec<Value>> {
         self.stands.clone().unwrap_or_else(|| shown_row(table, &self.key, &self.state))
+    }
+
+    /// Whether rows that refer to it go with it.
+    pub fn is_hidden(&self) -> bool {
+        self.goes_with_hidden || self.yielding.as_ref().is_some_and(|yielding| yielding.hidden.is_some())
     }
 
     /// Why it is not shown though it lives, for people.

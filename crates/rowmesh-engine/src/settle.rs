@@ -80,13 +80,16 @@ fn write_all<A: Access>(work: &mut Work<'_, A>, passages: &mut Passages) -> Resu
         }
         let known = passages.rows.len();
         let mut next = collisions::judge_refused(work, passages, &refused)?;
-        if next.is_empty() {
+        if next.is_empty() && !passages.rows.iter().any(Passage::is_hidden) {
             break;
         }
         for (passage, done) in passages.rows.iter_mut().zip(&done) {
             passage.stands = done.as_ref().map(|done| done.stands.clone());
         }
         next.extend(follow_hidden(work, passages)?);
+        if next.is_empty() && passages.rows.len() == known {
+            break;
+        }
         hold_drawn_in(work, &passages.rows[known..])?;
         next.extend(refused);
         next.extend(known..passages.rows.len());
@@ -120,8 +123,7 @@ fn follow_hidden<A: Access>(work: &mut Work<'_, A>, passages: &mut Passages) -> 
         let parent = &passages.rows[position];
         position += 1;
         let Some(table) = parent.table.clone() else { continue };
-        let is_hidden =
-            parent.goes_with_hidden || parent.yielding.as_ref().is_some_and(|yielding| yielding.hidden.is_some());
+        let is_hidden = parent.is_hidden();
         if !is_hidden && parent.orphaned.is_none() && !parent.state.has_left() {
             continue;
         }

@@ -157,16 +157,28 @@ impl Rows for PostgresAccess<'_> {
     }
 
     fn fits(&self, table: &Table, column: usize, value: &mut Value) -> Result<bool> {
-        Ok(fit_in(self.details(table)?, table, column, value).is_ok())
+        let details = self.details(table)?;
+        if fit_in(details, table, column, value).is_err() {
+            return Ok(false);
+        }
+        let held = &details.columns[column];
+        let stands = values::fit(held, value).ok().flatten().and_then(|text| values::read(held, &text).ok());
+        if let Some(stands) = stands {
+            *value = stands;
+        }
+        Ok(true)
     }
 
     /// PostgreSQL asks for types, NOT NULL and CHECK before it looks for other rows.
     fn admits(&self, table: &Table, row: &[Value]) -> Result<bool> {
         self.hurry().told()?;
-        self.session.batch("SAVEPOINT rowmesh_probe").told()?;
         let columns: Vec<usize> = (0..row.len()).collect();
-        let tried = self.insert_set(table, &columns, &[row.iter().collect()]);
-        self.session.batch("ROLLBACK TO SAVEPOINT rowmesh_probe; RELEASE SAVEPOINT rowmesh_probe").told()?;
+        let tried = self.as_application(|| {
+            self.session.batch("SAVEPOINT rowmesh_probe").told()?;
+            let tried = self.insert_set(table, &columns, &[row.iter().collect()]);
+            self.session.batch("ROLLBACK TO SAVEPOINT rowmesh_probe; RELEASE SAVEPOINT rowmesh_probe").told()?;
+            Ok(tried)
+        })?;
         let Err(error) = tried else { return Ok(true) };
         match Constraint::of(&error) {
             Some(Constraint::Unique(_)) => Ok(true),

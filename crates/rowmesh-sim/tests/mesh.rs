@@ -4,7 +4,7 @@ use rowmesh_sim::mesh;
 
 /// Seeds that once found a bug, oldest first. Each stays for ever, and keeps its meaning only while the drawing of histories does: a change
 /// there turns what a seed found into a test of its own first (`b1_what_replace_removed_is_found_…` in rowmesh-sqlite was one).
-const REGRESSIONS: &[u64] = &[14, 61, 168, 274, 390, 441, 488];
+const REGRESSIONS: &[u64] = &[14, 61, 168, 274, 390, 441, 488, 698, 865];
 
 /// Runs seeds `first..first + count`; a single one with `ROWMESH_SIM_SEED=N`.
 fn check(seeds: impl IntoIterator<Item = u64>) {
@@ -59,6 +59,9 @@ seeds!(
     o1_to_o13_hold_for_seeds_from_200: 200,
     o1_to_o13_hold_for_seeds_from_250: 250,
     o1_to_o13_hold_for_seeds_from_300: 300,
+    o1_to_o13_hold_for_seeds_from_350: 350,
+    o1_to_o13_hold_for_seeds_from_400: 400,
+    o1_to_o13_hold_for_seeds_from_450: 450,
     o1_to_o13_hold_where_unique_values_are_contested_for_seeds_from_500: 500,
     o1_to_o13_hold_where_unique_values_are_contested_for_seeds_from_550: 550,
     o1_to_o13_hold_where_unique_values_are_contested_for_seeds_from_600: 600,

@@ -98,7 +98,8 @@ pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
             let _ = writeln!(text, "  {:<24} {}", clean(column), value(Some(now)));
         }
     }
-    if conflict.state == "open" {
+    let is_hidden = is_collision(conflict) && conflict.row.is_none();
+    if conflict.state == "open" && !is_hidden {
         let id = short(&conflict.id);
         let _ = writeln!(text, "Settle it on all nodes:\n  rowmesh conflicts resolve {id} --keep shown");
         if !is_collision(conflict) {
@@ -109,7 +110,11 @@ pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
         }
     }
     if is_collision(conflict) {
-        text += "Or give the row that keeps the value another one: then this row shows what was written to it.\n";
+        let or = if is_hidden { "It is hidden: give" } else { "Or give" };
+        let _ = writeln!(
+            text,
+            "{or} the row that keeps the value another one: then this row shows what was written to it."
+        );
     }
     if let Some(column) = conflict.column.as_deref().filter(|_| both_changed_a_number(conflict)) {
         let (table, column) = (clean(&conflict.table), clean(column));
@@ -261,6 +266,8 @@ mod tests {
             ..conflict()
         };
         insta::assert_snapshot!(one(&collision, &moment(), Paint::default()));
+        let hidden = one(&Conflict { row: None, ..collision.clone() }, &moment(), Paint::default());
+        assert!(!hidden.contains("resolve") && hidden.contains("It is hidden: give the row"), "{hidden}");
         assert!(list(&[collision], &moment(), Paint::default()).contains("kept by id c1 (office)"));
     }
 

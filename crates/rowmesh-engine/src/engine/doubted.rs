@@ -61,6 +61,17 @@ impl<D: Database> Engine<D> {
         Ok(())
     }
 
+    /// At a start all are looked at: the schema may have changed meanwhile, or the last process may have ended before it had looked.
+    pub(super) fn doubt_all(&mut self) -> Result<()> {
+        if !self.exceptions.any {
+            return Ok(());
+        }
+        let tables = self.registry.all();
+        let doubted = self.write(|db| tables.iter().map(|table| db.doubt_all(table.number)).sum::<Result<u64>>())?;
+        self.exceptions.any_doubted |= doubted > 0;
+        Ok(())
+    }
+
     /// Under another schema a table may have other unique indexes.
     pub(super) fn doubt_changed(&mut self, changes: &[TableChange]) -> Result<()> {
         if !self.exceptions.any {

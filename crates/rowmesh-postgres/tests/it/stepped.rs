@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rowmesh_contract::Place;
 use rowmesh_core::clock::WallTime;
 use rowmesh_core::policy::PolicyHistory;
 use rowmesh_core::scope::{Filter, Scope};
@@ -220,10 +221,12 @@ fn d1_e2_a_row_that_gives_way_keeps_what_the_application_writes_to_it_after_we_s
     for role in ROLES {
         let mut nodes = role.pair(CUSTOMERS);
         nodes[1].run("INSERT INTO customers VALUES ('a', 'x', 'a')");
+        nodes[1].place.date_notes(WallTime(1_000));
         nodes[1].seal();
         nodes[0].run("INSERT INTO customers VALUES ('b', 'x', 'b')");
         finish(&mut nodes);
         nodes[1].run("INSERT INTO customers VALUES ('c', 'y', 'c')");
+        nodes[1].place.date_notes(WallTime(1_000));
         let changesets = from_second(&mut nodes);
         nodes[0].run("INSERT INTO customers VALUES ('d', 'y', 'd')");
         nodes[0].seal();

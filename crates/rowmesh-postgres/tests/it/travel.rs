@@ -1,6 +1,8 @@
 //! What an application writes on one node arrives on the others, where PostgreSQL has ways of its own: MERGE, TRUNCATE, sequences; and what an idle
 //! store costs its server.
 
+use rowmesh_contract::Place;
+use rowmesh_core::clock::WallTime;
 use rowmesh_core::store::Store;
 
 use crate::cluster::{Cluster, Database, has_since};
@@ -78,6 +80,7 @@ fn numbers_that_the_application_draws_are_never_taken_already() {
 fn of_many_new_rows_that_go_in_at_once_only_the_one_is_affected_that_cannot_stand_so() {
     let mut nodes = nodes(2, SHOP);
     nodes[1].run("INSERT INTO customers VALUES ('own', 'x', 'c60@x')");
+    nodes[1].place.date_notes(WallTime(1_000));
     nodes[0].run(
         "INSERT INTO customers SELECT 'c' || n, E'a\\tb\\n\\\\N' || n, 'c' || n || '@x' FROM generate_series(1, 200) n",
     );
@@ -154,6 +157,7 @@ fn q30_a_new_row_that_another_unique_index_refuses_is_a_collision_and_is_not_tri
         };
         let mut nodes = vec![node(1), node(2)];
         nodes[0].run("INSERT INTO users VALUES (1, 'm', 'ann'), (3, 'free', 'cid')");
+        nodes[0].place.date_notes(WallTime(1_000));
         nodes[1].run("INSERT INTO users VALUES (2, 'm', 'bob')");
         converge(&mut nodes);
         for node in &mut nodes {
@@ -174,6 +178,7 @@ fn e4_what_only_the_database_holds_equal_waits_and_what_is_equal_by_its_scale_co
         CREATE TABLE t (id text PRIMARY KEY, mail citext UNIQUE, price numeric UNIQUE, short varchar(3) UNIQUE)";
     let mut nodes = vec![Node::new(1, schema), Node::new(2, schema)];
     nodes[0].run("INSERT INTO t VALUES ('a', NULL, 1.50, 'abc'), ('c', 'Ann@x', NULL, NULL)");
+    nodes[0].place.date_notes(WallTime(1_000));
     nodes[0].seal();
     nodes[1].run("INSERT INTO t VALUES ('b', NULL, 1.5, 'abc')");
     converge(&mut nodes);

@@ -1,6 +1,8 @@
 //! Calls of the store that fail half-way: refused commits, broken off statements, a full disk, a daemon that dies with the application's
 //! transaction open. Each must have happened wholly or not at all.
 
+use rowmesh_contract::Place;
+use rowmesh_core::clock::WallTime;
 use rowmesh_core::store::Store;
 
 use crate::mesh::{Node, check_equal, converge, lacked, now, two};
@@ -91,6 +93,7 @@ fn h4_d13_an_apply_that_breaks_off_anywhere_has_not_happened() {
 fn h4_e2_an_apply_that_makes_another_row_give_way_and_breaks_off_anywhere_has_not_happened() {
     let mut nodes = pair();
     nodes[0].run("INSERT INTO customers VALUES ('e', 'Eve', '7'), ('f', 'Fay', '8')");
+    nodes[0].place.date_notes(WallTime(1_000));
     nodes[0].seal();
     nodes[1].run("INSERT INTO customers VALUES ('g', 'Guy', '7'), ('h', 'Hal', '8')");
     nodes[1].seal();

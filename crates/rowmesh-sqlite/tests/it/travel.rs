@@ -1,5 +1,7 @@
 //! What an application writes on one node stands on the other, where SQLite has ways of its own: REPLACE, collations, foreign keys switched off.
 
+use rowmesh_contract::Place;
+use rowmesh_core::clock::WallTime;
 use rowmesh_core::store::Store;
 
 use crate::mesh::{Node, check_equal, converge, two};
@@ -130,6 +132,7 @@ fn e4_values_that_a_collation_holds_equal_collide_and_those_that_only_the_databa
         CREATE UNIQUE INDEX trims ON t (trimmed COLLATE RTRIM); CREATE UNIQUE INDEX lowers ON t (lower(lowered))";
     let mut nodes = pair(schema);
     nodes[0].run("INSERT INTO t VALUES ('a', 'Ann', 'x', NULL), ('c', NULL, NULL, 'One')");
+    nodes[0].place.date_notes(WallTime(1_000));
     nodes[0].seal();
     nodes[1].run("INSERT INTO t VALUES ('b', 'ANN', 'x  ', NULL)");
     converge(&mut nodes);
@@ -140,6 +143,7 @@ fn e4_values_that_a_collation_holds_equal_collide_and_those_that_only_the_databa
     }
     // Only the index compares without regard to spaces, and nothing else collides.
     nodes[0].run("INSERT INTO t VALUES ('e', NULL, 'z', NULL)");
+    nodes[0].place.date_notes(WallTime(1_000));
     nodes[0].seal();
     nodes[1].run("INSERT INTO t VALUES ('f', NULL, 'z ', NULL)");
     converge(&mut nodes);

@@ -193,3 +193,20 @@ fn e4_what_only_the_database_holds_equal_waits_and_what_is_equal_by_its_scale_co
     let waiting: usize = nodes.iter_mut().map(|node| node.store.parked().unwrap().len()).sum();
     assert!(waiting > 0, "who gives way where only the server can compare is for a later rule");
 }
+
+#[test]
+fn e2_what_a_row_can_show_instead_is_asked_as_rows_are_written_where_the_application_s_triggers_run_too() {
+    let schema = "CREATE TABLE known (word text PRIMARY KEY); CREATE TABLE t (id text PRIMARY KEY, mail text UNIQUE);
+        CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM 1 FROM known; RETURN NEW; END';
+        CREATE TRIGGER looks BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION look()";
+    let mut nodes = vec![Node::on(1, Site::ordinary(), schema), Node::new(2, schema)];
+    nodes[0].run("INSERT INTO t VALUES ('a', 'x')");
+    nodes[0].place.date_notes(WallTime(1_000));
+    nodes[0].seal();
+    nodes[1].run("INSERT INTO t VALUES ('b', 'x')");
+    converge(&mut nodes);
+    check_equal(&mut nodes);
+    for node in &nodes {
+        assert_eq!(node.query("SELECT id, left(mail, 2) FROM t ORDER BY id"), ["(a,x)", "(b,x~)"]);
+    }
+}

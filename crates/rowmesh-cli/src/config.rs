@@ -80,6 +80,8 @@ pub struct TableSettings {
     pub conflicts: Option<String>,
     /// Policies for columns.
     pub columns: BTreeMap<String, String>,
+    /// Policies for foreign keys, by one of their columns.
+    pub references: BTreeMap<String, String>,
 }
 
 /// Rows that stay here, and what depends on them.

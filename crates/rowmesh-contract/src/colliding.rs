@@ -1,12 +1,11 @@
 //! Rows of several nodes that took one unique value: both stand, on every node the same one under another value, and it goes back when it can.
 
-use rowmesh_core::clock::WallTime;
 use rowmesh_core::ledger::{ConflictType, Left};
 use rowmesh_core::store::Store;
 use rowmesh_core::undo::Undo;
 use rowmesh_core::value::Value;
 
-use crate::node::{Node, check_equal, converge, lacked, nodes, now};
+use crate::node::{Node, check_equal, converge, lacked, nodes, now, seal_as_of, settle};
 use crate::place::Place;
 
 const CUSTOMERS: &str = "CREATE TABLE customers (id TEXT PRIMARY KEY, email TEXT UNIQUE, name TEXT)";
@@ -20,24 +19,6 @@ fn pair<P: Place>() -> Vec<Node<P>> {
     nodes[1].seal();
     settle(&mut nodes);
     nodes
-}
-
-/// Seals what was written as if it had been written then: the first of two writes may come in the same millisecond as the second.
-fn seal_as_of<P: Place>(node: &mut Node<P>, at: u64) {
-    node.place.date_notes(WallTime(at));
-    node.seal();
-}
-
-/// Everything reaches everybody; nothing waits, and nobody makes an event of what a rule has changed.
-fn settle<P: Place>(nodes: &mut [Node<P>]) {
-    converge(nodes);
-    for node in nodes.iter_mut() {
-        node.store.retry_parked(now()).expect("tried");
-        assert_eq!(node.seal(), 0, "what a rule changes is no event");
-    }
-    check_equal(nodes);
-    let ledger = nodes[0].ledger();
-    assert!(nodes.iter().all(|node| node.ledger() == ledger), "{ledger:?} and {:?}", nodes[1].ledger());
 }
 
 fn addresses<P: Place>(node: &Node<P>) -> Vec<String> {

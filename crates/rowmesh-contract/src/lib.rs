@@ -13,6 +13,7 @@ mod leaving;
 mod logging;
 mod looking;
 mod node;
+mod orphaning;
 mod parking;
 mod place;
 mod renaming;
@@ -200,6 +201,23 @@ clauses! {
         e2_a_write_that_loses_in_two_indexes_is_told_once_and_the_same_everywhere
         e2_who_joins_with_a_copy_shows_the_same
         e3_values_change_places_while_others_wait_for_them
+    }
+    orphaning {
+        e6_a_row_that_was_deleted_while_another_came_to_refer_to_it_stands_everywhere_whole
+        e6_of_three_levels_what_is_needed_stands_and_the_rest_stays_deleted
+        e6_a_row_goes_again_once_nobody_refers_to_it_any_more
+        e6_who_edits_a_row_that_was_brought_back_gives_it_its_life_again
+        q7_who_deletes_a_row_that_was_brought_back_and_all_that_needs_it_has_deleted_it
+        q8_a_row_that_is_brought_back_takes_no_unique_value_from_one_that_lives
+        e6_where_the_rule_says_so_a_row_is_hidden_whose_parent_was_deleted_and_comes_back_with_it
+        e6_where_the_rule_says_so_a_reference_to_a_deleted_row_shows_null_until_it_is_back
+        e6_a_row_whose_delete_went_with_its_parents_and_that_was_edited_elsewhere_waits_for_a_person
+        e6_triangles_of_three_nodes_end_the_same_whatever_the_order
+        e6_trees_and_rows_that_refer_to_one_another_stand_while_they_are_needed
+        e6_whoever_joins_by_a_copy_shows_what_others_show
+        e6_a_rule_that_people_change_shows_at_once_what_it_says
+        e1_a_row_that_came_under_an_earlier_key_of_another_finds_it
+        e6_a_restart_between_any_two_steps_changes_nothing
     }
     parking {
         c11_a_row_that_cannot_stand_here_waits_alone_and_comes_when_it_can

@@ -370,6 +370,24 @@ pub fn travels<P: Place>(schema: &str, batches: &[&str]) -> Vec<Node<P>> {
     nodes
 }
 
+/// Seals what was written as if it had been written then: the first of two writes may come in the same millisecond as the second.
+pub fn seal_as_of<P: Place>(node: &mut Node<P>, at: u64) {
+    node.place.date_notes(WallTime(at));
+    node.seal();
+}
+
+/// Everything reaches everybody; nothing waits, and nobody makes an event of what a rule has changed.
+pub fn settle<P: Place>(nodes: &mut [Node<P>]) {
+    converge(nodes);
+    for node in nodes.iter_mut() {
+        node.store.retry_parked(now()).expect("tried");
+        assert_eq!(node.seal(), 0, "what a rule changes is no event");
+    }
+    check_equal(nodes);
+    let ledger = nodes[0].ledger();
+    assert!(nodes.iter().all(|node| node.ledger() == ledger), "{ledger:?} and {:?}", nodes[1].ledger());
+}
+
 /// Asserts that the nodes hold the same rows and ledger, and that what the stores remember is what stands.
 pub fn check_equal<P: Place>(nodes: &mut [Node<P>]) {
     let digests: Vec<_> = nodes.iter_mut().map(|node| node.store.content_digest().expect("read")).collect();

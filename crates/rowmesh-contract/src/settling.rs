@@ -76,7 +76,7 @@ fn at_odds<P: Place>() -> Vec<Node<P>> {
 fn check_ruled<P: Place>(nodes: &mut [Node<P>], existence: ExistencePolicy, phone: ColumnPolicy, stands: &[&str]) {
     let mut policies = Policies::default();
     let columns = [("phone".into(), phone)].into();
-    policies.tables.insert("customers".into(), TablePolicy { existence, columns });
+    policies.tables.insert("customers".into(), TablePolicy { existence, columns, ..TablePolicy::default() });
     let events = nodes[0].log().len();
     for node in nodes.iter_mut() {
         node.stand_by(&Scope::default(), &PolicyHistory::constant(policies.clone()));

@@ -60,6 +60,8 @@ pub enum ConflictType {
     DeleteUpdate,
     /// Two rows with one unique value.
     Unique,
+    /// A row was deleted that another refers to.
+    ForeignKey,
 }
 
 /// One losing write.
@@ -77,7 +79,8 @@ pub struct Entry {
     pub winning: Stamp,
     /// What the losing write left.
     pub lost: Left,
-    /// What the winning write left; of two rows with one unique value, the key of the row that keeps it and the value.
+    /// What the winning write left; of two rows with one unique value, the key of the row that keeps it and the value; of a deleted row that
+    /// others need, its key.
     pub won: Left,
     /// What stood in the column before the losing write, where its image tells.
     pub common_value: Option<Value>,
@@ -141,6 +144,11 @@ impl Changes {
 }
 
 impl ConflictType {
+    /// Whether it is between several rows: then it is told while a rule shows something else than was written, and no longer.
+    pub fn spans_rows(self) -> bool {
+        matches!(self, ConflictType::Unique | ConflictType::ForeignKey)
+    }
+
     /// As `conflict_resolutions` spells it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -149,13 +157,15 @@ impl ConflictType {
             ConflictType::UpdateDelete => "UPDATE_DELETE",
             ConflictType::DeleteUpdate => "DELETE_UPDATE",
             ConflictType::Unique => "UNIQUE",
+            ConflictType::ForeignKey => "FOREIGN_KEY",
         }
     }
 
     /// Reads what [`ConflictType::as_str`] writes.
     pub fn parse(text: &str) -> Option<ConflictType> {
-        use ConflictType::{DeleteUpdate, InsertInsert, Unique, UpdateDelete, UpdateUpdate};
-        [UpdateUpdate, InsertInsert, UpdateDelete, DeleteUpdate, Unique].into_iter().find(|kind| kind.as_str() == text)
+        use ConflictType::{DeleteUpdate, ForeignKey, InsertInsert, Unique, UpdateDelete, UpdateUpdate};
+        let all = [UpdateUpdate, InsertInsert, UpdateDelete, DeleteUpdate, Unique, ForeignKey];
+        all.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 

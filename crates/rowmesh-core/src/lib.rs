@@ -13,6 +13,7 @@ pub mod invite;
 pub mod ledger;
 pub mod limits;
 pub mod lineage;
+pub mod orphans;
 pub mod policy;
 pub mod roster;
 pub mod row_state;

@@ -43,6 +43,18 @@ pub enum ExistencePolicy {
     Ask,
 }
 
+/// What becomes of a row that refers to one which another node deleted at the same time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OrphanPolicy {
+    /// The deleted row is shown again, whole, while it is needed.
+    #[default]
+    RestoreParent,
+    /// The row that refers to it is hidden.
+    Cascade,
+    /// The reference shows NULL; where that cannot stand, the row is hidden.
+    SetNull,
+}
+
 /// How a conflict was settled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Strategy {
@@ -56,7 +68,7 @@ pub enum Strategy {
     NodePriority,
     /// A person is to decide; what stands until then is the later write, or the row that was not deleted.
     ManualResolution,
-    /// Both rows stand, one of them under another value.
+    /// Both rows stand: one of them under another value, or though it was deleted.
     KeepBoth,
 }
 
@@ -67,6 +79,8 @@ pub struct TablePolicy {
     pub existence: ExistencePolicy,
     /// For columns that differ from the default.
     pub columns: BTreeMap<ColumnName, ColumnPolicy>,
+    /// For foreign keys that differ from the default, by one of their columns.
+    pub references: BTreeMap<ColumnName, OrphanPolicy>,
 }
 
 /// The policies of all tables at one epoch; tables that are not named have the defaults.
@@ -198,6 +212,25 @@ impl ExistencePolicy {
     }
 }
 
+impl OrphanPolicy {
+    /// All there are.
+    pub const ALL: [OrphanPolicy; 3] = [OrphanPolicy::RestoreParent, OrphanPolicy::Cascade, OrphanPolicy::SetNull];
+
+    /// As rosters spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OrphanPolicy::RestoreParent => "restore_parent",
+            OrphanPolicy::Cascade => "cascade",
+            OrphanPolicy::SetNull => "set_null",
+        }
+    }
+
+    /// Reads what [`OrphanPolicy::as_str`] writes.
+    pub fn parse(text: &str) -> Option<OrphanPolicy> {
+        OrphanPolicy::ALL.into_iter().find(|policy| policy.as_str() == text)
+    }
+}
+
 impl Strategy {
     /// As `conflict_resolutions` spells it.
     pub fn as_str(self) -> &'static str {
@@ -225,12 +258,21 @@ impl TablePolicy {
         static DEFAULT: ColumnPolicy = ColumnPolicy::LastWriter;
         self.columns.get(name).unwrap_or(&DEFAULT)
     }
+
+    /// The policy of a foreign key with these columns: that of the last of them which has one.
+    pub fn reference<'n>(&self, columns: impl DoubleEndedIterator<Item = &'n ColumnName>) -> OrphanPolicy {
+        columns.rev().find_map(|name| self.references.get(name)).copied().unwrap_or_default()
+    }
 }
 
 impl Policies {
     /// The policies of one table.
     pub fn table(&self, name: &str) -> &TablePolicy {
-        static DEFAULT: TablePolicy = TablePolicy { existence: ExistencePolicy::UpdateWins, columns: BTreeMap::new() };
+        static DEFAULT: TablePolicy = TablePolicy {
+            existence: ExistencePolicy::UpdateWins,
+            columns: BTreeMap::new(),
+            references: BTreeMap::new(),
+        };
         self.tables.get(name).unwrap_or(&DEFAULT)
     }
 }

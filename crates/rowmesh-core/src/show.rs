@@ -1,6 +1,5 @@
-//! `show`: what stands in the tables, as a pure function of row states and policy. This slice settles one row at a time: existence,
-//! then each column. The rules that span rows (births, references, unique values, CHECK, hiding) follow these in order and
-//! are not here yet.
+//! `show`: what stands in the tables, as a pure function of row states and policy. One row at a time: existence, then each column. The rules
+//! that span rows are not here: `orphans` and `unique` hold what of them is pure, the engine finds the rows.
 
 use crate::amount::Amount;
 use crate::policy::{ColumnPolicy, ExistencePolicy, TablePolicy};
@@ -18,7 +17,12 @@ pub enum Choice {
 
 /// Chooses what to show of one row. `names` gives the name of each column number.
 pub fn show(state: &RowState, policy: &TablePolicy, names: &[ColumnName]) -> Choice {
-    if !exists(state, policy.existence) {
+    show_row(state, policy, names, false)
+}
+
+/// The same of a row that stands, whole, though it was deleted, where `is_restored`: others need it.
+pub fn show_row(state: &RowState, policy: &TablePolicy, names: &[ColumnName], is_restored: bool) -> Choice {
+    if !is_restored && !exists(state, policy.existence) {
         return Choice::Absent;
     }
     Choice::Present(image(state, policy, names))

@@ -155,6 +155,8 @@ pub struct TableStatus {
     pub key: Vec<String>,
     /// The columns that travel, in the table's order; empty where none does.
     pub columns: Vec<String>,
+    /// Those of them by which rows refer to the keys of others that travel.
+    pub references: Vec<String>,
     /// Rows now; `None` where counting was not asked for.
     pub rows: Option<u64>,
     /// Whether capture is in place.

@@ -27,6 +27,8 @@ pub struct Claimant {
     pub written: Stamp,
     /// Claims that give way to this one, as their writers were known to its own.
     pub beats: Vec<(Key, Dot)>,
+    /// Whether the row was deleted and stands for the sake of others: it comes after those that live.
+    pub is_restored: bool,
 }
 
 /// What a row shows in place of a value that another keeps, in the order in which they are tried; where neither can stand, it is hidden.
@@ -98,17 +100,19 @@ impl Claimant {
         let written = stamps.iter().max().or_else(|| state.birth()).copied()?;
         let extras = state.extras.iter().filter(|(stamp, _)| stamps.contains(stamp));
         let beats = extras.flat_map(|(_, extras)| crate::event::beats(extras)).collect();
-        Some(Claimant { key, written, beats })
+        Some(Claimant { key, written, beats, is_restored: false })
     }
 }
 
-/// Puts the rows that claim one value in order: the first keeps it. Those that a claim names as giving way to it come after all others; else the
-/// earlier write comes first.
+/// Puts the rows that claim one value in order: the first keeps it. Rows that were deleted come last, before them those that a claim names as giving
+/// way to it; else the earlier write comes first.
 pub fn in_order(claimants: &mut [Claimant]) {
     let beaten: Vec<(Key, Dot)> = claimants.iter().flat_map(|claimant| claimant.beats.iter().cloned()).collect();
     let gives_way =
         |claimant: &Claimant| beaten.iter().any(|(key, dot)| *key == claimant.key && *dot == claimant.written.dot);
-    claimants.sort_by_cached_key(|claimant| (gives_way(claimant), claimant.written, claimant.key.clone()));
+    claimants.sort_by_cached_key(|claimant| {
+        (claimant.is_restored, gives_way(claimant), claimant.written, claimant.key.clone())
+    });
 }
 
 /// The column in which a row shows another value when it loses in an index: the last that refers to no other row; `None` if all do.

@@ -17,7 +17,8 @@ use rowmesh_core::value::{ColumnName, Key, Value};
 
 use crate::database::Access;
 use crate::fault::{Error, Result};
-use crate::passage::{Passage, Passages};
+use crate::orphans;
+use crate::passage::Passages;
 use crate::registry::{Table, TableNumber};
 use crate::row_states;
 use crate::work::{Work, shown_row};
@@ -94,18 +95,17 @@ pub fn judge_refused<A: Access>(
     apply(work, passages, verdicts)
 }
 
-/// What a row claims and does not show, where this stands for it.
+/// What a row claims and does not show, where this stands for it. `is_restored` tells whether it should stand though it was deleted.
 pub fn not_shown<A: Access>(
     work: &Work<'_, A>,
     table: &Table,
-    key: &Key,
-    state: &RowState,
+    (key, state, is_restored): (&Key, &RowState, bool),
     row: Option<&[Value]>,
 ) -> Result<BTreeSet<Claim>> {
     if !has_told(table) {
         return Ok(BTreeSet::new());
     }
-    let Some(wanted) = wanted(work, table, key, state)? else { return Ok(BTreeSet::new()) };
+    let Some(wanted) = wanted(work, table, (key, state, is_restored))? else { return Ok(BTreeSet::new()) };
     let shown: BTreeSet<Claim> =
         row.into_iter().flat_map(|row| unique::claims(&table.schema, row)).map(|(_, claim)| claim).collect();
     Ok(unique::claims(&table.schema, &wanted).map(|(_, claim)| claim).filter(|claim| !shown.contains(claim)).collect())
@@ -164,10 +164,15 @@ fn has_told(table: &Table) -> bool {
 }
 
 /// What was written to a row, in the order of its table; `None` if it does not stand.
-fn chosen<A: Access>(work: &Work<'_, A>, table: &Table, key: &Key, state: &RowState) -> Result<Option<Vec<Value>>> {
-    let policies = &work.standing()?.policies;
-    let policy = policies.current().table(&table.schema.name);
-    let Choice::Present(image) = show::show(state, policy, work.registry.column_names(table.number)) else {
+fn chosen<A: Access>(
+    work: &Work<'_, A>,
+    table: &Table,
+    (key, state, is_restored): (&Key, &RowState, bool),
+) -> Result<Option<Vec<Value>>> {
+    let (policies, names) = (&work.standing()?.policies, work.registry.column_names(table.number));
+    let Choice::Present(image) =
+        show::show_row(state, policies.current().table(&table.schema.name), names, is_restored)
+    else {
         return Ok(None);
     };
     let values = key.values().map_err(|source| Error::damaged("a key", source))?;
@@ -175,8 +180,8 @@ fn chosen<A: Access>(work: &Work<'_, A>, table: &Table, key: &Key, state: &RowSt
 }
 
 /// What a row would show if there were no others, as it would stand here; `None` if it does not stand, or cannot.
-fn wanted<A: Access>(work: &Work<'_, A>, table: &Table, key: &Key, state: &RowState) -> Result<Option<Vec<Value>>> {
-    let Some(mut row) = chosen(work, table, key, state)? else { return Ok(None) };
+fn wanted<A: Access>(work: &Work<'_, A>, table: &Table, of: (&Key, &RowState, bool)) -> Result<Option<Vec<Value>>> {
+    let Some(mut row) = chosen(work, table, of)? else { return Ok(None) };
     for (column, value) in row.iter_mut().enumerate() {
         if !work.db.fits(table, column, value)? {
             return Ok(None);
@@ -280,12 +285,26 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
         }
     }
 
+    /// The same, and whether the row stands, or should, though it was deleted.
+    fn state_of(&self, table: &Table, row: &Row) -> Result<(RowState, bool)> {
+        let state = self.state(row)?;
+        let kin = self.passages.position(row).and_then(|position| self.passages.rows[position].kin.as_ref());
+        let is_restored = match kin {
+            Some(kin) => kin.restored,
+            None => orphans::is_restored(self.work, table, &row.1, &state)?,
+        };
+        Ok((state, is_restored))
+    }
+
     fn wanted(&mut self, row: &Row) -> Result<Option<Rc<Vec<Value>>>> {
         if let Some(known) = self.wanted.get(row) {
             return Ok(known.clone());
         }
         let wanted = match self.work.registry.tracked(row.0).cloned() {
-            Some(table) => wanted(self.work, &table, &row.1, &self.state(row)?)?.map(Rc::new),
+            Some(table) => {
+                let (state, is_restored) = self.state_of(&table, row)?;
+                wanted(self.work, &table, (&row.1, &state, is_restored))?.map(Rc::new)
+            }
             None => None,
         };
         self.wanted.insert(row.clone(), wanted.clone());
@@ -305,7 +324,9 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
             let row = (table.number, key.clone());
             let Some(wanted) = self.wanted(&row)? else { continue };
             if unique::claim(&table.schema, index, &wanted) == Some(claim) {
-                claimants.extend(claimant(self.work, table, index, key, &self.state(&row)?)?);
+                let (state, is_restored) = self.state_of(table, &row)?;
+                let claimant = claimant(self.work, table, index, key, &state)?;
+                claimants.extend(claimant.map(|claimant| Claimant { is_restored, ..claimant }));
             }
         }
         unique::in_order(&mut claimants);
@@ -483,7 +504,10 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
         let column = unique::yielding(&table.schema, index).unwrap_or(last);
         let name = |column: usize| table.schema.columns[column].name.clone();
         // As they were written: how values stand differs between kinds of databases.
-        let wrote = |row: &Row| chosen(self.work, table, &row.1, &self.state(row)?);
+        let wrote = |row: &Row| {
+            let (state, is_restored) = self.state_of(table, row)?;
+            chosen(self.work, table, (&row.1, &state, is_restored))
+        };
         let (own, first) = (wrote(row)?, wrote(&(row.0, lost.first.key.clone()))?);
         let keeps = table.schema.key.iter().copied().chain([column]);
         let keeps = keeps.filter_map(|column| Some((name(column), first.as_ref()?[column].clone()))).collect();
@@ -511,20 +535,11 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
 fn apply<A: Access>(work: &Work<'_, A>, passages: &mut Passages, verdicts: Verdicts) -> Result<BTreeSet<usize>> {
     let mut changed = BTreeSet::new();
     for (row, yielding) in verdicts {
-        let position = match passages.position(&row) {
-            Some(position) => position,
-            None => {
-                let (place, mut state) = row_states::recall(work, row.0, &row.1)?;
-                row_states::pin_shown(&mut state);
-                let table = work.registry.tracked(row.0).cloned();
-                changed.insert(passages.rows.len());
-                passages.push(Passage::of(table, row.0, row.1, place, state))
-            }
-        };
+        let (position, is_new) = passages.take_along(work, row)?;
         let passage = &mut passages.rows[position];
         let says = |yielding: &Yielding| (yielding.columns.clone(), yielding.hidden.is_some());
         let before = passage.yielding.as_ref().map(says).unwrap_or_default();
-        if before != says(&yielding) {
+        if is_new || before != says(&yielding) {
             changed.insert(position);
         }
         passage.yielding = Some(yielding);

@@ -119,10 +119,10 @@ pub fn dump(db: &impl Ledger, after: &str, limit: usize) -> Result<Vec<Vec<Value
     Ok(db.entries_after(after, limit)?.into_iter().map(EntryRow::into_values).collect())
 }
 
-/// Writes a dumped entry, but for those about unique values, which are told anew once the rows are here; `there` tells the origins of its numbers.
+/// Writes a dumped entry, but for those between several rows, which are told anew once the rows are here; `there` tells the origins of its numbers.
 pub fn restore(db: &impl Access, origins: &mut Origins, there: &dyn OriginTable, entry: Vec<Value>) -> Result<()> {
     let mut row = EntryRow::from_values(entry).map_err(|what| Error::damaged("a ledger entry from a peer", what))?;
-    if row.conflict_type == ConflictType::Unique.as_str() {
+    if ConflictType::parse(&row.conflict_type).is_some_and(ConflictType::spans_rows) {
         return Ok(());
     }
     for side in [&mut row.losing, &mut row.winning] {
@@ -136,24 +136,25 @@ pub fn restore(db: &impl Access, origins: &mut Origins, there: &dyn OriginTable,
     Ok(())
 }
 
-/// Brings the entries of a row about unique values up to date: those that are not told any more are forgotten. Returns how many are new.
-pub fn save_unique(
+/// Brings the entries of a row that a rule between rows tells up to date: those that are not told any more are forgotten. Returns how many are new.
+pub fn save_told(
     db: &impl Access,
     origins: &mut Origins,
     (table, key): (&TableName, &Key),
-    entries: &[Entry],
+    (kind, entries): (ConflictType, &[Entry]),
     now: WallTime,
 ) -> Result<u64> {
     let told: Vec<String> = entries.iter().map(name_of).collect();
     for known in db.whole_entries_of_row(table, key)? {
-        if known.conflict_type == ConflictType::Unique.as_str() && !told.contains(&known.id) {
+        if known.conflict_type == kind.as_str() && !told.contains(&known.id) {
             db.forget_entry(&known.id)?;
         }
     }
     save(db, origins, entries, now)
 }
 
-/// Short name of an entry: the same on every node. A write may have lost in its column under an earlier policy and be shown, and claim, now.
+/// Short name of an entry: the same on every node. A write may have lost in its column under an earlier policy and be shown, and claim, now; it may
+/// lose by several rules between rows.
 pub fn name_of(entry: &Entry) -> String {
     let (id, mut out) = (&entry.id, Writer::default());
     out.bytes(id.table.as_bytes());
@@ -161,7 +162,7 @@ pub fn name_of(entry: &Entry) -> String {
     out.origin(&id.loser.origin);
     out.number(id.loser.seq.0);
     out.bytes(id.column.as_deref().unwrap_or("").as_bytes());
-    if entry.kind == ConflictType::Unique {
+    if entry.kind.spans_rows() {
         out.bytes(entry.kind.as_str().as_bytes());
     }
     hex(&blake3::hash(&out.0).as_bytes()[..8]).to_uppercase()

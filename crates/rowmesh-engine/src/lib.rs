@@ -15,6 +15,7 @@ pub mod ledger_rows;
 pub mod load;
 pub mod log;
 pub mod origins;
+pub mod orphans;
 pub mod passage;
 pub mod plan;
 pub mod reconcile;

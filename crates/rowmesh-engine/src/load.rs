@@ -23,6 +23,7 @@ use crate::database::{Access, Packer};
 use crate::fault::{Error, Result};
 use crate::ledger_rows;
 use crate::log;
+use crate::orphans;
 use crate::registry::{Table, TableNumber};
 use crate::row_states;
 use crate::snapshot::{Chunk, Start, decode_end};
@@ -205,6 +206,7 @@ impl<K: Packer> Load<K> {
             let state = row_state::decode(&mut Reader::new(state), &there)
                 .map_err(|source| Error::damaged("a row state from a peer", source))?;
             let (stood_there, is_wanted) = (state.is_shown(), !state.live.is_empty() || state.has_left());
+            has_gaps |= table.table.as_ref().is_some_and(|here| is_kin(here, &table.columns, &state));
             let state = RowState { shown: Shown::Absent, ..renumber(state, &table.columns)? };
             let row = Loading { key: Key(key.clone()), state, stood_there, is_wanted };
             match stayed.filter(|(_, keys)| keys.contains(&row.key)) {
@@ -314,11 +316,25 @@ fn settle<A: Access>(work: &mut Work<'_, A>, table: &LoadTable, row: &mut Loadin
     }
 }
 
-/// A row that does not stand claims its unique values all the same; who shows them is looked at once everything has come.
+/// A row that does not stand claims its unique values all the same, and needs what it refers to; who shows them, and what becomes of it, is looked at
+/// once everything has come.
 fn except<A: Access>(work: &mut Work<'_, A>, table: &Table, key: &Key, state: &RowState) -> Result<()> {
-    let claims = collisions::not_shown(work, table, key, state, None)?;
+    let mut claims = collisions::not_shown(work, table, (key, state, false), None)?;
+    claims.extend(orphans::ties_of_absent(work, table, key, state, false)?);
     work.exceptions.set(work.db, table.number, key, claims.clone())?;
     work.exceptions.doubt(work.db, table.number, &claims)
+}
+
+/// Whether a row stood where the snapshot was taken though it was deleted, or without a reference that was written to it: what refers to it, or it
+/// itself, is looked at once everything has come. `columns` are the numbers here of the columns there.
+fn is_kin(table: &Table, columns: &[ColumnIx], state: &RowState) -> bool {
+    let Shown::Image(image) = &state.shown else { return state.is_shown() && !state.deletes.is_empty() };
+    let is_reference = |column: &ColumnIx| {
+        let position = columns.get(usize::from(column.0)).and_then(|column| table.position(*column));
+        position.is_some_and(|position| table.schema.foreign_keys.iter().any(|key| key.columns.contains(&position)))
+    };
+    let shows_null = image.iter().any(|(column, value)| value.is_null() && is_reference(column));
+    shows_null || !state.deletes.is_empty()
 }
 
 /// A row that stayed stands as it is, and what the application has made of it is sealed as an edit of what it had found. What else is to be shown

@@ -11,6 +11,7 @@ use rowmesh_core::value::{Key, Value};
 use crate::collisions::Yielding;
 use crate::database::{Access, Place};
 use crate::fault::Result;
+use crate::orphans::Kin;
 use crate::registry::{Table, TableNumber};
 use crate::row_states;
 use crate::work::{News, Work, shown_row};
@@ -39,6 +40,8 @@ pub struct Passage {
     pub goes_with_hidden: bool,
     /// What it shows where other rows keep what it claims; `None` if nobody asked.
     pub yielding: Option<Yielding>,
+    /// What became of it because it, or what it refers to, was deleted; `None` if nobody asked.
+    pub kin: Option<Kin>,
     /// How it stands, where it was written and may be written again.
     pub stands: Option<Option<Vec<Value>>>,
 }
@@ -72,6 +75,7 @@ impl Passage {
             orphaned: None,
             goes_with_hidden: false,
             yielding: None,
+            kin: None,
             stands: None,
         }
     }
@@ -83,12 +87,20 @@ impl Passage {
 
     /// Whether rows that refer to it go with it.
     pub fn is_hidden(&self) -> bool {
-        self.goes_with_hidden || self.yielding.as_ref().is_some_and(|yielding| yielding.hidden.is_some())
+        let is_orphan = self.kin.as_ref().is_some_and(|kin| kin.hidden.is_some());
+        let yields = self.yielding.as_ref().is_some_and(|yielding| yielding.hidden.is_some());
+        self.goes_with_hidden || is_orphan || yields
+    }
+
+    /// Whether it was deleted and stands for the sake of others.
+    pub fn is_restored(&self) -> bool {
+        self.kin.as_ref().is_some_and(|kin| kin.restored)
     }
 
     /// Why it is not shown though it lives, for people.
     pub fn hidden(&self) -> Option<&String> {
-        self.orphaned.as_ref().or_else(|| self.yielding.as_ref()?.hidden.as_ref())
+        let of_kin = || self.kin.as_ref()?.hidden.as_ref();
+        self.orphaned.as_ref().or_else(of_kin).or_else(|| self.yielding.as_ref()?.hidden.as_ref())
     }
 }
 
@@ -103,6 +115,17 @@ impl Passages {
     /// Where a row is.
     pub fn position(&self, row: &(TableNumber, Key)) -> Option<usize> {
         self.positions.get(row).copied()
+    }
+
+    /// Where a row is that may not be there yet, and whether it was not.
+    pub fn take_along<A: Access>(&mut self, work: &Work<'_, A>, row: (TableNumber, Key)) -> Result<(usize, bool)> {
+        if let Some(position) = self.position(&row) {
+            return Ok((position, false));
+        }
+        let (place, mut state) = row_states::recall(work, row.0, &row.1)?;
+        row_states::pin_shown(&mut state);
+        let table = work.registry.tracked(row.0).cloned();
+        Ok((self.push(Passage::of(table, row.0, row.1, place, state)), true))
     }
 
     /// A row as what came before has left it, or as it is remembered.

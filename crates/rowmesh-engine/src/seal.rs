@@ -11,8 +11,10 @@ use rowmesh_core::event::{
     Birth, EXTRA_LEAVES_SCOPE, Event, Extras, Operation, TableShape, beats_field, counted_anew_field,
 };
 use rowmesh_core::ident::Dot;
+use rowmesh_core::ledger::ConflictType;
 use rowmesh_core::limits;
 use rowmesh_core::row_state::{Arrival, RowState, Shown};
+use rowmesh_core::show;
 use rowmesh_core::store::StoreError;
 use rowmesh_core::value::{Key, TableName, Value};
 
@@ -20,6 +22,7 @@ use crate::collisions;
 use crate::database::{Access, Note, Place};
 use crate::fault::{Error, Result};
 use crate::log;
+use crate::orphans;
 use crate::registry::{Registry, Table, TableNumber};
 use crate::row_states;
 use crate::work::{News, Work, is_default, remember_shown, shown_row};
@@ -511,8 +514,12 @@ impl Draft {
             // A column that no event ever wrote: new here since a migration. Its default is nobody's write.
             None => !is_default(&table.schema, position, value),
         };
+        // What was deleted and stood for the sake of others lives by what is written now: by all of it.
+        let revives = !show::exists(state, work.standing()?.policies.current().table(&table.schema.name).existence)
+            && row.iter().enumerate().any(|(position, value)| differs(position, value));
         let is_written = |position: usize, value: &Value| {
-            !table.schema.key.contains(&position) && (named.contains(&position) || differs(position, value))
+            let is_meant = revives || named.contains(&position) || differs(position, value);
+            is_meant && !table.schema.key.contains(&position)
         };
         let written: Vec<(u16, Value)> = (row.iter().enumerate())
             .filter(|(position, value)| is_written(*position, value))
@@ -651,7 +658,8 @@ fn take_own<A: Access>(
     row_states::save_at(work, place, table.number, key, &state, was_shown)
 }
 
-/// Rows that do not show a unique value which they claim may show it now, as the application gave it free or took it.
+/// Rows that do not show what was written to them may show it now: the application gave a unique value free or took it, a row that they refer to is
+/// back, or nobody needs it any more.
 fn doubt_exceptions<A: Access>(
     work: &mut Work<'_, A>,
     table: &Table,
@@ -659,18 +667,19 @@ fn doubt_exceptions<A: Access>(
     state: &RowState,
     images: [Option<&[Value]>; 2],
 ) -> Result<()> {
+    orphans::doubt(work, table, key, images)?;
     let known = work.exceptions.of(work.db, table.number)?;
     if known.is_empty() {
         return Ok(());
     }
     let mut claims = collisions::claimed(table, images.into_iter().flatten());
     claims.extend(known.claims_of(key));
-    work.exceptions.doubt(work.db, table.number, &claims)?;
-    if known.has(key) && collisions::not_shown(work, table, key, state, images[1])?.is_empty() {
-        work.exceptions.set(work.db, table.number, key, BTreeSet::new())?;
-        work.tell_of_unique(table.number, key, &[])?;
+    if known.has(key) && collisions::not_shown(work, table, (key, state, false), images[1])?.is_empty() {
+        let tied = orphans::still_tied(work, table, key, state)?;
+        work.exceptions.set(work.db, table.number, key, tied)?;
+        work.tell(table.number, key, ConflictType::Unique, &[])?;
     }
-    Ok(())
+    work.exceptions.doubt(work.db, table.number, &claims)
 }
 
 /// Whether the change that makes a row of what is remembered of it would be too large to travel.

@@ -2,6 +2,7 @@
 //! states, which is `apply`'s business, and decides no winner: `show` does, and `collisions` where several rows have a part in it.
 
 use rowmesh_core::ident::Dot;
+use rowmesh_core::ledger::ConflictType;
 use rowmesh_core::row_state::Shown;
 use rowmesh_core::scope::Decision;
 use rowmesh_core::show::{self, Choice};
@@ -12,6 +13,7 @@ use crate::border;
 use crate::collisions;
 use crate::database::Access;
 use crate::fault::{Error, Result};
+use crate::orphans;
 use crate::passage::{Passage, Passages};
 use crate::registry::{Table, TableNumber};
 use crate::row_states;
@@ -24,6 +26,7 @@ pub fn settle<A: Access>(work: &mut Work<'_, A>, mut passages: Passages, applied
     for passage in passages.rows.iter_mut().filter(|passage| !passage.news.is_empty()) {
         work.remember_rows(passage.number, &passage.key, &mut passage.state)?;
     }
+    orphans::judge_known(work, &mut passages)?;
     collisions::judge_known(work, &mut passages)?;
     follow_hidden(work, &mut passages)?;
     hold_drawn_in(work, &passages.rows[named..])?;
@@ -79,7 +82,8 @@ fn write_all<A: Access>(work: &mut Work<'_, A>, passages: &mut Passages) -> Resu
             break;
         }
         let known = passages.rows.len();
-        let mut next = collisions::judge_refused(work, passages, &refused)?;
+        let mut next = orphans::judge_refused(work, passages, &refused)?;
+        next.extend(collisions::judge_refused(work, passages, &refused)?);
         if next.is_empty() && !passages.rows.iter().any(Passage::is_hidden) {
             break;
         }
@@ -224,7 +228,8 @@ fn plan_write<A: Access>(work: &mut Work<'_, A>, passage: &Passage) -> Result<Ro
         }));
     };
     let names = work.registry.column_names(passage.number);
-    let choice = show::show(&passage.state, work.standing()?.policies.current().table(&table.schema.name), names);
+    let policy = work.standing()?.policies.current().table(&table.schema.name);
+    let choice = show::show_row(&passage.state, policy, names, passage.is_restored());
     let before = passage.stands_as(table);
     let values = passage.key.values().map_err(|source| Error::damaged("a key", source))?;
     let after = match choice {
@@ -235,19 +240,21 @@ fn plan_write<A: Access>(work: &mut Work<'_, A>, passage: &Passage) -> Result<Ro
             let mut here: Vec<_> = here.collect();
             add_key(table, &values, &mut here);
             work.membership.cut_references(work.db, table, &mut here)?;
-            yield_in(passage, &mut here);
+            show_otherwise(passage, &mut here);
             Some(here)
         }
     };
     Ok(RowWrite::new(table.clone(), passage.key.clone(), values, before, after))
 }
 
-/// Puts what a row shows where others keep what it claims.
-fn yield_in(passage: &Passage, here: &mut Vec<(usize, Value)>) {
-    for (column, value) in passage.yielding.iter().flat_map(|yielding| &yielding.columns) {
-        match here.binary_search_by_key(column, |(position, _)| *position) {
-            Ok(place) => here[place].1 = value.clone(),
-            Err(place) => here.insert(place, (*column, value.clone())),
+/// Puts what a row shows where others keep what it claims, or what it refers to was deleted.
+fn show_otherwise(passage: &Passage, here: &mut Vec<(usize, Value)>) {
+    let yielding = passage.yielding.iter().flat_map(|yielding| yielding.columns.iter().cloned());
+    let nulls = passage.kin.iter().flat_map(|kin| kin.nulls.iter().map(|column| (*column, Value::Null)));
+    for (column, value) in yielding.chain(nulls) {
+        match here.binary_search_by_key(&column, |(position, _)| *position) {
+            Ok(place) => here[place].1 = value,
+            Err(place) => here.insert(place, (column, value)),
         }
     }
 }
@@ -268,6 +275,8 @@ fn remember<A: Access>(work: &mut Work<'_, A>, mut passage: Passage, done: Done,
     }
     let is_refused = refused.is_some();
     match (refused, passage.hidden().cloned()) {
+        // Nobody wrote that it stands: those that need it wait.
+        (Some(_), None) if passage.is_restored() => {}
         (Some(reason), None) => park(work, &mut passage, &reason, applied)?,
         (None, None) if work.has_parked => work.db.release(number, &passage.key)?,
         (None, None) => {}
@@ -276,13 +285,16 @@ fn remember<A: Access>(work: &mut Work<'_, A>, mut passage: Passage, done: Done,
             applied.parked += work.park_all(number, &passage.key, &passage.state, &reason)?;
         }
     }
-    remember_exceptions(work, &passage, is_refused || passage.yielding.is_some(), stands.as_deref())?;
-    let Passage { key, place, state, news, yielding, .. } = passage;
+    remember_exceptions(work, &passage, is_refused, stands.as_deref())?;
+    let Passage { key, place, state, news, yielding, kin, .. } = passage;
     for news in news {
         work.refresh_ledger(number, &key, &state, news)?;
     }
     if let Some(yielding) = yielding {
-        work.tell_of_unique(number, &key, &yielding.entries)?;
+        work.tell(number, &key, ConflictType::Unique, &yielding.entries)?;
+    }
+    if let Some(kin) = kin {
+        work.tell(number, &key, ConflictType::ForeignKey, &kin.entries)?;
     }
     row_states::save_at(work, place, number, &key, &state, was_shown)
 }
@@ -304,20 +316,25 @@ fn park<A: Access>(work: &mut Work<'_, A>, passage: &mut Passage, reason: &str, 
     Ok(())
 }
 
-/// Remembers which unique values a row claims and does not show, where this stands for it: `is_odd` where that may be any.
+/// Remembers which unique values a row claims and does not show, and which rows it waits for, where this stands for it.
 fn remember_exceptions<A: Access>(
     work: &mut Work<'_, A>,
     passage: &Passage,
-    is_odd: bool,
+    is_refused: bool,
     stands: Option<&[Value]>,
 ) -> Result<()> {
     let Some(table) = &passage.table else { return Ok(()) };
-    let is_odd = is_odd || passage.orphaned.is_some();
+    let is_judged = passage.yielding.is_some() || passage.kin.is_some();
+    let is_odd = is_refused || is_judged || passage.orphaned.is_some();
     if !is_odd && !work.exceptions.of(work.db, table.number)?.has(&passage.key) {
         return Ok(());
     }
-    let mut claims = collisions::not_shown(work, table, &passage.key, &passage.state, stands)?;
+    let mut claims = collisions::not_shown(work, table, (&passage.key, &passage.state, passage.is_restored()), stands)?;
     claims.extend(passage.yielding.iter().flat_map(|yielding| &yielding.passed_over));
+    claims.extend(passage.kin.iter().flat_map(|kin| &kin.ties));
+    if stands.is_none() {
+        claims.extend(orphans::ties_of_absent(work, table, &passage.key, &passage.state, passage.is_restored())?);
+    }
     work.exceptions.set(work.db, table.number, &passage.key, claims)
 }
 

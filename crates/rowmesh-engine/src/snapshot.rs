@@ -1,21 +1,23 @@
 //! A consistent copy of a whole node, in chunks: row states with tombstones, the unstable log, the ledger, at one version
 //! vector. How chunks travel, and what a load's states mean, is the node's business; loading is `load`'s.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use rowmesh_core::changeset::encode_vector;
 use rowmesh_core::clock::VersionVector;
 use rowmesh_core::encode::{Malformed, Reader, Writer};
-use rowmesh_core::ident::{Digest, Origin, Seq};
+use rowmesh_core::ident::{Digest, Dot, Origin, Seq};
 use rowmesh_core::limits;
 use rowmesh_core::store::{SnapshotSource, StoreResult};
 use rowmesh_core::value::Value;
 
-use crate::database::{Database, Log, Names, Piece, Pieces, States};
+use crate::database::{Access, Database, Log, Names, Piece, Pieces, States};
 use crate::fault::Result;
 use crate::ledger_rows;
 use crate::origins::Origins;
 use crate::registry::TableNumber;
+use crate::row_states;
 
 /// First byte of a snapshot's start.
 const VERSION: u8 = 2;
@@ -63,6 +65,8 @@ pub struct Source<D> {
     after: Vec<u8>,
     log_after: i64,
     ledger_after: String,
+    /// Deletes that tell what their nodes had seen of rows which refer to what they deleted: they go along though they are stable.
+    deletes: BTreeSet<Dot>,
     stage: Stage,
     chunks: u64,
 }
@@ -91,6 +95,7 @@ impl<D: Database> Source<D> {
             rows: db.count_states()?,
         };
         let encoded = start.encode();
+        let deletes = deletes_of_exceptions(&db, &origins, &start.tables)?;
         drop(db);
         Ok(Source {
             reader,
@@ -102,6 +107,7 @@ impl<D: Database> Source<D> {
             after: Vec::new(),
             log_after: 0,
             ledger_after: String::new(),
+            deletes,
             stage: Stage::Log,
             chunks: 0,
         })
@@ -134,7 +140,8 @@ impl<D: Database> Source<D> {
         let (mut changesets, mut bytes, mut last) = (Vec::new(), 0, self.log_after);
         self.reader.access().each_changeset(last + 1, &mut |number, origin, seq, body| {
             last = number;
-            if !self.start.stable.covers(&self.origins.dot(origin, seq)?) {
+            let dot = self.origins.dot(origin, seq)?;
+            if !self.start.stable.covers(&dot) || self.deletes.contains(&dot) {
                 bytes += body.len();
                 changesets.push(body.to_vec());
             }
@@ -379,6 +386,23 @@ fn joined(a: &VersionVector, b: &VersionVector) -> VersionVector {
     let mut vector = a.clone();
     vector.join(b);
     vector
+}
+
+/// The deletes of rows that others need or wait for.
+fn deletes_of_exceptions(
+    db: &impl Access,
+    origins: &Origins,
+    tables: &[(i64, String, Vec<String>)],
+) -> Result<BTreeSet<Dot>> {
+    let mut deletes = BTreeSet::new();
+    for (number, ..) in tables {
+        let table = TableNumber(*number);
+        for (_, key) in db.exceptions(table)? {
+            let state = row_states::load(db, origins, table, &key)?;
+            deletes.extend(state.deletes.iter().map(|delete| delete.dot));
+        }
+    }
+    Ok(deletes)
 }
 
 fn tables(db: &impl Names) -> Result<Vec<(i64, String, Vec<String>)>> {

@@ -1,12 +1,14 @@
 //! What people see of a database's tables: how each fares, a row, contents and shapes in one hash. Reads only.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rowmesh_core::encode::Writer;
 use rowmesh_core::ident::Digest;
 use rowmesh_core::lineage::lineage;
+use rowmesh_core::orphans;
 use rowmesh_core::policy::TablePolicy;
-use rowmesh_core::schema::{Column, KeyKind, TableSchema};
+use rowmesh_core::schema::{Column, ForeignKey, KeyKind, TableSchema};
 use rowmesh_core::store::{ParkedView, RowView, TableStatus};
 use rowmesh_core::value::{ColumnName, Key, TableName, Value, write_json_object};
 
@@ -104,6 +106,7 @@ pub fn tables(
             }),
             key: table.schema.key_names().map(|name| name.to_string()).collect(),
             columns: table.schema.columns.iter().map(|column| column.name.to_string()).collect(),
+            references: referring_columns(registry, &table.schema),
             rows: if count { Some(db.count(&table)?) } else { None },
             captured: true,
             parked: parked.iter().filter(|(number, _)| *number == table.number).count() as u64,
@@ -118,6 +121,7 @@ pub fn tables(
             remedy: skipped.remedy.clone(),
             key: Vec::new(),
             columns: Vec::new(),
+            references: Vec::new(),
             rows: None,
             captured: false,
             parked: 0,
@@ -126,6 +130,16 @@ pub fn tables(
     }
     all.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(all)
+}
+
+/// The columns by which rows refer to the keys of others.
+fn referring_columns(registry: &Registry, table: &TableSchema) -> Vec<String> {
+    let by_key = |key: &&ForeignKey| {
+        registry.tracked_by_name(&key.parent).is_some_and(|parent| orphans::is_by_key(key, &parent.schema))
+    };
+    let positions: BTreeSet<usize> =
+        table.foreign_keys.iter().filter(by_key).flat_map(|key| key.columns.iter().copied()).collect();
+    positions.into_iter().map(|position| table.columns[position].name.to_string()).collect()
 }
 
 /// A row as it stands, JSON.

@@ -8,7 +8,7 @@ use rowmesh_core::clock::WallTime;
 use rowmesh_core::encode::Writer;
 use rowmesh_core::event::{Context, Event, EventId, Operation};
 use rowmesh_core::ident::{Dot, Origin};
-use rowmesh_core::ledger::{self, Entry, RowEvent};
+use rowmesh_core::ledger::{self, ConflictType, Entry, RowEvent};
 use rowmesh_core::limits;
 use rowmesh_core::row_state::{Changes, ColumnIx, OriginTable, RowState, Shown, Stamp};
 use rowmesh_core::schema::TableSchema;
@@ -102,11 +102,11 @@ impl<'a, A: Access> Work<'a, A> {
         Ok(())
     }
 
-    /// Brings the ledger's entries of one row about unique values up to date.
-    pub fn tell_of_unique(&mut self, table: TableNumber, key: &Key, entries: &[Entry]) -> Result<()> {
+    /// Brings the ledger's entries of one row that a rule between rows tells up to date.
+    pub fn tell(&mut self, table: TableNumber, key: &Key, kind: ConflictType, entries: &[Entry]) -> Result<()> {
         let name =
             self.registry.name(table).cloned().ok_or_else(|| Error::inconsistent("a row of a table without a name"))?;
-        self.conflicts += ledger_rows::save_unique(self.db, self.origins, (&name, key), entries, self.now)?;
+        self.conflicts += ledger_rows::save_told(self.db, self.origins, (&name, key), (kind, entries), self.now)?;
         Ok(())
     }
 

@@ -282,7 +282,7 @@ async fn tables(shared: &Shared, count: bool) -> Result<Answer, Failure> {
 
 /// One table as people see it.
 pub(crate) fn table_of(table: TableStatus) -> Table {
-    let TableStatus { name, synced, reason, remedy, key, columns, rows, captured, parked, held_back } = table;
+    let TableStatus { name, synced, reason, remedy, key, columns, rows, captured, parked, held_back, .. } = table;
     Table { name, synced, reason, remedy, key, columns, rows, captured, parked, held_back }
 }
 

@@ -10,7 +10,7 @@ use crate::answers::parsed;
 use crate::control::api::{Answer, Wrote};
 use crate::decisions::table_named;
 use crate::failure::{Failure, code};
-use crate::policies::rule_now;
+use crate::policies::{Of, rule_now};
 use crate::rows::row_named;
 use crate::shared::Shared;
 
@@ -53,7 +53,7 @@ pub(crate) async fn count(
 }
 
 fn check_counter(shared: &Shared, table: &str, column: &str) -> Result<(), Failure> {
-    let rule = rule_now(&shared.members.roster(), table, Some(column));
+    let rule = rule_now(&shared.members.roster(), table, Of::Column(column));
     if ColumnPolicy::parse(&rule) == Some(ColumnPolicy::Counter) {
         return Ok(());
     }

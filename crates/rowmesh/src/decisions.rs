@@ -118,6 +118,7 @@ mod tests {
             remedy: String::new(),
             key: Vec::new(),
             columns: Vec::new(),
+            references: Vec::new(),
             rows: None,
             captured: synced,
             parked: 0,

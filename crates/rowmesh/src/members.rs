@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rowmesh_core::ack::{Ack, AckStore, SignedAck};
 use rowmesh_core::clock::{VersionVector, WallTime};
 use rowmesh_core::ident::{Digest, MeshId, NodeId};
-use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy, Policies, PolicyHistory, TablePolicy};
+use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy, OrphanPolicy, Policies, PolicyHistory, TablePolicy};
 use rowmesh_core::roster::{self, Action, Adopted, Entry, Inserted, Roster, RosterError};
 use rowmesh_core::scope::Scope;
 use rowmesh_core::sign::{PublicKey, SignatureBytes, Signer};
@@ -281,7 +281,7 @@ fn settings(roster: &Roster) -> Vec<(String, String)> {
         if let Some(existence) = &policy.existence {
             settings.push((format!("policy.{table}"), existence.clone()));
         }
-        for (column, rule) in &policy.columns {
+        for (column, rule) in policy.columns.iter().chain(&policy.references) {
             settings.push((format!("policy.{table}.{column}"), rule.clone()));
         }
     }
@@ -303,9 +303,11 @@ fn policies(roster: &Roster) -> PolicyHistory {
 /// Words of a later version mean the default here.
 fn table_policy(policy: &roster::TablePolicy) -> TablePolicy {
     let column = |(name, rule): (&String, &String)| Some((name.as_str().into(), ColumnPolicy::parse(rule)?));
+    let reference = |(name, rule): (&String, &String)| Some((name.as_str().into(), OrphanPolicy::parse(rule)?));
     TablePolicy {
         existence: policy.existence.as_deref().and_then(ExistencePolicy::parse).unwrap_or_default(),
         columns: policy.columns.iter().filter_map(column).collect(),
+        references: policy.references.iter().filter_map(reference).collect(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rowmesh_core::limits::{ADDRESSES_MAX, NODE_NAME_BYTES_MAX};
-pub use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy};
+pub use rowmesh_core::policy::{ColumnPolicy, ExistencePolicy, OrphanPolicy};
 pub use rowmesh_core::roster::{RowFilter, TablePolicy};
 use rowmesh_core::roster::{is_address, is_person_name};
 

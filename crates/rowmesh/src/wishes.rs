@@ -129,11 +129,12 @@ impl Asked {
     fn policies(options: &NodeOptions) -> Asked {
         let mut asks = Asks::default();
         for policy in &options.policies {
-            let roster::TablePolicy { table, existence, columns, extras: _ } = policy;
+            let roster::TablePolicy { table, existence, columns, references, extras: _ } = policy;
             asks.text(table);
             asks.text(existence.as_deref().unwrap_or_default());
             asks.text(&columns.len().to_string());
             columns.iter().flat_map(|(column, rule)| [column, rule]).for_each(|part| asks.text(part));
+            references.iter().flat_map(|(column, rule)| [column, rule]).for_each(|part| asks.text(part));
         }
         asks.keep(options.data.join("policies.asked"))
     }

@@ -5,7 +5,7 @@ use rowmesh::options::{RowFilter, TablePolicy};
 
 use crate::args::Setup;
 use crate::config::database::{self, Database};
-use crate::config::{Config, Value};
+use crate::config::{Config, TableSettings, Value};
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::nodes::{self, Place, Remembered};
@@ -92,11 +92,14 @@ fn options(config: &Config, place: &Place, database: &Database) -> NodeOptions {
         several_owners: filter.several_owners.clone(),
         extras: Vec::new(),
     });
-    let policies = config.tables.iter().filter(|(_, table)| table.conflicts.is_some() || !table.columns.is_empty());
+    let says_something =
+        |table: &TableSettings| table.conflicts.is_some() || !table.columns.is_empty() || !table.references.is_empty();
+    let policies = config.tables.iter().filter(|(_, table)| says_something(table));
     let policies = policies.map(|(name, table)| TablePolicy {
         table: name.clone(),
         existence: table.conflicts.clone(),
         columns: table.columns.clone(),
+        references: table.references.clone(),
         extras: Vec::new(),
     });
     NodeOptions {

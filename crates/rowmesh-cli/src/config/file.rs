@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use rowmesh::failure::Failure;
-use rowmesh::options::{ColumnPolicy, ExistencePolicy};
+use rowmesh::options::{ColumnPolicy, ExistencePolicy, OrphanPolicy};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
@@ -175,9 +175,16 @@ fn read_tables(file: &FileText<'_>, item: &Item<'_>, config: &mut Config) -> Out
                     let problem = format!("{section}.columns: write columns.NAME = \"counter\"");
                     return Err(file.wrong(item.span(), &problem));
                 }
+                ("references", DeValue::Table(columns)) => {
+                    settings.references = read_references(file, &format!("{section}.references"), columns)?;
+                }
+                ("references", _) => {
+                    let problem = format!("{section}.references: write references.COLUMN = \"cascade\"");
+                    return Err(file.wrong(item.span(), &problem));
+                }
                 (other, _) => {
                     let what = format!("key \"{other}\" in [{section}]");
-                    return Err(file.unknown(key, &what, &["key", "sync", "conflicts", "columns"]));
+                    return Err(file.unknown(key, &what, &["key", "sync", "conflicts", "columns", "references"]));
                 }
             }
         }
@@ -196,6 +203,23 @@ fn read_columns(file: &FileText<'_>, section: &str, columns: &DeTable<'_>) -> Ou
             }
             _ => {
                 let problem = format!("{section}.{}: {}", column.as_ref(), expected(&ColumnPolicy::WORDS));
+                return Err(file.wrong(item.span(), &problem));
+            }
+        }
+    }
+    Ok(policies)
+}
+
+fn read_references(file: &FileText<'_>, section: &str, columns: &DeTable<'_>) -> Outcome<BTreeMap<String, String>> {
+    let mut policies = BTreeMap::new();
+    for (column, item) in columns {
+        match item.get_ref() {
+            DeValue::String(word) if OrphanPolicy::parse(word).is_some() => {
+                policies.insert(column.as_ref().to_string(), word.to_string());
+            }
+            _ => {
+                let all = OrphanPolicy::ALL.map(OrphanPolicy::as_str);
+                let problem = format!("{section}.{}: {}", column.as_ref(), expected(&all));
                 return Err(file.wrong(item.span(), &problem));
             }
         }

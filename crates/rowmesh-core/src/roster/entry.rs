@@ -130,6 +130,8 @@ pub struct TablePolicy {
     pub existence: Option<String>,
     /// Column → `last_writer`, `max`, `min`, `counter`, `set_union` …
     pub columns: BTreeMap<String, String>,
+    /// Column of a foreign key → `restore_parent`, `cascade`, `set_null` …
+    pub references: BTreeMap<String, String>,
     /// Numbered fields of later versions, ascending, from 16.
     pub extras: Vec<(u64, Vec<u8>)>,
 }
@@ -440,13 +442,10 @@ impl TablePolicy {
         if let Some(existence) = &self.existence {
             fields.text(2, existence);
         }
-        fields.put(3, |out| {
-            out.number(self.columns.len() as u64);
-            for (column, policy) in &self.columns {
-                out.bytes(column.as_bytes());
-                out.bytes(policy.as_bytes());
-            }
-        });
+        fields.put(3, |out| write_column_policies(out, &self.columns));
+        if !self.references.is_empty() {
+            fields.put(4, |out| write_column_policies(out, &self.references));
+        }
         fields.extras(&self.extras);
     }
 
@@ -455,6 +454,7 @@ impl TablePolicy {
             table: fields.need(1, "policy table", |input| rule(input, "policy table"))?,
             existence: fields.find(2, "existence policy", |input| rule(input, "existence policy"))?,
             columns: fields.need(3, "column policies", column_policies)?,
+            references: fields.find(4, "reference policies", column_policies)?.unwrap_or_default(),
             extras: fields.extras(),
         })
     }
@@ -658,6 +658,14 @@ fn addresses(input: &mut Reader<'_>) -> Result<Vec<String>, Malformed> {
             if is_address(&address) { Ok(address) } else { Err(Malformed::Invalid("address")) }
         })
         .collect()
+}
+
+fn write_column_policies(out: &mut Writer, policies: &BTreeMap<String, String>) {
+    out.number(policies.len() as u64);
+    for (column, policy) in policies {
+        out.bytes(column.as_bytes());
+        out.bytes(policy.as_bytes());
+    }
 }
 
 fn column_policies(input: &mut Reader<'_>) -> Result<BTreeMap<String, String>, Malformed> {

@@ -1,5 +1,6 @@
-//! Rows that did not show a unique value which they claim, and may show it now: the application gave it free, or the schema is another. They are looked
-//! at again in transactions of their own. What they show then is decided in `collisions`.
+//! Rows that did not show what was written to them, and may show it now: the application gave a unique value free, brought back what they refer to, or
+//! needs it no more; or schema or policies are others. They are looked at again in transactions of their own. What they show then is decided in
+//! `collisions` and `orphans`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,6 +69,20 @@ impl<D: Database> Engine<D> {
         }
         let tables = self.registry.all();
         let doubted = self.write(|db| tables.iter().map(|table| db.doubt_all(table.number)).sum::<Result<u64>>())?;
+        self.exceptions.any_doubted |= doubted > 0;
+        Ok(())
+    }
+
+    /// By another policy rows may need what they refer to no more.
+    pub(super) fn doubt_parents(&mut self, table: &str) -> Result<()> {
+        let Some(table) = self.registry.tracked_by_name(table) else { return Ok(()) };
+        if !self.exceptions.any {
+            return Ok(());
+        }
+        let parents = table.schema.foreign_keys.iter();
+        let parents: BTreeSet<TableNumber> =
+            parents.filter_map(|key| self.registry.known_number(&key.parent)).collect();
+        let doubted = self.write(|db| parents.iter().map(|parent| db.doubt_all(*parent)).sum::<Result<u64>>())?;
         self.exceptions.any_doubted |= doubted > 0;
         Ok(())
     }

@@ -55,6 +55,7 @@ impl<D: Database> Engine<D> {
                 self.write(|db| db.trust(number))?;
             }
             self.set_ruled(&table)?;
+            self.doubt_parents(&table)?;
             self.to_show.remove(&table);
         }
         Ok(())

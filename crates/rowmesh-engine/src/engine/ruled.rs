@@ -66,7 +66,12 @@ fn word(policy: &TablePolicy) -> Option<String> {
         out.bytes(column.as_bytes());
         out.bytes(rule.spell(NodeId::to_string).as_bytes());
     }
-    let is_default =
-        policy.existence == Default::default() && policy.columns.values().all(|rule| *rule == Default::default());
+    for (column, rule) in policy.references.iter().filter(|(_, rule)| **rule != Default::default()) {
+        out.bytes(column.as_bytes());
+        out.bytes(rule.as_str().as_bytes());
+    }
+    let is_default = policy.existence == Default::default()
+        && policy.columns.values().all(|rule| *rule == Default::default())
+        && policy.references.values().all(|rule| *rule == Default::default());
     (!is_default).then(|| hex(&blake3::hash(&out.0).as_bytes()[..8]))
 }

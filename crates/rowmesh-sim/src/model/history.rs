@@ -146,7 +146,7 @@ impl Setting {
 impl DrawnPolicy {
     fn shipped(&self, setting: &Setting) -> Policies {
         let columns = setting.columns.iter().cloned().zip(self.columns.iter().cloned()).collect();
-        let policy = TablePolicy { existence: self.existence, columns };
+        let policy = TablePolicy { existence: self.existence, columns, ..TablePolicy::default() };
         Policies { tables: [(setting.table.clone(), policy)].into_iter().collect() }
     }
 }

@@ -417,6 +417,7 @@ impl Store for FakeStore {
             remedy: String::new(),
             key: vec!["id".into()],
             columns: vec!["id".into(), "body".into()],
+            references: Vec::new(),
             rows: count.then_some(rows),
             captured: true,
             parked: 0,

@@ -213,6 +213,7 @@ clauses! {
         e6_where_the_rule_says_so_a_reference_to_a_deleted_row_shows_null_until_it_is_back
         e6_a_row_whose_delete_went_with_its_parents_and_that_was_edited_elsewhere_waits_for_a_person
         e6_triangles_of_three_nodes_end_the_same_whatever_the_order
+        e6_what_was_edited_stands_while_it_is_needed_though_its_parents_delete_had_seen_it
         e6_trees_and_rows_that_refer_to_one_another_stand_while_they_are_needed
         e6_whoever_joins_by_a_copy_shows_what_others_show
         e6_a_rule_that_people_change_shows_at_once_what_it_says

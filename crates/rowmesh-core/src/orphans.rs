@@ -33,9 +33,10 @@ pub fn referred(reference: &ForeignKey, parent: &TableSchema, row: &[Value]) -> 
     Some(Key::of(parts))
 }
 
-/// Whether a foreign key refers to the key of its parent.
+/// Whether a foreign key refers to the key of its parent, and spells it so that it is known by its values.
 pub fn is_by_key(reference: &ForeignKey, parent: &TableSchema) -> bool {
-    reference.parent_columns.len() == parent.key.len()
+    parent.key_is_told
+        && reference.parent_columns.len() == parent.key.len()
         && parent.key_names().all(|name| reference.parent_columns.contains(name))
 }
 
@@ -58,6 +59,7 @@ mod tests {
             columns: columns.iter().map(column).collect(),
             key: key.to_vec(),
             key_kind: KeyKind::Natural,
+            key_is_told: true,
             uniques: Vec::new(),
             foreign_keys: Vec::new(),
         }

@@ -13,6 +13,8 @@ pub struct TableSchema {
     pub key: Vec<usize>,
     /// Whether the key means something outside this database.
     pub key_kind: KeyKind,
+    /// Whether equal keys are spelt in one way only, so that what refers to a row names its key as it is.
+    pub key_is_told: bool,
     /// Unique indexes besides the key.
     pub uniques: Vec<UniqueIndex>,
     /// Foreign keys to other tables or to itself.
@@ -121,6 +123,7 @@ mod tests {
             columns: Vec::new(),
             key: Vec::new(),
             key_kind: KeyKind::Natural,
+            key_is_told: true,
             uniques: Vec::new(),
             foreign_keys: (parents.iter())
                 .map(|(parent, not_null)| ForeignKey {

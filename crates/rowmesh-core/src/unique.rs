@@ -160,6 +160,7 @@ mod tests {
             columns: vec![column("id"), column("v")],
             key: vec![0],
             key_kind: KeyKind::Natural,
+            key_is_told: true,
             uniques: vec![UniqueIndex { name: "u".into(), parts: vec![part], partial: false, is_told: true }],
             foreign_keys: Vec::new(),
         }
@@ -195,6 +196,7 @@ mod tests {
         };
         let key_of = |key: &str| Key::of([&Value::text(key)]);
         Claimant {
+            is_restored: false,
             key: key_of(key),
             written: Stamp { lamport: Lamport(lamport), dot: dot(lamport) },
             beats: beats.iter().map(|(key, seq)| (key_of(key), dot(*seq))).collect(),

@@ -54,10 +54,12 @@ pub fn judge_known<A: Access>(work: &mut Work<'_, A>, passages: &mut Passages) -
     for passage in &passages.rows {
         let Some(table) = &passage.table else { continue };
         let known = work.exceptions.of(work.db, table.number)?;
-        if known.is_empty() {
+        // A row that is hidden is not written, so that no refusal would tell of it.
+        let is_hidden = passage.is_hidden() && has_told(table);
+        if known.is_empty() && !is_hidden {
             continue;
         }
-        let mut is_near = known.has(&passage.key);
+        let mut is_near = is_hidden || known.has(&passage.key);
         let shown = shown_row(table, &passage.key, &passage.state);
         let wanted = judge.wanted(&(table.number, passage.key.clone()))?;
         for row in [shown.as_ref(), wanted.as_deref()].into_iter().flatten() {

@@ -300,15 +300,15 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
                 continue;
             }
             if let Some(row) = written(self.work, table, &passage.key, &passage.state)? {
-                self.note(&(table.number, passage.key.clone()), references(self.work, table, &row));
+                self.note(&(table.number, passage.key.clone()), &references(self.work, table, &row));
             }
         }
         Ok(())
     }
 
-    fn note(&mut self, row: &Row, references: Vec<Reference>) {
+    fn note(&mut self, row: &Row, references: &[Reference]) {
         for (_, parent) in references {
-            self.referring.entry(parent).or_default().insert(row.clone());
+            self.referring.entry(parent.clone()).or_default().insert(row.clone());
         }
     }
 
@@ -426,7 +426,8 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
         Ok(living)
     }
 
-    /// Whether a living row refers to a deleted one by a reference that no delete of it had seen, be it by way of other deleted rows.
+    /// Whether a living row refers to this one by a reference that no delete of it had seen, be it by way of others that were deleted, or that refer to
+    /// what was deleted together with them.
     fn is_needed(&mut self, row: &Row) -> Result<bool> {
         if let Some(known) = self.needed.get(row) {
             return Ok(*known);
@@ -436,24 +437,39 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
             let Some(table) = self.table(parent.0)? else { continue };
             for child in self.referring(&table, &parent)? {
                 let Some(of) = self.table(child.0)? else { continue };
-                let holds = self.lacking(&of, &child)?.into_iter().find_map(|lacking| {
-                    let holds =
-                        lacking.parent == parent && self.rule(&of, lacking.reference) == OrphanPolicy::RestoreParent;
-                    holds.then_some(lacking.written)
-                });
-                let Some(written) = holds else { continue };
-                if self.lives(&of, &child)? {
-                    if !self.had_seen(&parent, &of, &child, &written)? {
-                        self.needed.insert(row.clone(), true);
-                        return Ok(true);
-                    }
-                } else if self.was_deleted(&of, &child)? && seen.insert(child.clone()) {
+                let Some(written) = self.holds(&of, &child, &parent)? else { continue };
+                let lives = self.lives(&of, &child)?;
+                if lives && !self.had_seen(&parent, &of, &child, &written)? {
+                    self.needed.insert(row.clone(), true);
+                    return Ok(true);
+                }
+                if (lives || self.was_deleted(&of, &child)?) && seen.insert(child.clone()) {
                     waiting.push(child);
                 }
             }
         }
         self.needed.insert(row.clone(), false);
         Ok(false)
+    }
+
+    /// The write by which a row holds another that it refers to; `None` if it holds it not.
+    fn holds(&mut self, table: &Table, child: &Row, parent: &Row) -> Result<Option<Stamp>> {
+        let state = self.state(child)?;
+        for (reference, named) in self.references(table, child)? {
+            if named == *parent && self.rule(table, reference) == OrphanPolicy::RestoreParent {
+                return self.written_by(table, &state, reference);
+            }
+        }
+        Ok(None)
+    }
+
+    /// What a row refers to.
+    fn references<'l>(&mut self, table: &'l Table, row: &Row) -> Result<Vec<(&'l ForeignKey, Row)>> {
+        let state = self.state(row)?;
+        let Some(image) = written(self.work, table, &row.1, &state)? else { return Ok(Vec::new()) };
+        let references = references(self.work, table, &image);
+        self.note(row, &references);
+        Ok(references.into_iter().map(|(position, named)| (&table.schema.foreign_keys[position], named)).collect())
     }
 
     fn rule(&self, table: &Table, reference: &ForeignKey) -> OrphanPolicy {
@@ -464,16 +480,15 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
     /// The deleted rows that a row refers to.
     fn lacking<'l>(&mut self, table: &'l Table, row: &Row) -> Result<Vec<Lacking<'l>>> {
         let state = self.state(row)?;
-        let Some(image) = written(self.work, table, &row.1, &state)? else { return Ok(Vec::new()) };
         let mut lacking = Vec::new();
-        let references = references(self.work, table, &image);
-        self.note(row, references.clone());
-        for (position, parent) in references {
+        for (reference, parent) in self.references(table, row)? {
             let Some(of) = self.table(parent.0)? else { continue };
             if self.was_deleted(&of, &parent)? {
-                let reference = &table.schema.foreign_keys[position];
                 let written = self.written_by(table, &state, reference)?;
                 lacking.extend(written.map(|written| Lacking { reference, parent, written }));
+            } else if self.work.exceptions.of(self.work.db, parent.0)?.has(&parent.1) {
+                // It may be hidden, and come back if somebody needs it.
+                self.queue.push_back(parent);
             }
         }
         Ok(lacking)
@@ -508,12 +523,25 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
     /// What becomes of a row that stands, or should, because of what it refers to.
     fn find_parents(&mut self, table: &Arc<Table>, row: &Row, kin: &mut Kin) -> Result<()> {
         let lives = self.lives(table, row)?;
+        for (_, parent) in self.references(table, row)? {
+            let position = self.passages.position(&parent).filter(|_| parent != *row);
+            if position.is_some_and(|position| self.passages.rows[position].is_hidden()) {
+                let name = self.work.registry.name(parent.0).map_or("?", |name| name);
+                kin.hidden = Some(format!("it refers to {name} {}, which is hidden", parent.1.to_display()));
+            }
+        }
         for lacking in self.lacking(table, row)? {
             let Lacking { reference, parent, written } = lacking;
             let rule = self.rule(table, reference);
             let had_seen = lives && self.had_seen(&parent, table, row, &written)?;
-            if rule == OrphanPolicy::RestoreParent && !had_seen {
-                self.restore(&parent)?;
+            if rule == OrphanPolicy::RestoreParent {
+                let is_needed = had_seen && self.is_needed(row)?;
+                if is_needed {
+                    kin.ties.extend(tie_of(self.work, row));
+                }
+                if is_needed || !had_seen {
+                    self.restore(&parent)?;
+                }
             }
             self.queue.push_back(parent.clone());
             if self.is_needed(&parent)? {

@@ -517,9 +517,14 @@ impl Draft {
         // What was deleted and stood for the sake of others lives by what is written now: by all of it.
         let revives = !show::exists(state, work.standing()?.policies.current().table(&table.schema.name).existence)
             && row.iter().enumerate().any(|(position, value)| differs(position, value));
+        // What refers to another row by several columns is written whole: of two writes that meet, one counts in all of them.
+        let refers_otherwise: BTreeSet<usize> = (table.schema.foreign_keys.iter())
+            .filter(|key| key.columns.len() > 1 && key.columns.iter().any(|column| differs(*column, &row[*column])))
+            .flat_map(|key| key.columns.iter().copied())
+            .collect();
         let is_written = |position: usize, value: &Value| {
-            let is_meant = revives || named.contains(&position) || differs(position, value);
-            is_meant && !table.schema.key.contains(&position)
+            let is_named = named.contains(&position) || refers_otherwise.contains(&position);
+            (revives || is_named || differs(position, value)) && !table.schema.key.contains(&position)
         };
         let written: Vec<(u16, Value)> = (row.iter().enumerate())
             .filter(|(position, value)| is_written(*position, value))
@@ -676,6 +681,9 @@ fn doubt_exceptions<A: Access>(
     claims.extend(known.claims_of(key));
     if known.has(key) && collisions::not_shown(work, table, (key, state, false), images[1])?.is_empty() {
         let tied = orphans::still_tied(work, table, key, state)?;
+        if tied.is_empty() {
+            work.tell(table.number, key, ConflictType::ForeignKey, &[])?;
+        }
         work.exceptions.set(work.db, table.number, key, tied)?;
         work.tell(table.number, key, ConflictType::Unique, &[])?;
     }

@@ -218,14 +218,19 @@ impl Index {
         self.is_immediate && !self.is_exclusion
     }
 
-    /// Whether the values alone tell which rows it holds equal.
+    /// Whether the values alone tell which rows it holds equal, and that it is asked at once.
     fn is_told<'c>(&self, column: impl Fn(i16) -> Option<&'c PgColumn>) -> bool {
+        !self.is_partial && self.can_be_named() && self.is_compared_as_given(column)
+    }
+
+    /// Whether values that it holds equal look equal.
+    fn is_compared_as_given<'c>(&self, column: impl Fn(i16) -> Option<&'c PgColumn>) -> bool {
         let is_known = |(number, collation, is_deterministic): &(i16, String, bool)| {
             let folds = [NOCASE, RTRIM].into_iter().any(|name| collation.eq_ignore_ascii_case(name));
             *is_deterministic && !folds && column(*number).is_some_and(PgColumn::is_equal_as_given)
         };
         let compares = self.operators.iter().all(|operator| operator == "=");
-        !self.is_partial && self.can_be_named() && compares && self.parts.iter().all(is_known)
+        compares && self.parts.iter().all(is_known)
     }
 
     /// Whether it is a key of which no two rows may overlap.
@@ -358,6 +363,7 @@ impl<'a> Reading<'a> {
                 uniques: uniques.collect(),
                 columns,
                 key_kind,
+                key_is_told: own.is_compared_as_given(|number| Some(&pg[place_of(number)?])),
                 foreign_keys,
                 key: key.clone(),
             },

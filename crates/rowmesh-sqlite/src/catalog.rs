@@ -129,7 +129,9 @@ impl<'a> Reading<'a> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let key_kind = key_kind(&key, &facts);
-        if let Some(collation) = key_collation(&facts, &key) {
+        let collation = key_collation(&facts, &key);
+        let key_is_told = collation.is_none();
+        if let Some(collation) = collation {
             let text =
                 format!("compares its key by {collation}: two keys that are one here may be two on another node");
             self.remark(&listed.name, &text);
@@ -145,6 +147,7 @@ impl<'a> Reading<'a> {
             columns: facts.columns,
             key,
             key_kind,
+            key_is_told,
             foreign_keys: facts.foreign_keys,
         }))
     }

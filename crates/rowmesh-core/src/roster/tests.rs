@@ -227,6 +227,7 @@ fn policies_and_scope_are_those_of_the_epoch_asked_for() {
         table: "stock".into(),
         existence: Some("delete_wins".into()),
         columns: [("quantity".to_owned(), word.to_owned())].into(),
+        references: [("shelf".to_owned(), "cascade".to_owned())].into(),
         extras: vec![(16, vec![1, 2, 3])],
     };
     let filter = RowFilter {

@@ -1,9 +1,11 @@
-//! A schema drawn from the seed, and the statements that an application runs on it. The rule for orphans is not shipped, so no two nodes may break
-//! a foreign key together: tables that could are *owned*, each node writes rows of its own in them; the others are *shared* and fought over, and
-//! what shared rows refer to is never deleted. Unique values are *contested*, but for those of indexes whose equality only the database can tell.
-//! Keys that SQLite numbers are left out.
+//! A schema drawn from the seed, and the statements that an application runs on it. Tables are *owned*, each node writes rows of its own in them, or
+//! *shared* and fought over. Where nodes do not quarrel over parents, what shared rows refer to is never deleted; where they do, everything may be, but
+//! for what is referred to by keys in which case does not matter: a reference that is spelt otherwise does not name the key. Unique values are
+//! *contested*, but for those of indexes whose equality only the database can tell. Keys that SQLite numbers are left out.
 
 use std::fmt::Write as _;
+
+use rowmesh_core::policy::{OrphanPolicy, Policies};
 
 use crate::rng::Rng;
 
@@ -12,13 +14,24 @@ const TABLE_NAMES: [&str; 6] = ["goods", "Group", "two words", "naïve", "sélec
 const COLUMN_NAMES: [&str; 6] = ["name", "order", "a b", "Größe", "n", "value"];
 const ON_DELETE: [&str; 4] = ["CASCADE", "SET NULL", "NO ACTION", "RESTRICT"];
 const ON_UPDATE: [&str; 2] = ["CASCADE", "NO ACTION"];
-/// Rows of each key shape that one owner can have.
+/// Rows of each key shape that one owner can have, and where nodes quarrel over parents.
 const KEYS: usize = 4;
+const KEYS_FOR_ORPHANS: usize = 8;
+
+/// What several nodes may break together.
+#[derive(Debug, Clone, Copy)]
+pub struct Quarrels {
+    /// One takes a unique value that another has taken.
+    pub over_values: bool,
+    /// One deletes what another refers to.
+    pub over_parents: bool,
+}
 
 /// A schema.
 #[derive(Debug, Clone)]
 pub struct Drawn {
     tables: Vec<Table>,
+    quarrels: Quarrels,
 }
 
 #[derive(Debug, Clone)]
@@ -74,6 +87,7 @@ struct Reference {
     on_delete: &'static str,
     on_update: &'static str,
     deferred: bool,
+    orphans: OrphanPolicy,
 }
 
 /// A unique index over columns of its own.
@@ -87,16 +101,30 @@ enum Unique {
 }
 
 impl Drawn {
-    /// Draws a schema; `contests` tells whether unique values may be contested.
-    pub fn draw(rng: &mut Rng, contests: bool) -> Drawn {
+    /// Draws a schema.
+    pub fn draw(rng: &mut Rng, quarrels: Quarrels) -> Drawn {
         let mut names = TABLE_NAMES.to_vec();
         let mut tables: Vec<Table> = Vec::new();
-        for _ in 0..rng.between(2, 5) {
+        // Over few rows there is more to quarrel.
+        for _ in 0..rng.between(2, if quarrels.over_parents { 3 } else { 5 }) {
             let name = rng.take(&mut names);
-            let table = Table::draw(rng, name, &tables, contests);
+            let table = Table::draw(rng, name, &tables, quarrels);
             tables.push(table);
         }
-        Drawn { tables }
+        Drawn { tables, quarrels }
+    }
+
+    /// What becomes of rows whose parents were deleted; the key of a line brings its parent back.
+    pub fn policies(&self) -> Policies {
+        let mut policies = Policies::default();
+        for table in &self.tables {
+            for (position, reference) in table.parents.iter().enumerate() {
+                let column = reference_columns(position, &self.tables[reference.parent]).remove(0);
+                let of_table = policies.tables.entry(table.name.into()).or_default();
+                of_table.references.insert(column.trim_matches('"').into(), reference.orphans);
+            }
+        }
+        policies
     }
 
     /// What makes it.
@@ -168,7 +196,7 @@ impl Drawn {
     /// A key of a table as SQL literals, one of few.
     fn key(&self, rng: &mut Rng, table: &Table, owner: Option<usize>) -> Vec<String> {
         let place = owner.map_or(String::new(), |owner| format!("{owner}-"));
-        let row = rng.below(KEYS);
+        let row = rng.below(if self.quarrels.over_parents { KEYS_FOR_ORPHANS } else { KEYS });
         match table.key {
             KeyShape::Text => vec![format!("'k{place}{row}'")],
             KeyShape::NoCase => vec![format!("'{}{place}{row}'", rng.pick(&["k", "K"]))],
@@ -232,6 +260,10 @@ impl Drawn {
             let is_null = !reference.not_null && rng.chance(25);
             let key = self.key(rng, parent, parent.owned.then_some(owner.unwrap_or(node)));
             for (column, literal) in columns.into_iter().zip(key) {
+                // Rather one that stands, where nodes quarrel over it.
+                let stands = self.quarrels.over_parents && parent.key == KeyShape::Text;
+                let one = format!("(SELECT id FROM {} WHERE id >= {literal} ORDER BY id LIMIT 1)", parent.quoted());
+                let literal = if stands { one } else { literal };
                 all.push((column, if is_null { "NULL".to_owned() } else { literal }));
             }
         }
@@ -247,11 +279,13 @@ impl Drawn {
 }
 
 impl Table {
-    fn draw(rng: &mut Rng, name: &'static str, before: &[Table], contests: bool) -> Table {
+    fn draw(rng: &mut Rng, name: &'static str, before: &[Table], quarrels: Quarrels) -> Table {
         let position = before.len();
         // A shared row that may go while another node refers to it leaves an orphan.
-        let mut may_be_parents: Vec<usize> =
-            (0..position).filter(|other| before[*other].lasting || before[*other].keeps_its_rows()).collect();
+        let may_quarrel = |other: usize| quarrels.over_parents && before[other].key != KeyShape::NoCase;
+        let may_be_parent =
+            |other: &usize| may_quarrel(*other) || before[*other].lasting || before[*other].keeps_its_rows();
+        let mut may_be_parents: Vec<usize> = (0..position).filter(may_be_parent).collect();
         let is_line_parent = |other: &usize| matches!(before[*other].key, KeyShape::Text | KeyShape::NoCase);
         let lines: Vec<usize> = may_be_parents.iter().copied().filter(is_line_parent).collect();
         let key = match rng.below(10) {
@@ -264,10 +298,10 @@ impl Table {
         // The lines of a shared row are shared.
         let on_shared = matches!(key, KeyShape::Line(parent) if !before[parent].owned);
         if on_shared {
-            may_be_parents.retain(|other| before[*other].lasting);
+            may_be_parents.retain(|other| may_quarrel(*other) || before[*other].lasting);
         }
         let mut parents = Vec::new();
-        for _ in 0..rng.below(3) {
+        for _ in 0..if quarrels.over_parents { rng.between(1, 2) } else { rng.below(3) } {
             // Where a table refers to itself twice, SQLite takes a row that refers to itself and to one that is not there.
             let is_first = !parents.iter().any(|before: &Reference| before.parent == position);
             let is_tree = is_first && rng.chance(20) && !matches!(key, KeyShape::Line(_));
@@ -281,6 +315,7 @@ impl Table {
                 on_delete: ON_DELETE[rng.below(ON_DELETE.len())],
                 on_update: ON_UPDATE[rng.below(ON_UPDATE.len())],
                 deferred: rng.chance(25),
+                orphans: if quarrels.over_parents { *rng.pick(&OrphanPolicy::ALL) } else { OrphanPolicy::default() },
             });
         }
         for reference in &mut parents {
@@ -291,12 +326,16 @@ impl Table {
         let of_key = if let KeyShape::Line(parent) = key { Some(parent) } else { None };
         let refers_to = || parents.iter().map(|reference| reference.parent).chain(of_key);
         let is_tree = refers_to().any(|parent| parent == position);
-        let may_be_shared = !is_tree && key != KeyShape::NoCase && refers_to().all(|parent| before[parent].lasting);
+        let stands_firm = |parent: usize| match parent == position {
+            true => quarrels.over_parents,
+            false => may_quarrel(parent) || before[parent].lasting,
+        };
+        let may_be_shared = key != KeyShape::NoCase && refers_to().all(stands_firm);
         let stands_on_lasting = refers_to().all(|parent| parent == position || before[parent].lasting);
         let owns_of_parent = of_key.is_some_and(|parent| before[parent].owned);
         let owned = !may_be_shared || owns_of_parent || (!on_shared && rng.chance(40));
         let kinds = [Unique::Column, Unique::Column, Unique::NoCase, Unique::Pair, Unique::Partial, Unique::Expression];
-        let contested = contests && (!owned || (!is_tree && rng.chance(40)));
+        let contested = quarrels.over_values && (!owned || (!is_tree && rng.chance(40)));
         let kinds = if contested { &[Unique::Column, Unique::NoCase, Unique::Pair][..] } else { &kinds };
         let uniques = match owned || contested {
             true => (0..rng.below(3)).map(|_| *rng.pick(kinds)).collect(),

@@ -10,6 +10,7 @@ pub mod workload;
 pub mod world;
 
 use crate::rng::Rng;
+use drawn::Quarrels;
 use workload::Workload;
 use world::{Faults, World};
 
@@ -26,6 +27,8 @@ pub struct Report {
     pub conflicts: usize,
     /// Those of them that tell of two rows with one unique value.
     pub collisions: usize,
+    /// Those that tell of rows which refer to deleted ones.
+    pub orphans: usize,
     /// Times a node was killed.
     pub crashes: u64,
     /// Nodes that came in with a snapshot.
@@ -37,11 +40,22 @@ pub struct Report {
 /// Seeds from here on let several nodes take one unique value; those before keep their histories.
 const CONTESTED_FROM: u64 = 500;
 
+/// Seeds from here on let nodes delete what others refer to, too.
+const ORPHANED_FROM: u64 = 2_000;
+
+/// How many times as much is written there: a row has to be deleted just when another comes to refer to it.
+const WRITES_FOR_ORPHANS: usize = 4;
+
+/// What the nodes of a seed may break together.
+fn quarrels(seed: u64) -> Quarrels {
+    Quarrels { over_values: seed >= CONTESTED_FROM, over_parents: seed >= ORPHANED_FROM }
+}
+
 /// What a seed draws before anything happens, for people.
 pub fn describe(seed: u64) -> String {
     let mut rng = Rng::from_seed(seed);
     let faults = Faults::draw(&mut rng);
-    format!("{faults:?}\n{}", Workload::draw(&mut rng, seed >= CONTESTED_FROM).ddl())
+    format!("{faults:?}\n{}", Workload::draw(&mut rng, quarrels(seed)).ddl())
 }
 
 /// Runs one seed: faults drawn from it, then healing, then every oracle.
@@ -50,8 +64,12 @@ pub fn describe(seed: u64) -> String {
 /// What was found wrong, in words.
 pub fn run(seed: u64) -> Result<Report, String> {
     let mut rng = Rng::from_seed(seed);
-    let faults = Faults::draw(&mut rng);
-    let workload = Workload::draw(&mut rng, seed >= CONTESTED_FROM);
+    let mut faults = Faults::draw(&mut rng);
+    if quarrels(seed).over_parents {
+        faults.writes_per_minute *= WRITES_FOR_ORPHANS;
+        faults.partitions = true;
+    }
+    let workload = Workload::draw(&mut rng, quarrels(seed));
     let mut world = World::new(seed, rng, faults, workload);
     world.run_faults();
     world.heal();

@@ -39,6 +39,7 @@ pub struct Node {
     pub failed_calls: u64,
     /// How it stands to the mesh; outlives its process, as the data folder does.
     pub stage: Stage,
+    policies: Arc<PolicyHistory>,
     location: Location,
 }
 
@@ -95,7 +96,7 @@ pub struct Call {
 
 impl Node {
     /// A node whose database is not made yet.
-    pub fn new(name: &str, key: Arc<SecretKey>) -> Node {
+    pub fn new(name: &str, key: Arc<SecretKey>, policies: Arc<PolicyHistory>) -> Node {
         let location = Location::Uri(format!("file:/{name}?vfs=memdb"));
         let app = open(&location);
         app.execute_batch("PRAGMA foreign_keys = ON").expect("a pragma of every SQLite");
@@ -108,6 +109,7 @@ impl Node {
             next_fault: None,
             failed_calls: 0,
             stage: Stage::Unborn,
+            policies,
             location,
         }
     }
@@ -173,7 +175,7 @@ impl Node {
             signer: self.key.clone(),
             epoch: roster.epoch(),
             roster: roster.hash(),
-            policies: Arc::new(PolicyHistory::default()),
+            policies: self.policies.clone(),
             scope: Arc::new(scope),
             stride: roster.stride_of(&self.key.node_id()),
         };

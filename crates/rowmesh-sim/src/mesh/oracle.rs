@@ -60,7 +60,9 @@ fn constraints_hold(world: &World, node: usize) -> Result<(), String> {
     let dangling = query(app, "PRAGMA foreign_key_check");
     // A full-text index as an old connection remembers it is not the one that stands there.
     let integrity = query(&world.nodes[node].fresh_connection(), "PRAGMA integrity_check");
-    let parked = query(app, "SELECT * FROM rowmesh_parked");
+    // Rows that a rule hides, on all nodes, are told with those that wait.
+    let is_hidden = "reason LIKE '%, which was deleted' OR reason LIKE '%, which is hidden' OR reason LIKE '%, and it can show no other'";
+    let parked = query(app, &format!("SELECT * FROM rowmesh_parked WHERE NOT ({is_hidden})"));
     if !dangling.is_empty() || !parked.is_empty() || !integrity.iter().all(|line| line.contains("ok")) {
         return Err(format!("O5: node {node}: dangling {dangling:?}, integrity {integrity:?}, parked {parked:?}"));
     }

@@ -1,9 +1,10 @@
 //! What the applications do: random statements of every shape, on the small shop below or on a schema that is drawn. Rows that later rules
 //! settle across rows (unique values and foreign keys broken by two nodes together) are written by one node each; all others are fought over.
 
+use rowmesh_core::policy::Policies;
 use rusqlite::Connection;
 
-use super::drawn::Drawn;
+use super::drawn::{Drawn, Quarrels};
 use super::filtered;
 use crate::rng::Rng;
 
@@ -23,11 +24,20 @@ pub enum Workload {
 
 impl Workload {
     /// Draws one.
-    pub fn draw(rng: &mut Rng, contests: bool) -> Workload {
+    pub fn draw(rng: &mut Rng, quarrels: Quarrels) -> Workload {
         match rng.below(10) {
+            _ if quarrels.over_parents => Workload::Drawn(Drawn::draw(rng, quarrels)),
             0..=2 => Workload::Shop,
-            3..=7 => Workload::Drawn(Drawn::draw(rng, contests)),
+            3..=7 => Workload::Drawn(Drawn::draw(rng, quarrels)),
             _ => Workload::Filtered { everybody_edits: rng.chance(60) },
+        }
+    }
+
+    /// How its conflicts are settled.
+    pub fn policies(&self) -> Policies {
+        match self {
+            Workload::Drawn(drawn) => drawn.policies(),
+            _ => Policies::default(),
         }
     }
 

@@ -7,6 +7,7 @@ use rowmesh_core::clock::WallTime;
 use rowmesh_core::exchange::schedule::Tick;
 use rowmesh_core::exchange::{Ahead, Answer, Dialer, Failure, Options, Responder, Schedule, Step, Timing};
 use rowmesh_core::ident::{MeshId, NodeId};
+use rowmesh_core::policy::PolicyHistory;
 use rowmesh_core::roster::{NewMember, Role, Roster};
 use rowmesh_core::sign::{SecretKey, Signer};
 use rowmesh_core::store::Store;
@@ -170,9 +171,10 @@ impl World {
     pub fn new(seed: u64, mut rng: Rng, faults: Faults, workload: Workload) -> World {
         let keys: Vec<Arc<SecretKey>> =
             (0..faults.nodes).map(|node| Arc::new(SecretKey::from_seed([node as u8 + 1; 32]))).collect();
+        let policies = Arc::new(PolicyHistory::constant(workload.policies()));
         let instance = INSTANCES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let nodes: Vec<Node> = (keys.into_iter().enumerate())
-            .map(|(node, key)| Node::new(&format!("sim-{instance}-{seed}-{node}"), key))
+            .map(|(node, key)| Node::new(&format!("sim-{instance}-{seed}-{node}"), key, policies.clone()))
             .collect();
         let offsets: Vec<i64> =
             nodes.iter().map(|_| rng.below(2 * faults.skew_ms + 1) as i64 - faults.skew_ms as i64).collect();
@@ -297,6 +299,7 @@ impl World {
             writes: self.writes,
             messages: self.messages,
             conflicts: ledger.len(),
+            orphans: ledger.iter().filter(|entry| entry.contains("|FOREIGN_KEY|")).count(),
             collisions: ledger.iter().filter(|entry| entry.contains("|UNIQUE|")).count(),
             crashes: self.crashes,
             joins: self.joins,

@@ -27,6 +27,7 @@ fn table(name: &str, columns: &[&str]) -> TableSchema {
             .collect(),
         key: (0..columns.len()).filter(|position| columns[*position].contains('*')).collect(),
         key_kind: KeyKind::Natural,
+        key_is_told: true,
         uniques: Vec::new(),
         foreign_keys: (columns.iter().enumerate())
             .filter_map(|(position, spec)| {

@@ -197,7 +197,8 @@ pub(crate) fn e6_a_row_whose_delete_went_with_its_parents_and_that_was_edited_el
 }
 
 pub(crate) fn e6_triangles_of_three_nodes_end_the_same_whatever_the_order<P: Place>() {
-    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    // Each of two before the other, and after it.
+    let orders = [[0, 1, 2], [2, 1, 0], [1, 2, 0]];
     let thirds = [
         ("UPDATE customers SET name = 'Anna' WHERE id = 'c'", "c j o", 2),
         ("UPDATE orders SET note = 'edited' WHERE id = 'o'", "c j o", 2),

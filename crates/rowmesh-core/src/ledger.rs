@@ -80,7 +80,7 @@ pub struct Entry {
     /// What the losing write left.
     pub lost: Left,
     /// What the winning write left; of two rows with one unique value, the key of the row that keeps it and the value; of a deleted row that
-    /// others need, its key.
+    /// others need, what it shows.
     pub won: Left,
     /// What stood in the column before the losing write, where its image tells.
     pub common_value: Option<Value>,

@@ -598,8 +598,9 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
         let state = self.state(row)?;
         let stands = state.registers.iter().flat_map(|register| register.writes()).map(|written| written.stamp).max();
         let Some(winning) = stands.or_else(|| state.birth().copied()) else { return Ok(Vec::new()) };
-        let key = row.1.values().map_err(|source| Error::damaged("a key", source))?;
-        let key: BTreeMap<_, _> = table.schema.key_names().cloned().zip(key).collect();
+        let image = written(self.work, table, &row.1, &state)?.unwrap_or_default();
+        let names = table.schema.columns.iter().map(|column| column.name.clone());
+        let stands_as: BTreeMap<_, _> = names.zip(image).collect();
         let entry = |delete: &Stamp| Entry {
             id: EntryId { table: table.schema.name.clone(), key: row.1.clone(), loser: delete.dot, column: None },
             kind: ConflictType::ForeignKey,
@@ -607,7 +608,7 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
             losing: *delete,
             winning,
             lost: Left::Nothing,
-            won: Left::Written(key.clone()),
+            won: Left::Written(stands_as.clone()),
             common_value: None,
             superseded: false,
         };

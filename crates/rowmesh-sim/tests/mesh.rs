@@ -4,7 +4,7 @@ use rowmesh_sim::mesh;
 
 /// Seeds that once found a bug, oldest first. Each stays for ever, and keeps its meaning only while the drawing of histories does: a change
 /// there turns what a seed found into a test of its own first (`b1_what_replace_removed_is_found_…` in rowmesh-sqlite was one).
-const REGRESSIONS: &[u64] = &[14, 61, 168, 274, 390, 441, 488, 698, 865];
+const REGRESSIONS: &[u64] = &[14, 61, 168, 274, 390, 441, 488, 698, 865, 2_039, 2_072, 2_088, 2_147];
 
 /// Runs seeds `first..first + count`; a single one with `ROWMESH_SIM_SEED=N`.
 fn check(seeds: impl IntoIterator<Item = u64>) {
@@ -66,5 +66,8 @@ seeds!(
     o1_to_o13_hold_where_unique_values_are_contested_for_seeds_from_550: 550,
     o1_to_o13_hold_where_unique_values_are_contested_for_seeds_from_600: 600,
     o1_to_o13_hold_where_unique_values_are_contested_for_seeds_from_650: 650,
-    o1_to_o13_hold_where_unique_values_are_contested_for_seeds_from_700: 700
+    o1_to_o13_hold_where_unique_values_are_contested_for_seeds_from_700: 700,
+    o1_to_o13_hold_where_parents_are_deleted_for_seeds_from_2050: 2_050,
+    o1_to_o13_hold_where_parents_are_deleted_for_seeds_from_2100: 2_100,
+    o1_to_o13_hold_where_parents_are_deleted_for_seeds_from_2150: 2_150
 );

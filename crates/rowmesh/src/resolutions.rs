@@ -21,8 +21,11 @@ pub(crate) async fn resolve(shared: &Shared, resolution: Resolution) -> Result<A
     let (table, key) = (view.entry.id.table.clone(), view.entry.id.key.clone());
     let row = shared.store.read(move |store| store.row_json(&table, &key)).await?;
     let side = side(shared, &view, resolution.keep.as_deref())?;
-    let side =
-        if view.entry.kind == ConflictType::Unique { of_collision(&view.entry, side, row.is_some())? } else { side };
+    let side = match view.entry.kind {
+        ConflictType::Unique => of_collision(&view.entry, side, row.is_some())?,
+        ConflictType::ForeignKey => of_orphan(&view.entry, side, row.is_some())?,
+        _ => side,
+    };
     let edit = match side {
         None => said(&view.entry, &resolution)?,
         Some(side) => kept(&view.entry, side, row.is_some(), &key_columns),
@@ -70,6 +73,16 @@ fn of_collision(entry: &Entry, side: Option<Side>, stands: bool) -> Result<Optio
     let row = format!("{} {}", entry.id.table, entry.id.key.to_display());
     Err(Failure::new(code::BAD_SETTING, format!("{row} cannot be shown so while another row has its value"))
         .hint("Give that row another value: then this one shows it by itself.", ""))
+}
+
+/// A row that is hidden waits for the one that it refers to; of others, what stands can be kept.
+fn of_orphan(entry: &Entry, side: Option<Side>, stands: bool) -> Result<Option<Side>, Failure> {
+    if stands {
+        return Ok(side.map(|side| if side == Side::Won { Side::Shown } else { side }));
+    }
+    let row = format!("{} {}", entry.id.table, entry.id.key.to_display());
+    Err(Failure::new(code::BAD_SETTING, format!("{row} is hidden: what it refers to was deleted"))
+        .hint("Insert that row again, or take its delete back with rowmesh undo: then this one comes back.", ""))
 }
 
 fn no_side(keep: &str, why: &str) -> Failure {

@@ -98,11 +98,11 @@ pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
             let _ = writeln!(text, "  {:<24} {}", clean(column), value(Some(now)));
         }
     }
-    let is_hidden = is_collision(conflict) && conflict.row.is_none();
+    let is_hidden = (is_collision(conflict) || is_orphan(conflict)) && conflict.row.is_none();
     if conflict.state == "open" && !is_hidden {
         let id = short(&conflict.id);
         let _ = writeln!(text, "Settle it on all nodes:\n  rowmesh conflicts resolve {id} --keep shown");
-        if !is_collision(conflict) {
+        if !is_collision(conflict) && !is_orphan(conflict) {
             let _ = writeln!(text, "  rowmesh conflicts resolve {id} --keep lost");
         }
         if let Some(column) = &conflict.column {
@@ -115,6 +115,15 @@ pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
             text,
             "{or} the row that keeps the value another one: then this row shows what was written to it."
         );
+    }
+    if is_orphan(conflict) {
+        text += match (&conflict.column, is_hidden) {
+            (None, _) => "It was deleted, and stands because other rows refer to it: once none does, it goes.\n",
+            (Some(_), true) => {
+                "It is hidden while what it refers to is deleted: insert that row again, or take its delete back with rowmesh undo.\n"
+            }
+            (Some(_), false) => "What it refers to was deleted: once that row is back, the reference is shown again.\n",
+        };
     }
     if let Some(column) = conflict.column.as_deref().filter(|_| both_changed_a_number(conflict)) {
         let (table, column) = (clean(&conflict.table), clean(column));
@@ -154,6 +163,11 @@ pub fn is_collision(conflict: &Conflict) -> bool {
     conflict.conflict_type == "UNIQUE"
 }
 
+/// Whether a row was deleted that another refers to.
+pub fn is_orphan(conflict: &Conflict) -> bool {
+    conflict.conflict_type == "FOREIGN_KEY"
+}
+
 /// Which row keeps a unique value.
 pub fn keeper(conflict: &Conflict) -> String {
     let row = conflict.winning.value.as_ref().and_then(serde_json::Value::as_object);
@@ -167,6 +181,9 @@ pub fn keeper(conflict: &Conflict) -> String {
 fn written(conflict: &Conflict) -> [String; 2] {
     if is_collision(conflict) {
         return [keeper(conflict), value(conflict.losing.value.as_ref())];
+    }
+    if is_orphan(conflict) && conflict.column.is_some() {
+        return ["its row deleted".to_owned(), value(conflict.losing.value.as_ref())];
     }
     [&conflict.winning, &conflict.losing].map(|side| match (&conflict.column, &side.value) {
         (Some(_), written) => value(written.as_ref()),
@@ -250,6 +267,24 @@ mod tests {
             common: None,
             ..conflict()
         }
+    }
+
+    #[test]
+    fn of_a_row_that_others_need_and_of_one_that_waits_it_is_told_what_brings_it_back() {
+        let of = |column: Option<&str>, row| Conflict {
+            conflict_type: "FOREIGN_KEY".into(),
+            column: column.map(Into::into),
+            row,
+            ..conflict()
+        };
+        let tell = |conflict: &Conflict| one(conflict, &moment(), Paint::default());
+        let restored = tell(&of(None, Some(json!({"id": "c"}))));
+        assert!(restored.contains("other rows refer to it") && restored.contains("--keep shown"), "{restored}");
+        assert!(!restored.contains("--keep lost"), "the database would refuse that: {restored}");
+        let hidden = tell(&of(Some("customer"), None));
+        assert!(hidden.contains("insert that row again") && !hidden.contains("resolve"), "{hidden}");
+        let null = tell(&of(Some("customer"), Some(json!({"id": "o"}))));
+        assert!(null.contains("once that row is back") && null.contains("--set customer=VALUE"), "{null}");
     }
 
     #[test]

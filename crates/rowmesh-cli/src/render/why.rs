@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use rowmesh::control::api::{Author, Conflict, Why, WhyColumn, WhyWrite};
 
-use super::conflicts::is_collision;
+use super::conflicts::{is_collision, is_orphan};
 use super::grid::{Grid, Tone, plain};
 use super::time::Moment;
 use super::{clean, conflicts, log, shorten, value};
@@ -50,8 +50,10 @@ fn fate(why: &Why, moment: &Moment) -> String {
         if authors.is_empty() { String::new() } else { format!("{word} {}", authors.join(" and ")) }
     };
     let (made, deleted) = (by("made by", &why.made), by("deleted by", &why.deleted));
+    let is_needed = why.conflicts.iter().any(|conflict| is_orphan(conflict) && conflict.column.is_none());
     let stands = match (why.stands, deleted.is_empty()) {
         (true, true) => "stands".to_owned(),
+        (true, false) if is_needed => format!("stands because other rows refer to it, though it was {deleted}"),
         // Deleted by one who did not know what another wrote.
         (true, false) => format!("stands by {} though it was {deleted}", clean(&why.policy)),
         (false, true) => "does not stand here".to_owned(),
@@ -75,6 +77,11 @@ fn reason(why: &Why, column: &WhyColumn) -> String {
     let told = |write: &WhyWrite| format!("{} of {}", value(Some(&write.value)), clean(&write.by.node));
     let all = |writes: &[WhyWrite], between: &str| writes.iter().map(told).collect::<Vec<_>>().join(between);
     let is_kept = |conflict: &&Conflict| conflict.column.as_deref() == Some(&column.column) && is_collision(conflict);
+    let lacks = |conflict: &&Conflict| conflict.column.as_deref() == Some(&column.column) && is_orphan(conflict);
+    if let Some(orphan) = why.conflicts.iter().find(lacks) {
+        let text = format!("{} was written; that row was deleted", value(orphan.losing.value.as_ref()));
+        return shorten(&text, REASON_CHARACTERS_MAX);
+    }
     if let Some(collision) = why.conflicts.iter().find(is_kept) {
         let text = format!("{} was written; {}", value(collision.losing.value.as_ref()), conflicts::keeper(collision));
         return shorten(&text, REASON_CHARACTERS_MAX);
@@ -174,5 +181,9 @@ mod tests {
         let stands = told(&Why { stands: true, ..gone });
         assert!(stands.contains("stands by update_wins though it was deleted by depot"), "{stands}");
         assert!(told(&Why::default()).contains("does not stand here"));
+        let needed = Conflict { conflict_type: "FOREIGN_KEY".into(), column: None, ..Conflict::default() };
+        let stands =
+            told(&Why { stands: true, conflicts: vec![needed], deleted: vec![author("depot", 3)], ..Why::default() });
+        assert!(stands.contains("stands because other rows refer to it, though it was deleted by depot"), "{stands}");
     }
 }

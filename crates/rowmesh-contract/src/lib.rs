@@ -225,8 +225,8 @@ clauses! {
         i5_what_comes_for_a_table_that_is_not_here_is_shown_when_it_is
         a_column_that_is_not_here_parks_nothing_and_its_values_wait_for_it
         any_number_of_changes_may_wait_for_a_table_while_sealing_and_receiving_go_on
-        e9_q3_a_child_whose_parent_is_gone_waits_and_no_reference_dangles
-        p5_e9_a_parent_that_has_to_stay_gets_its_place_back_from_who_took_its_unique_value
+        e9_q3_a_child_whose_parent_is_gone_has_it_back_and_no_reference_dangles
+        p5_e9_a_parent_that_has_to_stay_stands_beside_who_took_its_unique_value
         p5_e9_a_parent_that_others_refer_to_by_another_value_than_its_key_keeps_it
         b8_an_orphan_that_was_written_without_foreign_keys_holds_up_nothing_but_itself
         q20_what_comes_for_a_table_while_it_stays_at_home_is_shown_when_it_travels_again

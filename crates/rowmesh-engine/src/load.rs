@@ -206,9 +206,10 @@ impl<K: Packer> Load<K> {
             let state = row_state::decode(&mut Reader::new(state), &there)
                 .map_err(|source| Error::damaged("a row state from a peer", source))?;
             let (stood_there, is_wanted) = (state.is_shown(), !state.live.is_empty() || state.has_left());
-            has_gaps |= table.table.as_ref().is_some_and(|here| is_kin(here, &table.columns, &state));
+            let shown =
+                table.table.as_ref().map_or_else(Vec::new, |here| shown_otherwise(here, &table.columns, &state));
             let state = RowState { shown: Shown::Absent, ..renumber(state, &table.columns)? };
-            let row = Loading { key: Key(key.clone()), state, stood_there, is_wanted };
+            let row = Loading { key: Key(key.clone()), state, stood_there, is_wanted, shown };
             match stayed.filter(|(_, keys)| keys.contains(&row.key)) {
                 Some((here, _)) => has_gaps |= !take_up(work, table, here, row)?,
                 None => loading.push(row),
@@ -220,7 +221,7 @@ impl<K: Packer> Load<K> {
                 settle(work, table, &mut row, placed)?;
             }
             row_states::save(work, table.number, &row.key, &row.state, false)?;
-            has_gaps |= row.is_wanted && !(row.state.is_shown() && row.stood_there);
+            has_gaps |= (row.is_wanted || row.stood_there) && !(row.state.is_shown() && row.stood_there);
         }
         self.has_gaps |= has_gaps;
         Ok(rows.len() as u64)
@@ -270,6 +271,8 @@ struct Loading {
     stood_there: bool,
     /// Whether somebody may refer to it.
     is_wanted: bool,
+    /// What it showed there because it, or what it refers to, was deleted, by numbers here.
+    shown: Vec<(ColumnIx, Value)>,
 }
 
 /// Inserts the rows that are to be shown, all at once; what became of each, if it was to be shown and its table is here.
@@ -278,11 +281,23 @@ fn place<A: Access>(work: &mut Work<'_, A>, table: &LoadTable, loading: &[Loadin
     for (position, row) in loading.iter().enumerate() {
         let names = work.registry.column_names(table.number);
         let policy = work.standing()?.policies.current().table(&table.name);
-        let Choice::Present(image) = show::show(&row.state, policy, names) else { continue };
-        if table.table.is_none() {
+        let is_restored = row.stood_there && rowmesh_core::orphans::was_deleted(&row.state);
+        let Choice::Present(mut image) = show::show_row(&row.state, policy, names, is_restored) else { continue };
+        let Some(here) = &table.table else {
             let reason = format!("there is no table \"{}\" here yet", table.name);
             work.park_all(table.number, &row.key, &row.state, &reason)?;
             continue;
+        };
+        if !row.stood_there && !here.schema.foreign_keys.is_empty() {
+            // What it lacked there it lacks here, until everything has come.
+            work.park_all(table.number, &row.key, &row.state, "it did not stand where the copy was taken")?;
+            except(work, here, &row.key, &row.state)?;
+            continue;
+        }
+        for (column, value) in &mut image {
+            if let Some((_, shown)) = row.shown.iter().find(|(shown, _)| shown == column) {
+                value.clone_from(shown);
+            }
         }
         new.push(NewRow { key: key_values(&row.key)?, image });
         positions.push(position);
@@ -302,7 +317,8 @@ fn settle<A: Access>(work: &mut Work<'_, A>, table: &LoadTable, row: &mut Loadin
     match placed {
         Placed::Stands(shown) => {
             remember_shown(here, &mut row.state, &shown);
-            work.db.replace_claims(here, &row.key, None, Some(&shown))
+            work.db.replace_claims(here, &row.key, None, Some(&shown))?;
+            except_standing(work, here, row)
         }
         Placed::KeyTaken(shown) => {
             // The application wrote this row here while the load ran: its row stays and will be sealed as an edit of this one.
@@ -325,16 +341,31 @@ fn except<A: Access>(work: &mut Work<'_, A>, table: &Table, key: &Key, state: &R
     work.exceptions.doubt(work.db, table.number, &claims)
 }
 
-/// Whether a row stood where the snapshot was taken though it was deleted, or without a reference that was written to it: what refers to it, or it
-/// itself, is looked at once everything has come. `columns` are the numbers here of the columns there.
-fn is_kin(table: &Table, columns: &[ColumnIx], state: &RowState) -> bool {
-    let Shown::Image(image) = &state.shown else { return state.is_shown() && !state.deletes.is_empty() };
+/// A row that was deleted and stood for the sake of others, or showed NULL because of one that was deleted: what it shows is looked at once everything
+/// has come.
+fn except_standing<A: Access>(work: &mut Work<'_, A>, table: &Table, row: &Loading) -> Result<()> {
+    let mut ties = orphans::own_tie(work, table, &row.key, &row.state)?;
+    if !row.shown.is_empty() {
+        ties.extend(orphans::ties_of_absent(work, table, &row.key, &row.state, false)?);
+    }
+    if ties.is_empty() {
+        return Ok(());
+    }
+    work.exceptions.set(work.db, table.number, &row.key, ties.clone())?;
+    work.exceptions.doubt(work.db, table.number, &ties)
+}
+
+/// What a row showed where the snapshot was taken because it was deleted, all of it, or because what it refers to was, those references that were NULL.
+/// `columns` are the numbers here of the columns there.
+fn shown_otherwise(table: &Table, columns: &[ColumnIx], state: &RowState) -> Vec<(ColumnIx, Value)> {
+    let Shown::Image(image) = &state.shown else { return Vec::new() };
+    let is_restored = state.live.is_empty();
     let is_reference = |column: &ColumnIx| {
-        let position = columns.get(usize::from(column.0)).and_then(|column| table.position(*column));
+        let position = table.position(*column);
         position.is_some_and(|position| table.schema.foreign_keys.iter().any(|key| key.columns.contains(&position)))
     };
-    let shows_null = image.iter().any(|(column, value)| value.is_null() && is_reference(column));
-    shows_null || !state.deletes.is_empty()
+    let here = image.iter().filter_map(|(there, value)| Some((*columns.get(usize::from(there.0))?, value.clone())));
+    here.filter(|(column, value)| is_restored || (value.is_null() && is_reference(column))).collect()
 }
 
 /// A row that stayed stands as it is, and what the application has made of it is sealed as an edit of what it had found. What else is to be shown

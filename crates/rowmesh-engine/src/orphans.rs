@@ -90,6 +90,12 @@ pub fn ties_of_absent<A: Access>(
     Ok(written(work, table, key, state)?.map_or_else(BTreeSet::new, |row| waits_for(work, table, &row)))
 }
 
+/// What a row that was deleted and stands is remembered by.
+pub fn own_tie<A: Access>(work: &Work<'_, A>, table: &Table, key: &Key, state: &RowState) -> Result<BTreeSet<Claim>> {
+    let stands_restored = state.is_shown() && !show::exists(state, policy(work, table)?.existence);
+    Ok(stands_restored.then(|| tie(&table.schema.name, key)).into_iter().collect())
+}
+
 /// The rows that one refers to.
 fn waits_for<A: Access>(work: &Work<'_, A>, table: &Table, row: &[Value]) -> BTreeSet<Claim> {
     references(work, table, row).into_iter().filter_map(|(_, parent)| tie_of(work, &parent)).collect()

@@ -301,7 +301,12 @@ impl Table {
             may_be_parents.retain(|other| may_quarrel(*other) || before[*other].lasting);
         }
         let mut parents = Vec::new();
-        for _ in 0..if quarrels.over_parents { rng.between(1, 2) } else { rng.below(3) } {
+        let references = match (quarrels.over_parents, key) {
+            (false, _) => rng.below(3),
+            (true, KeyShape::NoCase) => 0,
+            (true, _) => rng.between(1, 2),
+        };
+        for _ in 0..references {
             // Where a table refers to itself twice, SQLite takes a row that refers to itself and to one that is not there.
             let is_first = !parents.iter().any(|before: &Reference| before.parent == position);
             let is_tree = is_first && rng.chance(20) && !matches!(key, KeyShape::Line(_));
@@ -336,7 +341,12 @@ impl Table {
         let owned = !may_be_shared || owns_of_parent || (!on_shared && rng.chance(40));
         let kinds = [Unique::Column, Unique::Column, Unique::NoCase, Unique::Pair, Unique::Partial, Unique::Expression];
         let contested = quarrels.over_values && (!owned || (!is_tree && rng.chance(40)));
-        let kinds = if contested { &[Unique::Column, Unique::NoCase, Unique::Pair][..] } else { &kinds };
+        // What hides a row, or brings one back, lets nodes meet over values that are nobody else's.
+        let kinds = if contested || quarrels.over_parents {
+            &[Unique::Column, Unique::NoCase, Unique::Pair][..]
+        } else {
+            &kinds
+        };
         let uniques = match owned || contested {
             true => (0..rng.below(3)).map(|_| *rng.pick(kinds)).collect(),
             false => Vec::new(),

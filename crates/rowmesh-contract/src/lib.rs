@@ -216,6 +216,10 @@ clauses! {
         e6_what_was_edited_stands_while_it_is_needed_though_its_parents_delete_had_seen_it
         e6_trees_and_rows_that_refer_to_one_another_stand_while_they_are_needed
         e6_whoever_joins_by_a_copy_shows_what_others_show
+        e6_what_an_application_writes_while_it_joins_hangs_on_nothing_that_is_not_there
+        e6_a_row_that_comes_to_refer_to_a_hidden_one_is_hidden_with_it
+        e6_of_a_row_that_is_hidden_the_ledger_tells_what_else_it_has_lost
+        e6_a_reference_by_several_columns_is_one_that_somebody_wrote
         e6_a_rule_that_people_change_shows_at_once_what_it_says
         e1_a_row_that_came_under_an_earlier_key_of_another_finds_it
         e6_a_restart_between_any_two_steps_changes_nothing

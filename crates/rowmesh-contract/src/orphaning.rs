@@ -6,7 +6,7 @@ use rowmesh_core::policy::{OrphanPolicy, Policies, PolicyHistory, Strategy};
 use rowmesh_core::scope::Scope;
 use rowmesh_core::store::Store;
 
-use crate::node::{Node, check_equal, converge, lacked, nodes, now, settle};
+use crate::node::{Node, check_equal, converge, lacked, nodes, now, seal_as_of, settle};
 use crate::place::Place;
 
 const SHOP: &str = "CREATE TABLE customers (id TEXT PRIMARY KEY, name TEXT, email TEXT UNIQUE);
@@ -275,6 +275,75 @@ pub(crate) fn e6_whoever_joins_by_a_copy_shows_what_others_show<P: Place>() {
         joined.run("DELETE FROM items WHERE id = 'j'");
         joined.seal();
         assert_eq!(stands(&joined), "c");
+    }
+}
+
+pub(crate) fn e6_what_an_application_writes_while_it_joins_hangs_on_nothing_that_is_not_there<P: Place>() {
+    let deleted = format!("{DELETED}; INSERT INTO customers VALUES ('e', 'Eve', 'a@y')");
+    let mut nodes = apart::<P>(CUSTOMER, &[&deleted, "INSERT INTO orders VALUES ('o', 'c', 'new')"]);
+    settle(&mut nodes);
+    let mut joined = Node::<P>::new(9, SHOP);
+    let copy = nodes[0].copy();
+    joined.load_but_for_the_end(&copy);
+    joined.run("UPDATE orders SET note = 'edited' WHERE id = 'o'");
+    joined.store.load_finish(&copy.end, now()).expect("loaded");
+    nodes.push(joined);
+    settle(&mut nodes);
+    check_stands(&nodes, "c e o");
+    assert!(nodes[2].texts("SELECT email FROM customers WHERE id = 'c'")[0].starts_with("a@y~"));
+    assert_eq!(nodes[0].texts("SELECT note FROM orders"), ["edited"]);
+}
+
+pub(crate) fn e6_a_row_that_comes_to_refer_to_a_hidden_one_is_hidden_with_it<P: Place>() {
+    let before = format!(
+        "{CUSTOMER}; INSERT INTO customers VALUES ('d', 'Dan', 'd@y'); INSERT INTO orders VALUES ('p', 'd', 'two'); \
+         INSERT INTO items VALUES ('j', 'p', 'x')"
+    );
+    let mut nodes = apart::<P>(&before, &["", ""]);
+    rule(&mut nodes, OrphanPolicy::Cascade);
+    nodes[0].run(DELETED);
+    nodes[1].run("INSERT INTO orders VALUES ('n', 'c', 'new'); UPDATE items SET placed = 'n' WHERE id = 'j'");
+    settle(&mut nodes);
+    check_stands(&nodes, "d p");
+    nodes[0].run("INSERT INTO customers VALUES ('c', 'Ann again', NULL)");
+    settle(&mut nodes);
+    check_stands(&nodes, "c d j n p");
+    assert_eq!(nodes[0].texts("SELECT placed FROM items"), ["n"]);
+}
+
+pub(crate) fn e6_of_a_row_that_is_hidden_the_ledger_tells_what_else_it_has_lost<P: Place>() {
+    let schema = "CREATE TABLE customers (id TEXT PRIMARY KEY);
+        CREATE TABLE orders (id TEXT PRIMARY KEY, customer TEXT REFERENCES customers (id) ON DELETE CASCADE, code TEXT UNIQUE)";
+    let mut nodes = nodes::<P>(2, schema);
+    rule(&mut nodes, OrphanPolicy::Cascade);
+    nodes[0].run("INSERT INTO customers VALUES ('c'), ('d')");
+    converge(&mut nodes);
+    nodes[0].run("DELETE FROM customers WHERE id = 'c'; INSERT INTO orders VALUES ('x', 'd', 'u')");
+    seal_as_of(&mut nodes[0], 1_000);
+    // It is known already that rows wait for the customer, so that the second is never tried.
+    let (one, two) = crate::node::two(&mut nodes);
+    two.run("INSERT INTO orders VALUES ('z', 'c', NULL)");
+    one.pull(two);
+    two.run("INSERT INTO orders VALUES ('y', 'c', 'u')");
+    settle(&mut nodes);
+    assert_eq!(nodes[0].texts("SELECT id FROM orders"), ["x"]);
+    assert_eq!(nodes[0].ledger().iter().filter(|told| told.contains("UNIQUE")).count(), 1);
+}
+
+pub(crate) fn e6_a_reference_by_several_columns_is_one_that_somebody_wrote<P: Place>() {
+    let schema = "CREATE TABLE places (town TEXT, number INTEGER, PRIMARY KEY (town, number));
+        CREATE TABLE visits (id TEXT PRIMARY KEY, town TEXT, number INTEGER, FOREIGN KEY (town, number) REFERENCES places (town, number))";
+    for later in [0, 1] {
+        let mut nodes = nodes::<P>(2, schema);
+        nodes[0].run("INSERT INTO places VALUES ('a', 1), ('a', 3), ('b', 2); INSERT INTO visits VALUES ('v', 'a', 1)");
+        converge(&mut nodes);
+        nodes[0].run("UPDATE visits SET town = 'b', number = 2");
+        nodes[1].run("UPDATE visits SET number = 3");
+        seal_as_of(&mut nodes[1 - later], 1_000);
+        settle(&mut nodes);
+        check_nothing_waits(&mut nodes);
+        let shown = ["b2", "a3"][later];
+        assert_eq!(nodes[0].texts("SELECT town || CAST(number AS TEXT) FROM visits"), [shown]);
     }
 }
 

@@ -44,6 +44,9 @@ pub struct Kin {
 /// A row, by table and key.
 type Row = (TableNumber, Key);
 
+/// Rows that are read first of those that refer to one.
+const FIRST_FEW: usize = 32;
+
 /// A reference of a row to one of another: the position of the foreign key in its schema, and the row that it names.
 type Reference = (usize, Row);
 
@@ -372,17 +375,18 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
             return Ok(kin);
         }
         kin.restored = self.is_needed(row)?;
-        let referring = self.living(table, row)?;
+        let mut others = waiting;
         if kin.restored {
             self.find_parents(table, row, &mut kin)?;
             kin.entries.extend(self.deletes_lost(table, row)?);
         } else {
             self.let_parents_go(table, row)?;
+            others.extend(self.living(table, row)?);
         }
-        if kin.restored || !waiting.is_empty() || !referring.is_empty() {
+        if kin.restored || !others.is_empty() {
             kin.ties.insert(tie(&table.schema.name, &row.1));
         }
-        self.queue.extend(waiting.into_iter().chain(referring));
+        self.queue.extend(others);
         Ok(kin)
     }
 
@@ -398,8 +402,8 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
         Ok(waiting)
     }
 
-    /// Rows that may refer to this one: those that stand, those that wait for it, and those on their way.
-    fn referring(&self, table: &Table, row: &Row) -> Result<BTreeSet<Row>> {
+    /// Rows that may refer to this one: those that stand, of each table at most `limit`, those that wait for it, and those on their way.
+    fn referring(&self, table: &Table, row: &Row, limit: Option<usize>) -> Result<BTreeSet<Row>> {
         let mut found = self.referring.get(row).cloned().unwrap_or_default();
         found.extend(self.waiting(table, row)?);
         let values = row.1.values().map_err(|source| Error::damaged("a key", source))?;
@@ -412,7 +416,7 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
                     reference.columns.iter().map(|column| &child.schema.columns[*column].name).collect::<Vec<_>>();
                 let place = |name| table.schema.key_names().position(|key| key == name);
                 let meant = reference.parent_columns.iter().filter_map(|name| Some(values[place(name)?].clone()));
-                let rows = self.work.db.rows_where(&child.schema, &names, &meant.collect::<Vec<_>>(), None)?;
+                let rows = self.work.db.rows_where(&child.schema, &names, &meant.collect::<Vec<_>>(), limit)?;
                 found.extend(rows.iter().map(|row| (child.number, child.key_of(row))));
             }
         }
@@ -423,7 +427,7 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
     /// Those of them that live.
     fn living(&mut self, table: &Table, row: &Row) -> Result<Vec<Row>> {
         let mut living = Vec::new();
-        for other in self.referring(table, row)? {
+        for other in self.referring(table, row, None)? {
             let Some(of) = self.table(other.0)? else { continue };
             if self.lives(&of, &other)? {
                 living.push(other);
@@ -438,15 +442,21 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
         if let Some(known) = self.needed.get(row) {
             return Ok(*known);
         }
+        // Of many that refer to it, the first few nearly always tell.
+        let is_needed = self.is_held(row, Some(FIRST_FEW))? || self.is_held(row, None)?;
+        self.needed.insert(row.clone(), is_needed);
+        Ok(is_needed)
+    }
+
+    fn is_held(&mut self, row: &Row, limit: Option<usize>) -> Result<bool> {
         let (mut seen, mut waiting) = (BTreeSet::from([row.clone()]), vec![row.clone()]);
         while let Some(parent) = waiting.pop() {
             let Some(table) = self.table(parent.0)? else { continue };
-            for child in self.referring(&table, &parent)? {
+            for child in self.referring(&table, &parent, limit)? {
                 let Some(of) = self.table(child.0)? else { continue };
                 let Some(written) = self.holds(&of, &child, &parent)? else { continue };
                 let lives = self.lives(&of, &child)?;
                 if lives && !self.had_seen(&parent, &of, &child, &written)? {
-                    self.needed.insert(row.clone(), true);
                     return Ok(true);
                 }
                 if (lives || self.was_deleted(&of, &child)?) && seen.insert(child.clone()) {
@@ -454,7 +464,6 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
                 }
             }
         }
-        self.needed.insert(row.clone(), false);
         Ok(false)
     }
 
@@ -579,7 +588,7 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
     fn restore(&mut self, parent: &Row) -> Result<()> {
         if self.needed.insert(parent.clone(), true) == Some(false) {
             let Some(table) = self.table(parent.0)? else { return Ok(()) };
-            for row in self.referring(&table, parent)?.into_iter().chain([parent.clone()]) {
+            for row in self.referring(&table, parent, None)?.into_iter().chain([parent.clone()]) {
                 if self.judged.remove(&row).is_some() {
                     self.queue.push_back(row);
                 }

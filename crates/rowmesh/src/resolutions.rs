@@ -82,7 +82,7 @@ fn of_orphan(entry: &Entry, side: Option<Side>, stands: bool) -> Result<Option<S
     }
     let row = format!("{} {}", entry.id.table, entry.id.key.to_display());
     Err(Failure::new(code::BAD_SETTING, format!("{row} is hidden: what it refers to was deleted"))
-        .hint("Insert that row again, or take its delete back with rowmesh undo: then this one comes back.", ""))
+        .hint("Insert that row again, or undo its delete: then this one comes back.", ""))
 }
 
 fn no_side(keep: &str, why: &str) -> Failure {

@@ -120,7 +120,7 @@ pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
         text += match (&conflict.column, is_hidden) {
             (None, _) => "It was deleted, and stands because other rows refer to it: once none does, it goes.\n",
             (Some(_), true) => {
-                "It is hidden while what it refers to is deleted: insert that row again, or take its delete back with rowmesh undo.\n"
+                "It is hidden while what it refers to is deleted: insert that row again, or undo its delete.\n"
             }
             (Some(_), false) => "What it refers to was deleted: once that row is back, the reference is shown again.\n",
         };

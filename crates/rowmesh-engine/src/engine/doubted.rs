@@ -87,15 +87,8 @@ impl<D: Database> Engine<D> {
         Ok(())
     }
 
-    /// Under another schema a table may have other unique indexes.
+    /// Under another schema tables may have other unique indexes, and others may refer to them.
     pub(super) fn doubt_changed(&mut self, changes: &[TableChange]) -> Result<()> {
-        if !self.exceptions.any {
-            return Ok(());
-        }
-        for change in changes {
-            let Some(table) = self.registry.known_number(&change.table) else { continue };
-            self.exceptions.any_doubted |= self.write(|db| db.doubt_all(table))? > 0;
-        }
-        Ok(())
+        if changes.is_empty() { Ok(()) } else { self.doubt_all() }
     }
 }

@@ -526,8 +526,8 @@ fn check_family(nodes: &mut [Node]) {
     }
 }
 
-/// What the second node wrote is taken in by the first, whose application does something meanwhile that commits while we wait for it: one row has to
-/// wait, and no reference dangles.
+/// What the second node wrote is taken in by the first, whose application does something meanwhile that commits while we wait for it: the parent stands
+/// on both, and no reference dangles.
 fn check_family_after(mut nodes: Vec<Node>, there: &str, meanwhile: &str) -> Vec<Node> {
     nodes[1].run(there);
     let changesets = from_second(&mut nodes);
@@ -535,8 +535,10 @@ fn check_family_after(mut nodes: Vec<Node>, there: &str, meanwhile: &str) -> Vec
     other.batch(&format!("BEGIN; {meanwhile}")).unwrap();
     let taken =
         while_it_waits(&mut nodes[0], |store| store.take(now(), &changesets), |_| other.batch("COMMIT").unwrap());
-    assert_eq!(taken.unwrap().parked, 1, "{there} there, {meanwhile} here");
+    assert_eq!(taken.unwrap().parked, 0, "{there} there, {meanwhile} here");
     check_family(&mut nodes);
+    check_equal(&mut nodes);
+    assert_eq!(nodes[0].text("SELECT count(*) FROM parents WHERE id = 'p'"), "1", "{there} there, {meanwhile} here");
     nodes
 }
 

@@ -449,7 +449,7 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
     }
 
     fn is_held(&mut self, row: &Row, limit: Option<usize>) -> Result<bool> {
-        let (mut seen, mut waiting) = (BTreeSet::from([row.clone()]), vec![row.clone()]);
+        let (mut waiting, mut holds) = (vec![row.clone()], HashMap::from([(row.clone(), None)]));
         while let Some(parent) = waiting.pop() {
             let Some(table) = self.table(parent.0)? else { continue };
             for child in self.referring(&table, &parent, limit)? {
@@ -457,9 +457,16 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
                 let Some(written) = self.holds(&of, &child, &parent)? else { continue };
                 let lives = self.lives(&of, &child)?;
                 if lives && !self.had_seen(&parent, &of, &child, &written)? {
+                    // By way of whom it is held, those have to remember.
+                    let mut next = Some(parent);
+                    while let Some(between) = next {
+                        next = holds.remove(&between).flatten();
+                        self.queue.push_back(between);
+                    }
                     return Ok(true);
                 }
-                if (lives || self.was_deleted(&of, &child)?) && seen.insert(child.clone()) {
+                if (lives || self.was_deleted(&of, &child)?) && !holds.contains_key(&child) {
+                    holds.insert(child.clone(), Some(parent.clone()));
                     waiting.push(child);
                 }
             }

@@ -5,7 +5,7 @@ use rowmesh_core::scope::Scope;
 use rowmesh_core::store::{Edit, Said, Store};
 use rowmesh_core::value::{Key, Value};
 
-use crate::node::{Node, check_equal, converge, nodes, now};
+use crate::node::{Node, check_equal, converge, nodes, now, seal_as_of};
 use crate::place::Place;
 
 const PRODUCTS: &str =
@@ -115,8 +115,10 @@ pub(crate) fn who_joins_while_sales_stand_side_by_side_adds_up_like_the_others<P
 pub(crate) fn a_column_that_people_declare_to_count_shows_the_sum_of_what_met_before_that_too<P: Place>() {
     let mut nodes = nodes::<P>(2, PRODUCTS);
     nodes[0].run("INSERT INTO products VALUES ('p', 10, 10.00, 1.5)");
+    seal_as_of(&mut nodes[0], now().0 - 120_000);
     converge(&mut nodes);
-    sell(&mut nodes[0], 1);
+    nodes[0].run("UPDATE products SET stock = stock - 1");
+    seal_as_of(&mut nodes[0], now().0 - 60_000);
     sell(&mut nodes[1], 4);
     converge(&mut nodes);
     check_stock(&mut nodes, 6);

@@ -13,6 +13,7 @@ mod leaving;
 mod logging;
 mod looking;
 mod node;
+mod numbering;
 mod orphaning;
 mod parking;
 mod place;
@@ -223,6 +224,24 @@ clauses! {
         e6_a_rule_that_people_change_shows_at_once_what_it_says
         e1_a_row_that_came_under_an_earlier_key_of_another_finds_it
         e6_a_restart_between_any_two_steps_changes_nothing
+    }
+    numbering {
+        q9_two_orders_under_one_number_are_both_whole_and_the_later_goes_under_another
+        q9_whoever_hears_of_it_in_whatever_order_ends_the_same
+        q11_a_row_keeps_the_number_under_which_it_is_shown_whatever_becomes_of_the_other
+        q10_what_users_write_to_either_row_stays_with_it
+        q9_a_number_used_again_is_another_row_and_the_old_one_comes_back_under_another
+        q9_rows_that_are_deleted_and_made_anew_as_they_were_are_the_same_rows
+        q9_equal_rows_that_hold_a_unique_value_are_one_row
+        q9_rows_that_collide_in_number_and_unique_value_both_stand
+        q9_rows_that_refer_to_others_of_their_table_follow_them
+        q9_whoever_joins_by_a_copy_shows_the_same_and_goes_on_the_same
+        q9_what_the_joiners_application_makes_meanwhile_gives_way_to_what_the_mesh_has
+        q9_a_restart_between_any_two_steps_changes_nothing
+        q9_what_came_while_the_table_was_not_here_is_told_apart_when_it_is
+        q23_births_under_a_clock_that_was_ahead_take_their_right_place
+        e1_who_is_brought_back_by_a_person_is_who_was_deleted
+        q9_numbers_in_the_band_of_the_derived_ones_belong_to_whoever_is_born_with_them
     }
     parking {
         c11_a_row_that_cannot_stand_here_waits_alone_and_comes_when_it_can

@@ -13,6 +13,9 @@ pub trait Place: Sized {
     /// What a store is opened by.
     type Address: Clone + Send + 'static;
 
+    /// The type of a key whose numbers this kind of database hands out, as a schema spells it.
+    const NUMBER: &'static str;
+
     /// A database without any table.
     fn empty() -> Self;
 

@@ -54,6 +54,8 @@ impl<P: Place> RestlessStore<P> {
 }
 
 impl<P: Place> Place for Restless<P> {
+    const NUMBER: &'static str = P::NUMBER;
+
     type Store = RestlessStore<P>;
     type Address = P::Address;
 

@@ -62,6 +62,8 @@ pub enum ConflictType {
     Unique,
     /// A row was deleted that another refers to.
     ForeignKey,
+    /// Two rows were given one number as their key.
+    Rekey,
 }
 
 /// One losing write.
@@ -146,7 +148,7 @@ impl Changes {
 impl ConflictType {
     /// Whether it is between several rows: then it is told while a rule shows something else than was written, and no longer.
     pub fn spans_rows(self) -> bool {
-        matches!(self, ConflictType::Unique | ConflictType::ForeignKey)
+        matches!(self, ConflictType::Unique | ConflictType::ForeignKey | ConflictType::Rekey)
     }
 
     /// As `conflict_resolutions` spells it.
@@ -158,13 +160,14 @@ impl ConflictType {
             ConflictType::DeleteUpdate => "DELETE_UPDATE",
             ConflictType::Unique => "UNIQUE",
             ConflictType::ForeignKey => "FOREIGN_KEY",
+            ConflictType::Rekey => "REKEY",
         }
     }
 
     /// Reads what [`ConflictType::as_str`] writes.
     pub fn parse(text: &str) -> Option<ConflictType> {
-        use ConflictType::{DeleteUpdate, ForeignKey, InsertInsert, Unique, UpdateDelete, UpdateUpdate};
-        let all = [UpdateUpdate, InsertInsert, UpdateDelete, DeleteUpdate, Unique, ForeignKey];
+        use ConflictType::{DeleteUpdate, ForeignKey, InsertInsert, Rekey, Unique, UpdateDelete, UpdateUpdate};
+        let all = [UpdateUpdate, InsertInsert, UpdateDelete, DeleteUpdate, Unique, ForeignKey, Rekey];
         all.into_iter().find(|kind| kind.as_str() == text)
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod ack;
 pub mod amount;
+pub mod births;
 pub mod changeset;
 pub mod clock;
 pub mod encode;

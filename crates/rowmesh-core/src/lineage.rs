@@ -1,6 +1,8 @@
 //! Where a row as it stands comes from: who wrote each of its columns, what stands beside that, and by which policy one of several was chosen. Told
 //! from the row's state alone; what was overwritten long ago is in the log, what lost in the ledger.
 
+use std::borrow::Cow;
+
 use crate::policy::{ColumnPolicy, ExistencePolicy, TablePolicy};
 use crate::row_state::{ColumnIx, Register, RowState, Stamp, Written};
 use crate::show;
@@ -60,7 +62,7 @@ pub fn lineage(state: &RowState, policy: &TablePolicy, names: &[ColumnName]) -> 
             _ if *policy == ColumnPolicy::Counter && state.counted(column).is_some() => Cause::Sum,
             _ => Cause::Chosen,
         };
-        let shown = state.shown_value(column).cloned();
+        let shown = state.shown_value(column).map(Cow::into_owned);
         Some(ColumnLineage { column: name.clone(), shown, policy: policy.clone(), cause, writes })
     };
     Lineage {

@@ -7,8 +7,10 @@ mod missed;
 pub use codec::{OriginTable, Plain, decode, encode};
 pub use missed::{Changes, Missed};
 
+use std::borrow::Cow;
+
 use crate::clock::Lamport;
-use crate::event::{Context, Event, Extras, Operation, leaves_scope, rename_beaten};
+use crate::event::{Birth, Context, Event, Extras, Operation, leaves_scope, rename_beaten};
 use crate::ident::{Dot, Origin, Seq};
 use crate::value::{Key, Value};
 
@@ -159,18 +161,34 @@ impl RowState {
         self.births.first()
     }
 
-    /// The value shown in a column; `None` if no row is shown or the column was never written.
-    pub fn shown_value(&self, column: ColumnIx) -> Option<&Value> {
+    /// The value shown in a column, as it stands in the table; `None` if no row is shown or the column was never written.
+    pub fn shown_value(&self, column: ColumnIx) -> Option<Cow<'_, Value>> {
         match &self.shown {
             Shown::Absent => None,
             Shown::AsWritten => match self.register(column) {
-                Register::One(written) => Some(&written.value),
+                Register::One(written) => Some(written.value.plain()),
                 _ => None,
             },
             Shown::Image(image) => {
-                image.binary_search_by_key(&column, |(column, _)| *column).ok().map(|position| &image[position].1)
+                let position = image.binary_search_by_key(&column, |(column, _)| *column).ok()?;
+                Some(Cow::Borrowed(&image[position].1))
             }
         }
+    }
+
+    /// Whether anything was ever written to the row.
+    pub fn is_known(&self) -> bool {
+        !self.births.is_empty()
+            || !self.deletes.is_empty()
+            || self.registers.iter().any(|register| !register.writes().is_empty())
+    }
+
+    /// The row's identity: its key as it was written, by the columns of the key; where one of them was never written, or has another name now, the part
+    /// of `place` stands for it, the key under which the row is shown.
+    pub fn identity(&self, key: &[ColumnIx], place: &Key) -> Key {
+        let written = |column: &ColumnIx| self.register(*column).writes().first().map(|written| &written.value);
+        let Ok(parts) = place.values() else { return place.clone() };
+        Key::of(key.iter().zip(&parts).map(|(column, part)| written(column).unwrap_or(part)))
     }
 
     /// Whether a row stands in the table.
@@ -263,7 +281,10 @@ impl RowState {
     fn take_write(&mut self, arrival: &Arrival<'_>) {
         let unseen = self.writes().filter(|known| !arrival.has_seen(known)).copied().collect::<Vec<_>>();
         let stamp = arrival.stamp();
-        if arrival.event.operation == Operation::Insert {
+        // An insert that names an earlier one brings back the row that was born then.
+        if arrival.event.operation == Operation::Insert
+            && (arrival.event.birth == Birth::Here || self.births.is_empty())
+        {
             self.births.retain(|known| !arrival.has_seen(known));
             let position = self.births.partition_point(|known| *known < stamp);
             self.births.insert(position, stamp);

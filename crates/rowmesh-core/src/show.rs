@@ -96,7 +96,7 @@ fn compare_values(a: &Value, b: &Value) -> std::cmp::Ordering {
     let rank = |value: &Value| match value {
         Value::Null => 0,
         Value::Boolean(_) => 1,
-        Value::Integer(_) | Value::Real(_) => 2,
+        Value::Integer(_) | Value::Real(_) | Value::Born(..) => 2,
         Value::Decimal(_) => 3,
         Value::Text(_) => 4,
         Value::Blob(_) => 5,
@@ -111,6 +111,10 @@ fn compare_values(a: &Value, b: &Value) -> std::cmp::Ordering {
         (Value::Text(a), Value::Text(b)) | (Value::Blob(a), Value::Blob(b)) => a.cmp(b),
         (Value::Decimal(a), Value::Decimal(b)) => compare_decimals(a, b),
         (Value::Typed(a, x), Value::Typed(b, y)) => (a, x).cmp(&(b, y)),
+        (Value::Born(a, x), Value::Born(b, y)) => (a, x).cmp(&(b, y)),
+        // Behind the bare number.
+        (Value::Born(a, _), b) => compare_values(&Value::Integer(*a), b).then(std::cmp::Ordering::Greater),
+        (a, Value::Born(b, _)) => compare_values(a, &Value::Integer(*b)).then(std::cmp::Ordering::Less),
         _ => std::cmp::Ordering::Equal,
     })
 }

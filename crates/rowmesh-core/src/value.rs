@@ -1,5 +1,6 @@
 //! Exact values: what a database held, bit for bit, with one canonical encoding. No conversions between types live here.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -31,7 +32,14 @@ pub enum Value {
     Decimal(String),
     /// A value of a type that has no form of its own here: the type's name and its canonical text.
     Typed(Arc<str>, String),
+    /// A number that a database handed out as the key of a row, and which of the rows it means that were ever given this number. Stands in events and
+    /// row states, in the row's key and in what refers to it; never in a table.
+    Born(i64, Birthmark),
 }
+
+/// Tells a row from all others that were given its number: a hash of what is known of the insert that made it, the same for ever.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Birthmark(pub u64);
 
 /// The bytes of a value: few in place, many shared. A row is copied again and again on its way; its long texts are not.
 #[derive(Clone)]
@@ -48,6 +56,8 @@ const FEW: usize = 22;
 
 /// First byte of an encoded text.
 const TEXT: u8 = 3;
+/// First byte of an encoded number of a row.
+const BORN: u8 = 8;
 
 /// Longest blob that JSON for people spells out; a longer one is named by length and hash.
 const BLOB_BYTES_SPELT: usize = 1_024;
@@ -79,7 +89,21 @@ impl Value {
             Value::Text(bytes) | Value::Blob(bytes) => bytes.len() + 4,
             Value::Decimal(text) => text.len() + 4,
             Value::Typed(name, text) => name.len() + text.len() + 8,
+            Value::Born(..) => 18,
         }
+    }
+
+    /// What it is where nobody asks which row is meant: for a row's number the number.
+    pub fn plain(&self) -> Cow<'_, Value> {
+        match self {
+            Value::Born(number, _) => Cow::Owned(Value::Integer(*number)),
+            other => Cow::Borrowed(other),
+        }
+    }
+
+    /// The same of a value of one's own.
+    pub fn into_plain(self) -> Value {
+        if let Value::Born(number, _) = self { Value::Integer(number) } else { self }
     }
 
     /// Appends the canonical bytes.
@@ -115,6 +139,11 @@ impl Value {
                 out.bytes(name.as_bytes());
                 out.bytes(text.as_bytes());
             }
+            Value::Born(number, birth) => {
+                out.byte(BORN);
+                out.signed(*number);
+                out.raw(&birth.0.to_be_bytes());
+            }
         }
     }
 
@@ -136,6 +165,7 @@ impl Value {
             7 => {
                 Value::Typed(input.name("type name")?.into(), utf8(input.bytes("typed value", limit)?, "typed value")?)
             }
+            BORN => Value::Born(input.signed("number of a row")?, Birthmark(u64::from_be_bytes(input.array("birth")?))),
             _ => return Err(Malformed::Invalid("value kind")),
         })
     }
@@ -146,7 +176,7 @@ impl Value {
         match self {
             Value::Null => out.push_str("null"),
             Value::Boolean(truth) => out.push_str(if *truth { "true" } else { "false" }),
-            Value::Integer(number) => write_display(out, number),
+            Value::Integer(number) | Value::Born(number, _) => write_display(out, number),
             Value::Real(number) if is_short(*number) => write_display(out, &format_args!("{}.0", *number as i64)),
             Value::Real(number) if number.is_finite() => write_display(out, &format_args!("{number:?}")),
             Value::Real(number) => write_display(out, &format_args!("{{\"real\":\"{number}\"}}")),
@@ -226,6 +256,7 @@ impl PartialEq for Value {
             (Value::Text(a), Value::Text(b)) | (Value::Blob(a), Value::Blob(b)) => a == b,
             (Value::Decimal(a), Value::Decimal(b)) => a == b,
             (Value::Typed(a, x), Value::Typed(b, y)) => a == b && x == y,
+            (Value::Born(a, x), Value::Born(b, y)) => (a, x) == (b, y),
             _ => false,
         }
     }
@@ -368,6 +399,7 @@ pub(crate) mod tests {
             any::<Vec<u8>>().prop_map(|bytes| Value::Blob(bytes.into())),
             "-?[0-9]{1,30}(\\.[0-9]{1,30})?".prop_map(Value::Decimal),
             ("[a-z]{1,9}", ".{0,20}").prop_map(|(name, text)| Value::Typed(name.into(), text)),
+            (any::<i64>(), any::<u64>()).prop_map(|(number, birth)| Value::Born(number, Birthmark(birth))),
         ]
     }
 

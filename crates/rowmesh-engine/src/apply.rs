@@ -4,17 +4,17 @@
 use std::sync::Arc;
 
 use rowmesh_core::changeset::Changeset;
-use rowmesh_core::event::Event;
+use rowmesh_core::event::{Birth, Event, Operation};
 use rowmesh_core::ident::{Dot, Seq};
-use rowmesh_core::row_state::{Arrival, ColumnIx};
-use rowmesh_core::scope::Decision;
+use rowmesh_core::row_state::{Arrival, ColumnIx, Stamp};
 use rowmesh_core::value::{Key, TableName};
 
+use crate::births::{self, Newborn};
 use crate::border;
 use crate::database::Access;
 use crate::fault::Result;
 use crate::log;
-use crate::passage::{Passage, Passages};
+use crate::passage::{Passage, Passages, shown_in};
 use crate::registry::{Table, TableNumber};
 use crate::row_states;
 use crate::scope::Arriving;
@@ -55,16 +55,20 @@ struct Known {
     number: TableNumber,
     name: TableName,
     columns: Vec<ColumnIx>,
+    /// Those of its key.
+    key: Vec<ColumnIx>,
     /// `None` where the table is not here, or stays at home.
     table: Option<Arc<Table>>,
 }
 
 /// The rows of changesets, as far as their tables are here.
-pub fn rows_of<A>(work: &Work<'_, A>, changesets: &[Changeset]) -> Vec<(Arc<Table>, Key)> {
+pub fn rows_of<A: Access>(work: &Work<'_, A>, changesets: &[Changeset]) -> Result<Vec<(Arc<Table>, Key)>> {
     let events = changesets.iter().flat_map(|changeset| changeset.events().iter().map(move |event| (changeset, event)));
     let row = |(changeset, event): (&Changeset, &Event)| {
         let shape = changeset.shape(event);
-        Some((work.registry.tracked_by_name(&shape.name)?.clone(), event.key(shape)))
+        let table = work.registry.tracked_by_name(&shape.name)?.clone();
+        let place = births::place_of(work, &table, &event.key(shape));
+        Some(place.map(|place| (table, place)))
     };
     events.filter_map(row).collect()
 }
@@ -90,7 +94,7 @@ pub fn first_of(changesets: &[Changeset], rows_max: usize) -> &[Changeset] {
 /// one left it, a changeset is shown before the next is looked at.
 pub fn take_in<A: Access>(work: &mut Work<'_, A>, changesets: &[Changeset]) -> Result<Applied> {
     if A::IS_REMOTE {
-        work.db.expect_states(&rows_of(work, changesets))?;
+        work.db.expect_states(&rows_of(work, changesets)?)?;
     }
     let mut applied = Applied::default();
     let mut passages = Passages::default();
@@ -138,16 +142,29 @@ fn merge_changeset<A: Access>(work: &mut Work<'_, A>, changeset: &Changeset, pas
     let mut followers = border::Followers::new();
     if work.membership.wants_arriving() {
         let table_of = |event: &Event| known[usize::from(event.table)].table.as_deref();
-        work.membership.set_arriving(border::arriving(changeset, table_of));
+        let arriving = border::arriving(work, changeset, table_of)?;
+        work.membership.set_arriving(arriving);
     }
     for event in changeset.events() {
         let known = &known[usize::from(event.table)];
-        let key = event.key(changeset.shape(event));
-        rows.push((known.number, key.clone()));
-        if !border::is_kept_out(work, known.table.as_deref(), changeset, event, &key, &mut followers)? {
-            let row = passages.row(work, known.table.as_ref(), known.number, key)?;
-            merge_event(changeset, event, known, row);
+        let identity = event.key(changeset.shape(event));
+        if !border::is_kept_out(work, known.table.as_deref(), changeset, event, &identity, &mut followers)? {
+            let born = Stamp { lamport: event.lamport, dot: changeset.dot() };
+            let is_birth = event.operation == Operation::Insert && event.birth == Birth::Here;
+            let newborn = || Newborn { born, context: Some(changeset.header().context.clone()) };
+            let newborn = is_birth.then_some(newborn);
+            let place = births::come_to(work, passages, known.number, &identity, &known.key, newborn)?;
+            merge_event(changeset, event, known, (&identity, passages.row(work, (known.number, place))?));
         }
+        rows.push((known.number, identity));
+    }
+    // Later events may have sent rows of earlier ones elsewhere.
+    for (number, key) in &mut rows {
+        let place = match passages.place(*number, key) {
+            Some(place) => place.clone(),
+            None => place_here(work, *number, key)?,
+        };
+        *key = place;
     }
     if work.membership.wants_arriving() {
         work.membership.set_arriving(Arriving::new());
@@ -162,7 +179,7 @@ pub fn retry_parked<A: Access>(work: &mut Work<'_, A>) -> Result<(u64, bool)> {
     let before = rows.len();
     for (number, key) in rows {
         let state = row_states::load(work.db, work.origins, number, &key)?;
-        passages.push(Passage::of(table_of(work, number)?, number, key, None, state));
+        passages.push(Passage::of(shown_in(work, number)?, number, key, None, state));
     }
     settle(work, passages, &mut applied)?;
     let left = work.db.parked_rows()?.len();
@@ -177,7 +194,7 @@ pub fn show_anew<A: Access>(work: &mut Work<'_, A>, rows: &[(TableNumber, Key)])
         let (place, mut state) = row_states::recall(work, *number, key)?;
         row_states::pin_shown(&mut state);
         let news = vec![News::Everything];
-        passages.push(Passage { news, ..Passage::of(table_of(work, *number)?, *number, key.clone(), place, state) });
+        passages.push(Passage { news, ..Passage::of(shown_in(work, *number)?, *number, key.clone(), place, state) });
     }
     let mut applied = Applied::default();
     settle(work, passages, &mut applied)?;
@@ -193,27 +210,26 @@ fn recognise<A: Access>(work: &mut Work<'_, A>, changeset: &Changeset) -> Result
         let columns = (shape.columns.iter())
             .map(|name| work.registry.column_number(work.db, number, name))
             .collect::<Result<Vec<_>>>()?;
-        let table = table_of(work, number)?;
-        known.push(Known { number, name: shape.name.clone(), columns, table });
+        let table = shown_in(work, number)?;
+        let key = shape.key.iter().map(|column| columns[usize::from(*column)]).collect();
+        known.push(Known { number, name: shape.name.clone(), columns, key, table });
     }
     Ok(known)
 }
 
-/// The table that rows are shown in; `None` where it is not here, or stays at home.
-fn table_of<A: Access>(work: &Work<'_, A>, number: TableNumber) -> Result<Option<Arc<Table>>> {
-    let Some(table) = work.registry.tracked(number) else { return Ok(None) };
-    let travels = matches!(work.standing()?.scope.tables.decide(&table.schema.name), Decision::Sync);
-    Ok(travels.then(|| table.clone()))
+/// Where a row is that was not taken in, or has no numbers in its key.
+fn place_here<A: Access>(work: &Work<'_, A>, number: TableNumber, identity: &Key) -> Result<Key> {
+    work.registry.tracked(number).map_or_else(|| Ok(identity.clone()), |table| births::place_of(work, table, identity))
 }
 
-fn merge_event(changeset: &Changeset, event: &Event, known: &Known, row: &mut Passage) {
+fn merge_event(changeset: &Changeset, event: &Event, known: &Known, (identity, row): (&Key, &mut Passage)) {
     let (was_contested, lived) = (row.state.is_contested(), !row.state.live.is_empty());
     let arrival = Arrival {
         event,
         dot: changeset.dot(),
         context: &changeset.header().context,
         table: &known.name,
-        key: &row.key,
+        key: identity,
         columns: &known.columns,
     };
     let merged = row.state.merge(&arrival);

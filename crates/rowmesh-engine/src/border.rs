@@ -7,6 +7,7 @@ use rowmesh_core::changeset::Changeset;
 use rowmesh_core::event::Event;
 use rowmesh_core::value::{Key, Value};
 
+use crate::births;
 use crate::database::Access;
 use crate::fault::{Error, Result};
 use crate::registry::{Table, TableNumber};
@@ -23,13 +24,14 @@ pub fn is_kept_out<A: Access>(
     table: Option<&Table>,
     changeset: &Changeset,
     event: &Event,
-    key: &Key,
+    identity: &Key,
     followers: &mut Followers,
 ) -> Result<bool> {
     let Some(table) = table.filter(|table| work.membership.concerns(&table.schema.name)) else {
         return Ok(false);
     };
-    let after = image_here(table, changeset, event);
+    let key = &births::place_of(work, table, identity)?;
+    let after = image_here(work, table, changeset, event)?;
     if let Some(row) = &after
         && belongs_to_left(work, table, row, followers)?
     {
@@ -66,23 +68,36 @@ pub fn note_if_owner_left<A: Access>(
 }
 
 /// The rows that a changeset leaves, as far as they are of tables that are here.
-pub fn arriving<'t>(changeset: &Changeset, table_of: impl Fn(&Event) -> Option<&'t Table>) -> Arriving {
+pub fn arriving<'t, A: Access>(
+    work: &Work<'_, A>,
+    changeset: &Changeset,
+    table_of: impl Fn(&Event) -> Option<&'t Table>,
+) -> Result<Arriving> {
     let mut arriving = Arriving::new();
     for event in changeset.events() {
         let Some(table) = table_of(event) else { continue };
-        if let Some(row) = image_here(table, changeset, event) {
-            arriving.entry(table.schema.name.clone()).or_default().insert(event.key(changeset.shape(event)), row);
+        if let Some(row) = image_here(work, table, changeset, event)? {
+            let place = births::place_of(work, table, &event.key(changeset.shape(event)))?;
+            arriving.entry(table.schema.name.clone()).or_default().insert(place, row);
         }
     }
-    arriving
+    Ok(arriving)
 }
 
 /// The row that an event leaves, in the order of this node's table; `None` for a delete.
-fn image_here(table: &Table, changeset: &Changeset, event: &Event) -> Option<Vec<Value>> {
+fn image_here<A: Access>(
+    work: &Work<'_, A>,
+    table: &Table,
+    changeset: &Changeset,
+    event: &Event,
+) -> Result<Option<Vec<Value>>> {
     let names = &changeset.shape(event).columns;
-    let after = event.after()?;
+    let Some(after) = event.after() else { return Ok(None) };
     let value_of = |name| names.iter().position(|known| known == name).map(|position| after[position].clone());
-    Some(table.schema.columns.iter().map(|column| value_of(&column.name).unwrap_or(Value::Null)).collect())
+    let row = table.schema.columns.iter().map(|column| value_of(&column.name).unwrap_or(Value::Null));
+    let mut row: Vec<Value> = row.collect();
+    births::row_in_places(work, table, &mut row)?;
+    Ok(Some(row))
 }
 
 /// Whether a row belongs to one that left the scope after its writer last saw it, or to another such row. Where the owner stands, it

@@ -15,6 +15,7 @@ use rowmesh_core::show::{self, Choice};
 use rowmesh_core::unique::{self, Claim, Claimant, Instead};
 use rowmesh_core::value::{ColumnName, Key, Value};
 
+use crate::births;
 use crate::database::Access;
 use crate::fault::{Error, Result};
 use crate::orphans;
@@ -140,7 +141,7 @@ pub fn beaten<A: Access>(
         for other in known.claiming(&claim).filter(|other| *other != key) {
             let state = row_states::load(work.db, work.origins, table.number, other)?;
             if let Some(claimant) = claimant(work, table, index, other, &state)? {
-                beaten.push((other.clone(), claimant.written.dot));
+                beaten.push((work.identity(table.number, other, &state), claimant.written.dot));
             }
         }
     }
@@ -165,7 +166,7 @@ fn has_told(table: &Table) -> bool {
     table.schema.uniques.iter().any(|index| index.is_told)
 }
 
-/// What was written to a row, in the order of its table; `None` if it does not stand.
+/// What was written to a row, in the order of its table, as it was written; `None` if it does not stand.
 fn chosen<A: Access>(
     work: &Work<'_, A>,
     table: &Table,
@@ -184,6 +185,7 @@ fn chosen<A: Access>(
 /// What a row would show if there were no others, as it would stand here; `None` if it does not stand, or cannot.
 fn wanted<A: Access>(work: &Work<'_, A>, table: &Table, of: (&Key, &RowState, bool)) -> Result<Option<Vec<Value>>> {
     let Some(mut row) = chosen(work, table, of)? else { return Ok(None) };
+    births::row_in_places(work, table, &mut row)?;
     for (column, value) in row.iter_mut().enumerate() {
         if !work.db.fits(table, column, value)? {
             return Ok(None);
@@ -202,7 +204,12 @@ fn claimant<A: Access>(
     let columns: Vec<ColumnIx> = index.parts.iter().flatten().map(|part| table.columns[part.column]).collect();
     let policies = &work.standing()?.policies;
     let policy = policies.current().table(&table.schema.name);
-    Ok(Claimant::of(key.clone(), state, policy, &columns, work.registry.column_names(table.number)))
+    let claimant = Claimant::of(key.clone(), state, policy, &columns, work.registry.column_names(table.number));
+    let Some(mut claimant) = claimant else { return Ok(None) };
+    for (key, _) in &mut claimant.beats {
+        *key = births::place_of(work, table, key)?;
+    }
+    Ok(Some(claimant))
 }
 
 /// What was found out of rows and claims, as the states are now.
@@ -534,7 +541,7 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
 
 /// Tells the rows what they show; those that were not on their way are taken along. Returns the positions of those that show something else than was
 /// said of them before.
-fn apply<A: Access>(work: &Work<'_, A>, passages: &mut Passages, verdicts: Verdicts) -> Result<BTreeSet<usize>> {
+fn apply<A: Access>(work: &mut Work<'_, A>, passages: &mut Passages, verdicts: Verdicts) -> Result<BTreeSet<usize>> {
     let mut changed = BTreeSet::new();
     for (row, yielding) in verdicts {
         let (position, is_new) = passages.take_along(work, row)?;

@@ -230,7 +230,9 @@ pub struct Seen {
 }
 
 /// Everything that a transaction does, by room.
-pub trait Access: Notes + Names + States + Log + Ledger + Parking + Exceptions + HeldBack + Rows + Records {
+pub trait Access:
+    Notes + Names + States + Log + Ledger + Parking + Exceptions + LostNumbers + HeldBack + Rows + Records
+{
     /// Whether asking costs a journey, so that it is worth saying beforehand what will be asked: [`States::expect_states`], [`Rows::expect`].
     const IS_REMOTE: bool = false;
 
@@ -484,7 +486,7 @@ pub trait Ledger {
     fn save_entry(&self, entry: &EntryRow) -> Result<bool>;
     /// Who wins over an entry: origin, seq, timestamp.
     fn winner_of(&self, id: &str) -> Result<Option<(u32, Seq, Lamport)>>;
-    /// The entries of one row: those that are open, or all.
+    /// The entries of one row: those that are open, or all; but for those of lost numbers, about which nobody has to do anything.
     fn entries_of_row(&self, table: &str, key: &Key, only_open: bool) -> Result<Vec<EntryLine>>;
     /// The same in full, oldest first.
     fn whole_entries_of_row(&self, table: &str, key: &Key) -> Result<Vec<EntryRow>>;
@@ -550,6 +552,26 @@ pub trait Exceptions {
     fn doubted(&self, limit: usize) -> Result<Vec<(TableNumber, Key)>>;
     /// How many claims are not shown.
     fn count_exceptions(&self) -> Result<u64>;
+}
+
+/// A row that lost its number: that, its identity, and the key under which it is shown.
+pub type LostNumber = (i64, Key, Key);
+
+/// Rows that are shown under another number than they were born with, because that one belongs to another row.
+pub trait LostNumbers {
+    /// The tables that have any.
+    fn tables_with_lost_numbers(&self) -> Result<Vec<TableNumber>>;
+    /// The key under which a row is shown that lost its number; `None` if it did not.
+    fn derived_place(&self, table: TableNumber, identity: &Key) -> Result<Option<Key>>;
+    /// The rows that lost a number: identity and the key under which each is shown.
+    fn lost_number(&self, table: TableNumber, number: i64) -> Result<Vec<(Key, Key)>>;
+    /// All of a table, by identity from after the one given.
+    fn lost_numbers_after(&self, table: TableNumber, after: &Key, limit: usize) -> Result<Vec<LostNumber>>;
+    /// Remembers that a row lost its number and is shown under another key, or that it has it back.
+    fn set_place(&self, table: TableNumber, number: i64, identity: &Key, place: Option<&Key>) -> Result<()>;
+    /// Says that a row goes under another key from now on wherever it is named so: in the log, among what is parked and what is an exception, where `ties`
+    /// tell how others that wait for it call it, before and after. Its state is not looked at.
+    fn move_row(&self, table: TableNumber, from: &Key, to: &Key, ties: (Claim, Claim)) -> Result<()>;
 }
 
 /// Rows that are kept here, each with the filter and the root row that are the reason.

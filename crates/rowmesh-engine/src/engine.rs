@@ -13,7 +13,7 @@ use rowmesh_core::store::{Standing, Store, StoreError, StoreErrorKind, StoreResu
 use rowmesh_core::value::{Key, TableName, Value};
 
 use crate::changes::TableChange;
-use crate::database::{Access, Database, Exceptions, Names, Opened, Parking};
+use crate::database::{Access, Database, Exceptions, LostNumbers, Names, Opened, Parking};
 use crate::decoded::Decoded;
 use crate::exceptions::Known;
 use crate::fault::{Error, Result};
@@ -60,6 +60,8 @@ pub struct Engine<D: Database> {
     one_by_one: bool,
     /// What is known of rows that do not show a unique value which they claim.
     exceptions: Known,
+    /// Tables in which rows may be shown under other numbers than their own.
+    lost_numbers: BTreeSet<TableNumber>,
     /// Rows that the next transaction locks first: the last attempt at it came to them from others, and had to give up.
     drawn_in: Vec<(Arc<Table>, Key)>,
     /// Whether something failed, so that memory may say what the database does not.
@@ -122,6 +124,7 @@ impl<D: Database> Engine<D> {
             has_parked: false,
             one_by_one: false,
             exceptions: Known::default(),
+            lost_numbers: BTreeSet::new(),
             drawn_in: Vec::new(),
             is_stale: false,
             is_replaced: false,
@@ -218,6 +221,7 @@ impl<D: Database> Engine<D> {
         let db = self.database.access();
         self.origins = Origins::load(&db)?;
         self.has_parked = db.count_parked()? > 0;
+        self.lost_numbers = db.tables_with_lost_numbers()?.into_iter().collect();
         self.exceptions = Known::new(db.count_exceptions()? > 0, !db.doubted(1)?.is_empty());
         drop(db);
         self.membership.forget();
@@ -306,6 +310,7 @@ impl<D: Database> Engine<D> {
             has_parked: self.has_parked,
             one_by_one: &mut self.one_by_one,
             exceptions: std::mem::take(&mut self.exceptions),
+            lost_numbers: &mut self.lost_numbers,
             drawn_in: &mut self.drawn_in,
             bytes: Writer::default(),
             shown: HashMap::new(),

@@ -58,6 +58,11 @@ impl Known {
         Ok(of_table)
     }
 
+    /// Reads them anew: rows go under other keys.
+    pub fn forget_known(&mut self) {
+        self.tables.get_mut().clear();
+    }
+
     /// Says which claims of a row it does not show.
     pub fn set(&mut self, db: &impl Exceptions, table: TableNumber, key: &Key, claims: BTreeSet<Claim>) -> Result<()> {
         let before: BTreeSet<Claim> = self.of(db, table)?.claims_of(key).copied().collect();
@@ -98,6 +103,11 @@ impl OfTable {
     /// The rows that claim this and do not show it.
     pub fn claiming(&self, claim: &Claim) -> impl Iterator<Item = &Key> {
         self.by_claim.get(claim).into_iter().flatten()
+    }
+
+    /// All of them, by row.
+    pub fn by_key(&self) -> impl Iterator<Item = (&Key, &BTreeSet<Claim>)> {
+        self.by_key.iter()
     }
 
     /// What a row claims and does not show.

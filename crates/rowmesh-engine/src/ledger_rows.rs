@@ -37,9 +37,9 @@ pub struct EntryRow {
     pub id: String,
     /// The table.
     pub table: TableName,
-    /// The row, for people.
+    /// The row, for people: its key as it was made.
     pub record_key: String,
-    /// The row.
+    /// The row, by its identity.
     pub key: Key,
     /// The column; none where a row lost as a whole.
     pub column: Option<ColumnName>,
@@ -88,15 +88,29 @@ pub fn save(db: &impl Access, origins: &mut Origins, entries: &[Entry], now: Wal
 pub fn save_later(db: &impl Access, origins: &mut Origins, entries: &[Entry], now: WallTime) -> Result<u64> {
     let mut later = Vec::with_capacity(entries.len());
     for entry in entries {
-        let known = match db.winner_of(&name_of(entry))? {
-            Some((origin, seq, lamport)) => Some(Stamp { lamport, dot: origins.dot(origin, seq)? }),
-            None => None,
-        };
+        let known = winner_of(db, origins, entry)?;
         if known.is_none_or(|known| known < entry.winning) {
             later.push(entry.clone());
         }
     }
     save(db, origins, &later, now)
+}
+
+/// Writes entries that name the earliest winner that is known now, unless an earlier one is known already.
+pub fn save_earlier(db: &impl Access, origins: &mut Origins, entries: &[Entry], now: WallTime) -> Result<u64> {
+    let mut new = 0;
+    for entry in entries {
+        let known = winner_of(db, origins, entry)?;
+        if known.is_none_or(|known| known > entry.winning) {
+            new += save(db, origins, std::slice::from_ref(entry), now)?;
+        }
+    }
+    Ok(new)
+}
+
+fn winner_of(db: &impl Ledger, origins: &Origins, entry: &Entry) -> Result<Option<Stamp>> {
+    let known = db.winner_of(&name_of(entry))?;
+    known.map(|(origin, seq, lamport)| Ok(Stamp { lamport, dot: origins.dot(origin, seq)? })).transpose()
 }
 
 /// Says whether an entry is open, where that has changed.
@@ -122,7 +136,8 @@ pub fn dump(db: &impl Ledger, after: &str, limit: usize) -> Result<Vec<Vec<Value
 /// Writes a dumped entry, but for those between several rows, which are told anew once the rows are here; `there` tells the origins of its numbers.
 pub fn restore(db: &impl Access, origins: &mut Origins, there: &dyn OriginTable, entry: Vec<Value>) -> Result<()> {
     let mut row = EntryRow::from_values(entry).map_err(|what| Error::damaged("a ledger entry from a peer", what))?;
-    if ConflictType::parse(&row.conflict_type).is_some_and(ConflictType::spans_rows) {
+    let kind = ConflictType::parse(&row.conflict_type);
+    if kind.is_some_and(|kind| kind.spans_rows() && kind != ConflictType::Rekey) {
         return Ok(());
     }
     for side in [&mut row.losing, &mut row.winning] {

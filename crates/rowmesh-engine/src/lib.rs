@@ -2,6 +2,7 @@
 //! it. Generic over [`database`]'s traits; knows no SQL. [`engine::Engine`] is the `Store` that a node works with.
 
 pub mod apply;
+pub mod births;
 pub mod border;
 pub mod changes;
 pub mod collisions;

@@ -4,7 +4,7 @@
 //! stand as their one write left them are written as `unpack` has made them ready, unless the application has written to their table; all others
 //! one by one.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -18,8 +18,9 @@ use rowmesh_core::show::{self, Choice};
 use rowmesh_core::store::StoreError;
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
+use crate::births;
 use crate::collisions;
-use crate::database::{Access, Packer};
+use crate::database::{Access, LostNumber, Packer};
 use crate::fault::{Error, Result};
 use crate::ledger_rows;
 use crate::log;
@@ -138,6 +139,7 @@ impl<K: Packer> Load<K> {
             Chunk::Rows(there, rows) => self.rows(work, there, &rows)?,
             Chunk::Log(changesets) => self.log(work, &changesets)?,
             Chunk::Ledger(entries) => self.ledger(work, entries)?,
+            Chunk::LostNumbers(there, lost) => self.lost_numbers(work, there, &lost)?,
         };
         work.db.note_load(self.id, self.chunks + 1, rows)?;
         Ok(rows)
@@ -234,10 +236,24 @@ impl<K: Packer> Load<K> {
             let mut rows = Vec::with_capacity(changeset.events().len());
             for event in changeset.events() {
                 let shape: &TableShape = changeset.shape(event);
-                rows.push((work.registry.table_number(work.db, &shape.name)?, event.key(shape)));
+                let (number, identity) = (work.registry.table_number(work.db, &shape.name)?, event.key(shape));
+                let place = match work.registry.tracked(number) {
+                    Some(table) => births::place_of(work, table, &identity)?,
+                    None => identity,
+                };
+                rows.push((number, place));
             }
             log::append_loaded(work.db, work.origins, &changeset, &rows, work.now)?;
         }
+        Ok(0)
+    }
+
+    fn lost_numbers<A: Access>(&self, work: &mut Work<'_, A>, there: i64, lost: &[LostNumber]) -> Result<u64> {
+        let table = self.table(there)?.number;
+        for (number, identity, place) in lost {
+            work.db.set_place(table, *number, identity, Some(place))?;
+        }
+        work.lost_numbers.insert(table);
         Ok(0)
     }
 
@@ -282,12 +298,18 @@ fn place<A: Access>(work: &mut Work<'_, A>, table: &LoadTable, loading: &[Loadin
         let names = work.registry.column_names(table.number);
         let policy = work.standing()?.policies.current().table(&table.name);
         let is_restored = row.stood_there && rowmesh_core::orphans::was_deleted(&row.state);
-        let Choice::Present(mut image) = show::show_row(&row.state, policy, names, is_restored) else { continue };
+        let Choice::Present(image) = show::show_row(&row.state, policy, names, is_restored) else { continue };
         let Some(here) = &table.table else {
             let reason = format!("there is no table \"{}\" here yet", table.name);
             work.park_all(table.number, &row.key, &row.state, &reason)?;
             continue;
         };
+        let key = key_values(&row.key)?;
+        if key.iter().any(|part| matches!(part, Value::Born(..))) {
+            work.park_all(table.number, &row.key, &row.state, "its table was not there where the copy was taken")?;
+            continue;
+        }
+        let mut image = births::in_places(work, here, image)?;
         if !row.stood_there && !here.schema.foreign_keys.is_empty() {
             // What it lacked there it lacks here, until everything has come.
             work.park_all(table.number, &row.key, &row.state, "it did not stand where the copy was taken")?;
@@ -299,7 +321,7 @@ fn place<A: Access>(work: &mut Work<'_, A>, table: &LoadTable, loading: &[Loadin
                 value.clone_from(shown);
             }
         }
-        new.push(NewRow { key: key_values(&row.key)?, image });
+        new.push(NewRow { key, image });
         positions.push(position);
     }
     let mut placed: Vec<Option<Placed>> = loading.iter().map(|_| None).collect();
@@ -319,6 +341,14 @@ fn settle<A: Access>(work: &mut Work<'_, A>, table: &LoadTable, row: &mut Loadin
             remember_shown(here, &mut row.state, &shown);
             work.db.replace_claims(here, &row.key, None, Some(&shown))?;
             except_standing(work, here, row)
+        }
+        Placed::KeyTaken(_) if here.has_numbers_in_key() => {
+            // Another row, made while the load ran: whose the number is, is asked when it is sealed.
+            for born in row.state.births.iter().chain(&row.state.live).map(|stamp| stamp.dot).collect::<BTreeSet<_>>() {
+                work.park(table.number, &row.key, born, "a row was made here under its number meanwhile")?;
+            }
+            except(work, here, &row.key, &row.state)?;
+            work.db.note(here, &key_values(&row.key)?, work.now)
         }
         Placed::KeyTaken(shown) => {
             // The application wrote this row here while the load ran: its row stays and will be sealed as an edit of this one.
@@ -377,7 +407,9 @@ fn take_up<A: Access>(work: &mut Work<'_, A>, table: &LoadTable, here: &Table, r
     let mut state = row.state;
     let policy = work.standing()?.policies.current().table(&table.name);
     let is_shown = match show::show(&state, policy, work.registry.column_names(table.number)) {
-        Choice::Present(image) => placed(here, &key_values(&row.key)?, &image).1 == shown,
+        Choice::Present(image) => {
+            placed(here, &key_values(&row.key)?, &births::in_places(work, here, image)?).1 == shown
+        }
         Choice::Absent => false,
     };
     remember_shown(here, &mut state, &shown);

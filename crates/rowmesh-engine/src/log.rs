@@ -219,12 +219,13 @@ pub fn event_of(
     Ok(event.filter(|event| event.stamp.dot == *dot))
 }
 
-/// The events of a row that a changeset which knew `context` has not seen and that have not seen it; itself left out.
+/// The events of a row that a changeset which knew `context` has not seen and that have not seen it; itself left out. The row is found at its place and
+/// called by its identity.
 pub fn events_unseen(
     db: &impl Log,
     origins: &Origins,
     decoded: &mut Decoded,
-    table: TableNumber,
+    (table, place): (TableNumber, &Key),
     (name, key): (&str, &Key),
     dot: &Dot,
     context: &Context,
@@ -234,7 +235,7 @@ pub fn events_unseen(
     let start = if names_parked { Some(0) } else { first_lacked(db, origins, &context.vector)? };
     let Some(start) = start else { return Ok(Vec::new()) };
     let mut events = Vec::new();
-    for id in db.event_ids(table, key, id_of(start, 0))? {
+    for id in db.event_ids(table, place, id_of(start, 0))? {
         let other = decoded.event(db, id)?;
         let theirs = other.stamp.dot;
         let apart = !context.sees(&theirs, name, key) && !other.context.sees(dot, name, key);

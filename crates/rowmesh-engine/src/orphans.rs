@@ -17,6 +17,7 @@ use rowmesh_core::show;
 use rowmesh_core::unique::Claim;
 use rowmesh_core::value::{Key, Value};
 
+use crate::births;
 use crate::database::Access;
 use crate::fault::{Error, Result};
 use crate::log;
@@ -181,6 +182,13 @@ fn policy<'p, A: Access>(work: &'p Work<'_, A>, table: &Table) -> Result<&'p Tab
 
 /// What was written to a row last, in the order of its table, whether or not it stands; `None` if nothing ever was.
 fn written<A: Access>(work: &Work<'_, A>, table: &Table, key: &Key, state: &RowState) -> Result<Option<Vec<Value>>> {
+    let Some(mut row) = as_written(work, table, key, state)? else { return Ok(None) };
+    births::row_in_places(work, table, &mut row)?;
+    Ok(Some(row))
+}
+
+/// The same as its writers meant it.
+fn as_written<A: Access>(work: &Work<'_, A>, table: &Table, key: &Key, state: &RowState) -> Result<Option<Vec<Value>>> {
     let image = show::image(state, policy(work, table)?, work.registry.column_names(table.number));
     if image.is_empty() {
         return Ok(None);
@@ -249,7 +257,7 @@ fn judge<A: Access>(
 /// Tells the rows what became of them; those that were not on their way are taken along. Returns the positions of those that are to be written
 /// otherwise than was said before.
 fn apply<A: Access>(
-    work: &Work<'_, A>,
+    work: &mut Work<'_, A>,
     passages: &mut Passages,
     verdicts: BTreeMap<Row, Kin>,
 ) -> Result<BTreeSet<usize>> {
@@ -533,7 +541,8 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
             let event =
                 log::event_of(self.work.db, self.work.origins, self.work.decoded, parent.0, &parent.1, &delete.dot)?;
             let Some(event) = event else { continue };
-            let sees = |stamp: &Stamp| event.context.sees(&stamp.dot, &table.schema.name, &child.1);
+            let identity = self.work.identity(child.0, &child.1, &living);
+            let sees = |stamp: &Stamp| event.context.sees(&stamp.dot, &table.schema.name, &identity);
             let is_same = written.dot == delete.dot;
             if (is_same || sees(written)) && !living.live.iter().any(sees) {
                 return Ok(true);
@@ -620,7 +629,7 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
         let state = self.state(row)?;
         let stands = state.registers.iter().flat_map(|register| register.writes()).map(|written| written.stamp).max();
         let Some(winning) = stands.or_else(|| state.birth().copied()) else { return Ok(Vec::new()) };
-        let image = written(self.work, table, &row.1, &state)?.unwrap_or_default();
+        let image = as_written(self.work, table, &row.1, &state)?.unwrap_or_default();
         let names = table.schema.columns.iter().map(|column| column.name.clone());
         let stands_as: BTreeMap<_, _> = names.zip(image).collect();
         let entry = |delete: &Stamp| Entry {
@@ -647,7 +656,7 @@ impl<'j, 'w, A: Access> Judge<'j, 'w, A> {
         strategy: Strategy,
     ) -> Result<Entry> {
         let (state, deleted) = (self.state(row)?, self.state(parent)?);
-        let image = written(self.work, table, &row.1, &state)?;
+        let image = as_written(self.work, table, &row.1, &state)?;
         let winning = deleted.deletes.last().copied();
         Ok(Entry {
             id: EntryId {

@@ -1,13 +1,15 @@
 //! Rows on their way through merge, show and write, in the order in which they were first come to. What is done with them is `settle`'s business.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use rowmesh_core::ident::Dot;
+use rowmesh_core::ledger::Entry;
 use rowmesh_core::row_state::RowState;
+use rowmesh_core::scope::Decision;
 use rowmesh_core::value::{Key, Value};
 
+use crate::births;
 use crate::collisions::Yielding;
 use crate::database::{Access, Place};
 use crate::fault::Result;
@@ -44,6 +46,12 @@ pub struct Passage {
     pub kin: Option<Kin>,
     /// How it stands, where it was written and may be written again.
     pub stands: Option<Option<Vec<Value>>>,
+    /// Whether what is remembered of it among the exceptions is to be found out anew in any case.
+    pub is_odd: bool,
+    /// Keys under which it was shown when the transaction began, and is not any more.
+    pub came_from: Vec<Key>,
+    /// What the ledger says of its number, which belongs to another.
+    pub renumbered: Vec<Entry>,
 }
 
 /// Rows of one transaction, each once.
@@ -52,6 +60,10 @@ pub struct Passages {
     /// In their order.
     pub rows: Vec<Passage>,
     positions: HashMap<(TableNumber, Key), usize>,
+    /// Where rows are that came, by their identities.
+    places: HashMap<(TableNumber, Key), Key>,
+    /// Those that nobody named.
+    loaded: Vec<usize>,
 }
 
 impl Passage {
@@ -77,6 +89,9 @@ impl Passage {
             yielding: None,
             kin: None,
             stands: None,
+            is_odd: false,
+            came_from: Vec::new(),
+            renumbered: Vec::new(),
         }
     }
 
@@ -117,36 +132,84 @@ impl Passages {
         self.positions.get(row).copied()
     }
 
-    /// Where a row is that may not be there yet, and whether it was not.
-    pub fn take_along<A: Access>(&mut self, work: &Work<'_, A>, row: (TableNumber, Key)) -> Result<(usize, bool)> {
+    /// Where a row is that may not be there yet, and whether it was not. If it is not shown under this key any more, it is where it belongs.
+    pub fn take_along<A: Access>(&mut self, work: &mut Work<'_, A>, row: (TableNumber, Key)) -> Result<(usize, bool)> {
         if let Some(position) = self.position(&row) {
             return Ok((position, false));
         }
-        let (place, mut state) = row_states::recall(work, row.0, &row.1)?;
-        row_states::pin_shown(&mut state);
-        let table = work.registry.tracked(row.0).cloned();
-        Ok((self.push(Passage::of(table, row.0, row.1, place, state)), true))
+        let key = births::put_right(work, self, (row.0, &row.1))?;
+        let known = self.rows.len();
+        let position = self.load(work, (row.0, key))?;
+        Ok((position, position >= known || row.1 != self.rows[position].key))
     }
 
-    /// A row as what came before has left it, or as it is remembered.
-    pub fn row<A: Access>(
-        &mut self,
-        work: &Work<'_, A>,
-        table: Option<&Arc<Table>>,
-        number: TableNumber,
-        key: Key,
-    ) -> Result<&mut Passage> {
-        let position = match self.positions.entry((number, key)) {
-            Entry::Occupied(position) => *position.get(),
-            Entry::Vacant(new) => {
-                let key = new.key().1.clone();
-                let (place, mut state) = row_states::recall(work, number, &key)?;
-                // What is shown must not follow the registers before the table does.
-                row_states::pin_shown(&mut state);
-                self.rows.push(Passage::of(table.cloned(), number, key, place, state));
-                *new.insert(self.rows.len() - 1)
-            }
+    /// Where the row is that is remembered under a key, whether or not it was on its way.
+    pub fn load<A: Access>(&mut self, work: &Work<'_, A>, row: (TableNumber, Key)) -> Result<usize> {
+        if let Some(position) = self.position(&row) {
+            return Ok(position);
+        }
+        self.loaded.push(self.rows.len());
+        self.recall(work, row)
+    }
+
+    fn recall<A: Access>(&mut self, work: &Work<'_, A>, (number, key): (TableNumber, Key)) -> Result<usize> {
+        let (place, mut state) = row_states::recall(work, number, &key)?;
+        // What is shown must not follow the registers before the table does.
+        row_states::pin_shown(&mut state);
+        let table = shown_in(work, number)?;
+        Ok(self.push(Passage::of(table, number, key, place, state)))
+    }
+
+    /// A row that an event names, as what came before has left it, or as it is remembered.
+    pub fn row<A: Access>(&mut self, work: &Work<'_, A>, row: (TableNumber, Key)) -> Result<&mut Passage> {
+        let position = match self.position(&row) {
+            Some(position) => position,
+            None => self.recall(work, row)?,
         };
         Ok(&mut self.rows[position])
     }
+
+    /// Rows that nobody named were loaded up to here; returns them.
+    pub fn take_loaded(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.loaded)
+    }
+
+    /// Where a row is shown that came.
+    pub fn place(&self, number: TableNumber, identity: &Key) -> Option<&Key> {
+        self.places.get(&(number, identity.clone()))
+    }
+
+    /// Remembers it.
+    pub fn note_place(&mut self, number: TableNumber, identity: &Key, place: &Key) {
+        self.places.insert((number, identity.clone()), place.clone());
+    }
+
+    /// Moves what is remembered of a row to another that is empty. What stands in the table stays where it is, as whoever's that comes there.
+    pub fn move_state(&mut self, from: usize, to: usize) {
+        let old = &mut self.rows[from];
+        let shown = std::mem::take(&mut old.state.shown);
+        let state = std::mem::replace(&mut old.state, RowState { shown, ..RowState::default() });
+        let (dot, earlier, news) = (old.dot.take(), std::mem::take(&mut old.earlier), std::mem::take(&mut old.news));
+        let mut came_from = std::mem::take(&mut old.came_from);
+        came_from.push(old.key.clone());
+        let (renumbered, number, key) = (std::mem::take(&mut old.renumbered), old.number, old.key.clone());
+        let new = &mut self.rows[to];
+        let shown = std::mem::take(&mut new.state.shown);
+        new.state = RowState { shown, ..state };
+        (new.dot, new.earlier, new.news, new.renumbered) = (dot, earlier, news, renumbered);
+        new.came_from = came_from;
+        let moved = new.key.clone();
+        for ((table, _), place) in &mut self.places {
+            if *table == number && *place == key {
+                place.clone_from(&moved);
+            }
+        }
+    }
+}
+
+/// The table that rows are shown in; `None` where it is not here, or stays at home.
+pub fn shown_in<A: Access>(work: &Work<'_, A>, number: TableNumber) -> Result<Option<Arc<Table>>> {
+    let Some(table) = work.registry.tracked(number) else { return Ok(None) };
+    let travels = matches!(work.standing()?.scope.tables.decide(&table.schema.name), Decision::Sync);
+    Ok(travels.then(|| table.clone()))
 }

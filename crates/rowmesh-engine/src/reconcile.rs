@@ -95,7 +95,7 @@ fn shows(table: &Table, state: &RowState, row: &[Value], judgement: &Judgement) 
     let row = judgement.travelling(row);
     state.is_shown()
         && row.iter().enumerate().all(|(position, value)| match state.shown_value(table.columns[position]) {
-            Some(shown) => shown == value,
+            Some(shown) => *shown == *value,
             // It was found by its key, whatever its columns were called before.
             None => table.schema.key.contains(&position) || is_default(&table.schema, position, value),
         })

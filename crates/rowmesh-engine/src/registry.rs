@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rowmesh_core::event::TableShape;
 use rowmesh_core::row_state::ColumnIx;
-use rowmesh_core::schema::{TableSchema, parents_first};
+use rowmesh_core::schema::{KeyKind, TableSchema, parents_first};
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
 use crate::database::Names;
@@ -30,6 +30,9 @@ pub struct Table {
     pub rank: usize,
     /// Whether a row that goes may take, by cascades, another row of this table with it.
     pub cascades_into_itself: bool,
+    /// By column the table whose rows are meant by the numbers in it: this one where it is the key that the database hands out; one that it refers to,
+    /// be it by way of others.
+    pub meaning: Vec<Option<TableNumber>>,
 }
 
 /// All tables, tracked here or only known by name.
@@ -67,15 +70,33 @@ impl Registry {
     pub fn track(&mut self, db: &impl Names, schemas: &[TableSchema]) -> Result<()> {
         let order = parents_first(schemas);
         for schema in schemas {
+            self.table_number(db, &schema.name)?;
+        }
+        for schema in schemas {
             let number = self.table_number(db, &schema.name)?;
             let columns = (schema.columns.iter())
                 .map(|column| self.column_number(db, number, &column.name))
                 .collect::<Result<Vec<_>>>()?;
             let rank = order.iter().position(|name| *name == schema.name).unwrap_or(order.len());
-            let cascades = cascades_into_itself(schema, schemas);
-            self.tracked.insert(number, Arc::new(Table::new(number, schema.clone(), columns, rank, cascades)));
+            let meaning = (0..schema.columns.len()).map(|column| meant_in(schemas, schema, column, 0));
+            let meaning = meaning.map(|name| name.and_then(|name| self.numbers.get(name).copied())).collect();
+            let table = Table {
+                number,
+                schema: schema.clone(),
+                shape: shape_of(schema),
+                columns,
+                rank,
+                cascades_into_itself: cascades_into_itself(schema, schemas),
+                meaning,
+            };
+            self.tracked.insert(number, Arc::new(table));
         }
         Ok(())
+    }
+
+    /// Tracked tables with columns in which numbers mean rows of this one.
+    pub fn meaning(&self, table: TableNumber) -> impl Iterator<Item = &Arc<Table>> {
+        self.tracked.values().filter(move |other| other.meaning.contains(&Some(table)))
     }
 
     /// The table, if it is tracked here.
@@ -140,19 +161,19 @@ impl Registry {
 }
 
 impl Table {
-    fn new(
-        number: TableNumber,
-        schema: TableSchema,
-        columns: Vec<ColumnIx>,
-        rank: usize,
-        cascades_into_itself: bool,
-    ) -> Table {
-        let shape = TableShape {
-            name: schema.name.clone(),
-            columns: schema.columns.iter().map(|column| column.name.clone()).collect(),
-            key: schema.key.iter().map(|column| *column as u16).collect(),
-        };
-        Table { number, shape, columns, rank, cascades_into_itself, schema }
+    /// Whether its key is a number that the database hands out.
+    pub fn is_numbered(&self) -> bool {
+        matches!(self.schema.key[..], [key] if self.meaning[key] == Some(self.number))
+    }
+
+    /// Whether keys of its rows have numbers in them that a database handed out.
+    pub fn has_numbers_in_key(&self) -> bool {
+        self.schema.key.iter().any(|column| self.meaning[*column].is_some())
+    }
+
+    /// The numbers of the columns of its key.
+    pub fn key_columns(&self) -> Vec<ColumnIx> {
+        self.schema.key.iter().map(|column| self.columns[*column]).collect()
     }
 
     /// The key of a row.
@@ -168,6 +189,35 @@ impl Table {
             _ => self.columns.iter().position(|known| *known == column),
         }
     }
+}
+
+fn shape_of(schema: &TableSchema) -> TableShape {
+    TableShape {
+        name: schema.name.clone(),
+        columns: schema.columns.iter().map(|column| column.name.clone()).collect(),
+        key: schema.key.iter().map(|column| *column as u16).collect(),
+    }
+}
+
+/// References of references that are followed to find whose numbers are in a column.
+const MEANING_DEPTH_MAX: usize = 16;
+
+/// The table whose rows are meant by the numbers in a column.
+fn meant_in<'s>(
+    schemas: &'s [TableSchema],
+    table: &'s TableSchema,
+    column: usize,
+    depth: usize,
+) -> Option<&'s TableName> {
+    if table.key == [column] && table.key_kind == KeyKind::Generated {
+        return Some(&table.name);
+    }
+    let referring = table.foreign_keys.iter().filter(|_| depth < MEANING_DEPTH_MAX);
+    referring.filter(|key| key.columns.contains(&column)).find_map(|key| {
+        let parent = schemas.iter().find(|parent| parent.name == key.parent)?;
+        let part = key.columns.iter().position(|own| *own == column)?;
+        meant_in(schemas, parent, parent.column(key.parent_columns.get(part)?)?, depth + 1)
+    })
 }
 
 /// Whether cascades lead from a table back to it.

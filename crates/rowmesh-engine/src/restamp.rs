@@ -11,6 +11,7 @@ use rowmesh_core::ident::{Digest, Dot, Origin, Seq};
 use rowmesh_core::row_state::{OriginTable, Stamp};
 use rowmesh_core::value::Key;
 
+use crate::births;
 use crate::database::Access;
 use crate::fault::{Error, Result};
 use crate::registry::TableNumber;
@@ -150,7 +151,12 @@ fn forget_ledger<A: Access>(work: &mut Work<'_, A>, names: &Names) -> Result<BTr
     let old = work.origins.number(&names.old);
     let mut told = BTreeSet::new();
     for (name, key) in work.db.forget_entries(old, names.last)? {
-        told.insert((work.registry.table_number(work.db, &name)?, key));
+        let number = work.registry.table_number(work.db, &name)?;
+        let place = match work.registry.tracked(number) {
+            Some(table) => births::place_of(work, table, &key)?,
+            None => key,
+        };
+        told.insert((number, place));
     }
     Ok(told)
 }
@@ -171,7 +177,15 @@ fn rename_rows<A: Access>(
         let was_shown = state.is_shown();
         state.rename(|stamp| names.stamp(stamp));
         row_states::save_at(work, place, *table, key, &state, was_shown)?;
+        if work.lost_numbers.contains(table) {
+            // Another birth may be the earlier now.
+            if let Some(table) = work.registry.tracked(*table).cloned() {
+                births::unsettle(work, &table, key)?;
+            }
+            contested.push((*table, key.clone()));
+        }
     }
+    contested.dedup();
     let tables: BTreeSet<TableNumber> = rows.iter().map(|(table, _)| *table).collect();
     for table in tables {
         // Another claim may be the earlier now.

@@ -103,7 +103,7 @@ pub fn decode(bytes: &[u8], origins: &Origins) -> Result<RowState> {
 pub fn pin_shown(state: &mut RowState) {
     if state.shown == Shown::AsWritten {
         let columns = (0..state.registers.len() as u16).map(ColumnIx);
-        let image = columns.filter_map(|column| Some((column, state.shown_value(column)?.clone()))).collect();
+        let image = columns.filter_map(|column| Some((column, state.shown_value(column)?.into_owned()))).collect();
         state.shown = Shown::Image(image);
     }
 }

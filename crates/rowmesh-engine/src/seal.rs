@@ -18,8 +18,9 @@ use rowmesh_core::show;
 use rowmesh_core::store::StoreError;
 use rowmesh_core::value::{Key, TableName, Value};
 
+use crate::births::{self, Meanings};
 use crate::collisions;
-use crate::database::{Access, Note, Place};
+use crate::database::{Access, Note, NotedOperation, Place};
 use crate::fault::{Error, Result};
 use crate::log;
 use crate::orphans;
@@ -62,7 +63,16 @@ pub struct Pending {
     notes: Vec<i64>,
     /// Something says that the row may be gone: a noted delete, or a row that took its unique value.
     may_be_gone: bool,
+    /// It was deleted, and another was made under its key.
+    is_reborn: bool,
     at: WallTime,
+}
+
+impl Pending {
+    /// A row that nobody noted.
+    fn come_to(table: TableNumber, values: Vec<Value>, key: Key, at: WallTime) -> Pending {
+        Pending { table, values, key, notes: Vec::new(), may_be_gone: true, is_reborn: false, at }
+    }
 }
 
 /// What sealing one part made.
@@ -100,6 +110,9 @@ pub fn seal_part<A: Access>(work: &mut Work<'_, A>, round: &mut Round, unit_rows
     let limit = if A::IS_REMOTE { unit_rows.min(ROWS_THAT_FIT) } else { limits::ROUND_KEYS_MAX };
     let mut any_spent = round.is_empty() && plan(work.db, work.registry, round, limit)?;
     let mut draft = Draft::new(work, unit_rows)?;
+    for pending in round.waiting.iter().filter(|pending| pending.is_reborn) {
+        draft.meanings.suspect(pending.table, &pending.key);
+    }
     let mut spent: Vec<i64> = Vec::new();
     let mut expected = 0;
     for looked in 0.. {
@@ -169,7 +182,8 @@ pub fn seal_written<A: Access>(work: &mut Work<'_, A>, rows: Vec<Written>) -> Re
             return Err(Error::inconsistent("a row that a person wrote twice at once"));
         }
         wanted.push((name, (number, key.clone())));
-        pending.push(Pending { table: number, values, key, notes: Vec::new(), may_be_gone: true, at: work.now });
+        let pending_row = Pending::come_to(number, values, key, work.now);
+        pending.push(pending_row);
     }
     for pending in pending {
         draft.look(work, pending)?;
@@ -223,12 +237,13 @@ fn plan(db: &impl Access, registry: &Registry, round: &mut Round, limit: usize) 
             Entry::Vacant(new) => {
                 let key = new.key().1.clone();
                 let (table, values, at) = (note.table, note.key, note.at);
-                found.push(Pending { table, values, key, notes: Vec::new(), may_be_gone: false, at });
+                found.push(Pending { may_be_gone: false, ..Pending::come_to(table, values, key, at) });
                 *new.insert(found.len() - 1)
             }
         };
         let pending = &mut found[position];
         pending.notes.push(note.id);
+        pending.is_reborn |= pending.may_be_gone && note.operation == NotedOperation::Insert;
         pending.may_be_gone |= note.operation.may_remove();
         pending.at = pending.at.max(note.at);
     }
@@ -247,8 +262,8 @@ fn plan(db: &impl Access, registry: &Registry, round: &mut Round, limit: usize) 
     }
     let rank = |pending: &Pending| registry.tracked(pending.table).map_or(0, |table| table.rank as i64);
     found.sort_by_cached_key(|pending| {
-        let rank = rank(pending);
-        (pending.may_be_gone, if pending.may_be_gone { -rank } else { rank }, pending.notes.first().copied())
+        let (rank, is_gone) = (rank(pending), pending.may_be_gone && !pending.is_reborn);
+        (is_gone, if is_gone { -rank } else { rank }, pending.notes.first().copied())
     });
     round.part = 0;
     round.waiting = found.into();
@@ -282,6 +297,10 @@ struct Draft {
     suspects: BTreeSet<TableNumber>,
     /// What a person said of rows that have not been looked at yet.
     words: HashMap<(TableNumber, Key), Word>,
+    /// Which rows numbers mean that stand in the tables.
+    meanings: Meanings,
+    /// What rows that are new under their keys come after.
+    after: HashMap<(TableNumber, Key), Lamport>,
     /// Rows that no other node would take in, with what they weigh.
     too_large: Vec<(TableNumber, Key, usize)>,
     bytes: usize,
@@ -311,6 +330,7 @@ struct SealedRow {
     table: Arc<Table>,
     place: Option<Place>,
     state: RowState,
+    before: Option<Vec<Value>>,
     after: Option<Vec<Value>>,
 }
 
@@ -328,6 +348,8 @@ impl Draft {
             looked: HashSet::new(),
             suspects: BTreeSet::new(),
             words: HashMap::new(),
+            meanings: Meanings::default(),
+            after: HashMap::new(),
             too_large: Vec::new(),
             bytes: 0,
             unit_rows,
@@ -370,17 +392,25 @@ impl Draft {
             self.keep_here(work, pending, row.is_some())?;
             return Ok(Vec::new());
         }
-        let (place, state) = row_states::recall(work, pending.table, &pending.key)?;
+        let known = row_states::recall(work, pending.table, &pending.key)?;
         let moved = work.membership.judge(work.db, &table, &pending.key, row.as_deref())?;
         let (mut others, word) = (Vec::new(), self.words.remove(&(pending.table, pending.key.clone())));
         // A row that was come to from above spreads on whatever became of itself.
-        let before = if pending.notes.is_empty() { None } else { shown_row(&table, &pending.key, &state) };
+        let before = if pending.notes.is_empty() { None } else { shown_row(&table, &pending.key, &known.1) };
         if moved.changed || work.membership.spreads(&table, before.as_deref(), row.as_deref()) {
-            others.extend(self.dependants(work, &table, pending, row.as_deref(), &state)?);
+            others.extend(self.dependants(work, &table, pending, row.as_deref(), &known.1)?);
         }
         let stands = row.is_some();
         let as_it_travels = |row: Vec<Value>| if moved.nulls.is_empty() { row } else { moved.travelling(&row) };
         let travelling = row.filter(|_| !moved.held_back).map(as_it_travels);
+        let (place, state) = match &travelling {
+            Some(row) if table.has_numbers_in_key() => {
+                let (known, referring) = self.told_apart(work, &table, pending, known, row, word.is_some())?;
+                others.extend(referring);
+                known
+            }
+            _ => known,
+        };
         match (travelling, state.is_shown()) {
             (None, true) if pending.may_be_gone || moved.held_back => {
                 let before = shown_row(&table, &pending.key, &state).unwrap_or_default();
@@ -410,6 +440,79 @@ impl Draft {
             }
         }
         Ok(others)
+    }
+
+    /// What is remembered of a row that stands under a key in which numbers are. Whoever had the key before leaves it to a row that was made under it since:
+    /// the rows that refer to it, which mean another now, are returned.
+    fn told_apart<A: Access>(
+        &mut self,
+        work: &mut Work<'_, A>,
+        table: &Arc<Table>,
+        pending: &Pending,
+        known: Known,
+        row: &[Value],
+        is_said: bool,
+    ) -> Result<(Known, Vec<Pending>)> {
+        let (place, state) = known;
+        let identity = work.identity(table.number, &pending.key, &state);
+        let is_shown = state.is_shown();
+        let is_made_anew =
+            is_shown && pending.is_reborn && shown_row(table, &pending.key, &state).as_deref() != Some(row);
+        let own = if !table.is_numbered() {
+            self.meanings.of_key(work, table, row)?
+        } else if state.is_known() && (is_said || (is_shown && !is_made_anew)) {
+            identity.clone()
+        } else {
+            Key::of([&self.meanings.mark(work, table, &pending.key, row, &state)?])
+        };
+        if table.is_numbered() {
+            self.meanings.tell(table.number, &pending.key, births::first(&own)?);
+        }
+        if state.is_known() && own == identity {
+            return Ok(((place, state), Vec::new()));
+        }
+        let last = births::last_of(work, table, &pending.key, &state)?;
+        self.after.insert((table.number, pending.key.clone()), last);
+        births::unsettle_unseen(work, table, &pending.key)?;
+        if !state.is_known() {
+            return Ok(((place, state), Vec::new()));
+        }
+        let mut referring = Vec::new();
+        for (column, part) in table.schema.key.iter().zip(&pending.values).filter(|_| !table.is_numbered()) {
+            // Whose number it was leaves it first.
+            referring.extend(self.look_at_whom(work, pending, (table.meaning[*column], part))?);
+        }
+        let left = births::vacate(work, table, &pending.key, &state)?;
+        row_states::save_at(work, place, table.number, &pending.key, &RowState::default(), false)?;
+        if is_shown {
+            let before = shown_row(table, &pending.key, &state).unwrap_or_default();
+            work.db.replace_claims(table, &pending.key, Some(&before), None)?;
+            let gone = Pending::come_to(table.number, pending.values.clone(), left, pending.at);
+            self.delete(work, table, &gone, (None, state), before, false)?;
+            self.meanings.say_reborn(table.number, &pending.key);
+            for (number, key) in births::referring(work, table, &pending.values[0])? {
+                referring.push(follow(pending, number, key)?);
+            }
+        } else {
+            row_states::save(work, table.number, &left, &state, false)?;
+        }
+        Ok(((place, RowState::default()), referring))
+    }
+
+    /// Looks at the row that a number means.
+    fn look_at_whom<A: Access>(
+        &mut self,
+        work: &mut Work<'_, A>,
+        cause: &Pending,
+        (table, number): (Option<TableNumber>, &Value),
+    ) -> Result<Vec<Pending>> {
+        let Some(table) = table else { return Ok(Vec::new()) };
+        let key = Key::of([number]);
+        if !self.looked.insert((table, key.clone())) {
+            return Ok(Vec::new());
+        }
+        let is_reborn = self.meanings.suspects(table, &key);
+        self.look_at_row(work, &Pending { is_reborn, ..follow(cause, table, key)? })
     }
 
     /// A row whose key no index of ours may hold is never remembered: it is named as long as it stands.
@@ -444,10 +547,7 @@ impl Draft {
             let values = key.values().map_err(|source| Error::damaged("a key of a row state", source))?;
             let known = self.looked.contains(&(number, key.clone())) || work.db.is_parked(number, &key)?;
             if !known && work.db.read(&table, &values)?.is_none() {
-                self.look(
-                    work,
-                    Pending { table: number, values, key, notes: Vec::new(), may_be_gone: true, at: work.now },
-                )?;
+                self.look(work, Pending::come_to(number, values, key, work.now))?;
             }
         }
         Ok(())
@@ -510,7 +610,7 @@ impl Draft {
             _ => (Vec::new(), false),
         };
         let differs = |position: usize, value: &Value| match state.shown_value(table.columns[position]) {
-            Some(shown) => shown != value,
+            Some(shown) => *shown != *value,
             // A column that no event ever wrote: new here since a migration. Its default is nobody's write.
             None => !is_default(&table.schema, position, value),
         };
@@ -523,7 +623,9 @@ impl Draft {
             .flat_map(|key| key.columns.iter().copied())
             .collect();
         let is_written = |position: usize, value: &Value| {
-            let is_named = named.contains(&position) || refers_otherwise.contains(&position);
+            let is_named = named.contains(&position)
+                || refers_otherwise.contains(&position)
+                || self.meanings.has_changed(table, position, value);
             (revives || is_named || differs(position, value)) && !table.schema.key.contains(&position)
         };
         let written: Vec<(u16, Value)> = (row.iter().enumerate())
@@ -561,7 +663,7 @@ impl Draft {
         (place, state): Known,
         change: Drafted,
     ) -> Result<()> {
-        let Drafted { operation, before, written, after, mut extras } = change;
+        let Drafted { operation, mut before, mut written, after, mut extras } = change;
         let images = before.iter().chain(written.iter().map(|(_, value)| value));
         let bytes: usize = images.map(Value::weight).sum();
         if bytes > EVENT_BYTES_SEALED_MAX {
@@ -574,11 +676,18 @@ impl Draft {
         }
         // The capture time says when the user acted; it may not lie in our future, nor at or below what the row already knows.
         let captured = Lamport::at(pending.at.min(work.now));
-        let lamport = captured.max(state.lamport_max().next());
+        let earlier = self.after.get(&(table.number, pending.key.clone())).copied().unwrap_or_default();
+        let lamport = captured.max(state.lamport_max().max(earlier).next());
         let birth = match (operation, state.birth()) {
             (Operation::Update | Operation::Delete, Some(birth)) => Birth::At(birth.dot),
+            // Back again: who was told from others by its birth keeps it.
+            (Operation::Insert, Some(birth)) if table.has_numbers_in_key() => Birth::At(birth.dot),
             _ => Birth::Here,
         };
+        let stood = state.is_shown().then(|| before.clone());
+        if table.meaning.iter().any(Option::is_some) {
+            self.mean(work, table, (&pending.key, &state), &mut before, &mut written)?;
+        }
         let event = Event {
             table: self.shape_number(table),
             operation,
@@ -591,8 +700,44 @@ impl Draft {
         };
         self.bytes += event.weight();
         self.events.push(event);
-        self.rows.push(SealedRow { table: table.clone(), place, state, after });
+        self.rows.push(SealedRow { table: table.clone(), place, state, before: stood, after });
         self.names.push((table.number, pending.key.clone()));
+        Ok(())
+    }
+
+    /// Says which rows the numbers in an event mean.
+    fn mean<A: Access>(
+        &mut self,
+        work: &Work<'_, A>,
+        table: &Table,
+        (key, state): (&Key, &RowState),
+        before: &mut [Value],
+        written: &mut [(u16, Value)],
+    ) -> Result<()> {
+        let of_key = if state.is_known() {
+            let identity = work.identity(table.number, key, state);
+            identity.values().map_err(|source| Error::damaged("a key", source))?
+        } else {
+            Vec::new()
+        };
+        let own = |column: usize| {
+            let part = table.schema.key.iter().position(|key| *key == column)?;
+            of_key.get(part).cloned()
+        };
+        for (column, value) in before.iter_mut().enumerate().filter(|(column, _)| table.meaning[*column].is_some()) {
+            let chosen = state.register(table.columns[column]).writes().last();
+            let as_written = chosen.filter(|written| *written.value.plain() == *value).map(|written| &written.value);
+            *value = match own(column).or_else(|| as_written.cloned()) {
+                Some(meant) => meant,
+                None => self.meanings.of(work, table, column, value)?,
+            };
+        }
+        for (column, value) in written.iter_mut().filter(|(column, _)| table.meaning[usize::from(*column)].is_some()) {
+            *value = match own(usize::from(*column)) {
+                Some(meant) => meant,
+                None => self.meanings.of(work, table, usize::from(*column), value)?,
+            };
+        }
         Ok(())
     }
 
@@ -639,12 +784,19 @@ fn take_own<A: Access>(
     key: &Key,
     row: SealedRow,
 ) -> Result<()> {
-    let SealedRow { table, place, mut state, after } = row;
+    let SealedRow { table, place, mut state, before, after } = row;
     let was_shown = state.is_shown();
-    let before = was_shown.then_some(&event.before[..]);
+    let before = before.as_deref();
     let context = &changeset.header().context;
-    let arrival =
-        Arrival { event, dot: changeset.dot(), context, table: &table.schema.name, key, columns: &table.columns };
+    let identity = event.key(changeset.shape(event));
+    let arrival = Arrival {
+        event,
+        dot: changeset.dot(),
+        context,
+        table: &table.schema.name,
+        key: &identity,
+        columns: &table.columns,
+    };
     let (contested, lived) = (state.is_contested(), !state.live.is_empty());
     let merged = state.merge(&arrival);
     match &after {
@@ -680,12 +832,13 @@ fn doubt_exceptions<A: Access>(
     let mut claims = collisions::claimed(table, images.into_iter().flatten());
     claims.extend(known.claims_of(key));
     if known.has(key) && collisions::not_shown(work, table, (key, state, false), images[1])?.is_empty() {
+        let identity = work.identity(table.number, key, state);
         let tied = orphans::still_tied(work, table, key, state)?;
         if tied.is_empty() {
-            work.tell(table.number, key, ConflictType::ForeignKey, &[])?;
+            work.tell(table.number, &identity, ConflictType::ForeignKey, &[])?;
         }
         work.exceptions.set(work.db, table.number, key, tied)?;
-        work.tell(table.number, key, ConflictType::Unique, &[])?;
+        work.tell(table.number, &identity, ConflictType::Unique, &[])?;
     }
     work.exceptions.doubt(work.db, table.number, &claims)
 }
@@ -693,7 +846,8 @@ fn doubt_exceptions<A: Access>(
 /// Whether the change that makes a row of what is remembered of it would be too large to travel.
 pub fn is_too_large(table: &Table, key: &Key, state: &RowState, row: &[Value]) -> bool {
     let before: usize = shown_row(table, key, state).iter().flatten().map(Value::weight).sum();
-    let differs = |(position, value): &(usize, &Value)| state.shown_value(table.columns[*position]) != Some(*value);
+    let differs =
+        |(position, value): &(usize, &Value)| state.shown_value(table.columns[*position]).as_deref() != Some(*value);
     let written: usize = row.iter().enumerate().filter(differs).map(|(_, value)| value.weight()).sum();
     before + written > EVENT_BYTES_SEALED_MAX
 }
@@ -701,5 +855,5 @@ pub fn is_too_large(table: &Table, key: &Key, state: &RowState, row: &[Value]) -
 /// Another row to look at because of this one.
 fn follow(cause: &Pending, table: TableNumber, key: Key) -> Result<Pending> {
     let values = key.values().map_err(|source| Error::damaged("a key that was remembered", source))?;
-    Ok(Pending { table, values, key, notes: Vec::new(), may_be_gone: true, at: cause.at })
+    Ok(Pending::come_to(table, values, key, cause.at))
 }

@@ -9,10 +9,12 @@ use rowmesh_core::show::{self, Choice};
 use rowmesh_core::value::{Key, Value};
 
 use crate::apply::{Applied, Refused};
+use crate::births;
 use crate::border;
 use crate::collisions;
 use crate::database::Access;
 use crate::fault::{Error, Result};
+use crate::ledger_rows;
 use crate::orphans;
 use crate::passage::{Passage, Passages};
 use crate::registry::{Table, TableNumber};
@@ -22,14 +24,18 @@ use crate::write::{Outcome, RowWrite, add_key};
 
 /// Writes what `show` chooses, parks what cannot be written, and remembers all of it.
 pub fn settle<A: Access>(work: &mut Work<'_, A>, mut passages: Passages, applied: &mut Applied) -> Result<()> {
+    births::settle_marked(work, &mut passages)?;
+    births::put_all_right(work, &mut passages)?;
+    let drawn_in: Vec<usize> = passages.take_loaded();
     let named = passages.rows.len();
+    births::follow(work, &mut passages)?;
     for passage in passages.rows.iter_mut().filter(|passage| !passage.news.is_empty()) {
         work.remember_rows(passage.number, &passage.key, &mut passage.state)?;
     }
     orphans::judge_known(work, &mut passages)?;
     collisions::judge_known(work, &mut passages)?;
     follow_hidden(work, &mut passages)?;
-    hold_drawn_in(work, &passages.rows[named..])?;
+    hold_drawn_in(work, &passages, drawn_in.into_iter().chain(named..passages.rows.len()))?;
     let done = write_all(work, &mut passages)?;
     let skipped_one = |(passage, done): (&Passage, &Done)| done.refused.is_some() && !passage.earlier.is_empty();
     if passages.rows.iter().zip(&done).any(skipped_one) {
@@ -43,7 +49,8 @@ pub fn settle<A: Access>(work: &mut Work<'_, A>, mut passages: Passages, applied
     Ok(())
 }
 
-/// What became of a row that was written, maybe several times.
+/// What became of a row that was written, maybe several times; of a key that a row has left, nothing.
+#[derive(Default)]
 struct Done {
     /// As it was shown before, in the order of the table.
     before: Option<Vec<Value>>,
@@ -62,13 +69,31 @@ const ROUNDS_MAX: usize = 16;
 
 /// Writes the rows; those that are refused because of a unique value show something else, or who has the value does.
 fn write_all<A: Access>(work: &mut Work<'_, A>, passages: &mut Passages) -> Result<Vec<Done>> {
-    let mut done: Vec<Option<Done>> = Vec::new();
-    let mut turn: Vec<usize> = (0..passages.rows.len()).collect();
+    let is_left =
+        |passage: &Passage| passage.stands.is_none() && !passage.state.is_known() && !passage.state.is_shown();
+    let mut done: Vec<Option<Done>> =
+        passages.rows.iter().map(|passage| is_left(passage).then(Done::default)).collect();
+    let mut turn: Vec<usize> = (0..passages.rows.len()).filter(|position| done[*position].is_none()).collect();
     for round in 1..=ROUNDS_MAX {
         done.resize_with(passages.rows.len(), || None);
         let mut writes = Vec::with_capacity(turn.len());
         for position in &turn {
             writes.push(plan_write(work, &passages.rows[*position])?);
+        }
+        if std::env::var("DBG").is_ok() {
+            for (position, write) in turn.iter().zip(&writes) {
+                let passage = &passages.rows[*position];
+                println!(
+                    "PLAN {:?} {} before {:?} after {:?} came {:?} kin {:?} dot {:?}",
+                    passage.table.as_ref().map(|t| t.schema.name.clone()),
+                    passage.key.to_display(),
+                    write.before,
+                    write.after,
+                    passage.came_from,
+                    passage.kin.as_ref().map(|k| (k.restored, k.hidden.clone())),
+                    passage.dot.map(|d| d.seq)
+                );
+            }
         }
         let outcomes = work.db.write_rows(work.registry, &mut writes)?;
         for ((position, write), outcome) in turn.iter().zip(writes).zip(outcomes) {
@@ -94,7 +119,7 @@ fn write_all<A: Access>(work: &mut Work<'_, A>, passages: &mut Passages) -> Resu
         if next.is_empty() && passages.rows.len() == known {
             break;
         }
-        hold_drawn_in(work, &passages.rows[known..])?;
+        hold_drawn_in(work, passages, known..passages.rows.len())?;
         next.extend(refused);
         next.extend(known..passages.rows.len());
         turn = next.into_iter().collect();
@@ -195,8 +220,13 @@ fn referring<A: Access>(work: &Work<'_, A>, table: &Table, row: &[Value]) -> Res
 
 /// Keeps the application from changing rows that nobody knew of when rows were locked. What it wrote to them since everything was sealed is
 /// sealed first by the next attempt.
-fn hold_drawn_in<A: Access>(work: &mut Work<'_, A>, drawn_in: &[Passage]) -> Result<()> {
-    let row = |passage: &Passage| Some((passage.table.clone()?, passage.key.clone()));
+fn hold_drawn_in<A: Access>(
+    work: &mut Work<'_, A>,
+    passages: &Passages,
+    drawn_in: impl Iterator<Item = usize>,
+) -> Result<()> {
+    let drawn_in: Vec<&Passage> = drawn_in.map(|position| &passages.rows[position]).collect();
+    let row = |passage: &&Passage| Some((passage.table.clone()?, passage.key.clone()));
     let rows: Vec<_> = drawn_in.iter().filter_map(row).collect();
     if rows.is_empty() {
         return Ok(());
@@ -235,8 +265,13 @@ fn plan_write<A: Access>(work: &mut Work<'_, A>, passage: &Passage) -> Result<Ro
     let after = match choice {
         _ if passage.hidden().is_some() => None,
         Choice::Absent => None,
+        Choice::Present(_) if values.iter().any(|value| matches!(value, Value::Born(..))) => {
+            return Ok(RowWrite::impossible("its number belongs to another row here".to_owned()));
+        }
         Choice::Present(image) => {
-            let here = image.into_iter().filter_map(|(column, value)| Some((table.position(column)?, value)));
+            let here = births::in_places(work, table, image)?
+                .into_iter()
+                .filter_map(|(column, value)| Some((table.position(column)?, value)));
             let mut here: Vec<_> = here.collect();
             add_key(table, &values, &mut here);
             work.membership.cut_references(work.db, table, &mut here)?;
@@ -286,16 +321,20 @@ fn remember<A: Access>(work: &mut Work<'_, A>, mut passage: Passage, done: Done,
         }
     }
     remember_exceptions(work, &passage, is_refused, stands.as_deref())?;
-    let Passage { key, place, state, news, yielding, kin, .. } = passage;
+    let Passage { key, place, state, news, yielding, kin, renumbered, .. } = passage;
     for news in news {
         work.refresh_ledger(number, &key, &state, news)?;
     }
-    if let Some(yielding) = yielding {
-        work.tell(number, &key, ConflictType::Unique, &yielding.entries)?;
+    let told = [
+        (ConflictType::Unique, yielding.map(|yielding| yielding.entries)),
+        (ConflictType::ForeignKey, kin.map(|kin| kin.entries)),
+    ];
+    let identity = work.identity(number, &key, &state);
+    for (kind, mut entries) in told.into_iter().filter_map(|(kind, entries)| Some((kind, entries?))) {
+        entries.iter_mut().for_each(|entry| entry.id.key.clone_from(&identity));
+        work.tell(number, &identity, kind, &entries)?;
     }
-    if let Some(kin) = kin {
-        work.tell(number, &key, ConflictType::ForeignKey, &kin.entries)?;
-    }
+    work.conflicts += ledger_rows::save_earlier(work.db, work.origins, &renumbered, work.now)?;
     row_states::save_at(work, place, number, &key, &state, was_shown)
 }
 
@@ -325,7 +364,7 @@ fn remember_exceptions<A: Access>(
 ) -> Result<()> {
     let Some(table) = &passage.table else { return Ok(()) };
     let is_judged = passage.yielding.is_some() || passage.kin.is_some();
-    let is_odd = is_refused || is_judged || passage.orphaned.is_some();
+    let is_odd = is_refused || is_judged || passage.is_odd || passage.orphaned.is_some();
     if !is_odd && !work.exceptions.of(work.db, table.number)?.has(&passage.key) {
         return Ok(());
     }

@@ -10,9 +10,9 @@ use rowmesh_core::encode::{Malformed, Reader, Writer};
 use rowmesh_core::ident::{Digest, Dot, Origin, Seq};
 use rowmesh_core::limits;
 use rowmesh_core::store::{SnapshotSource, StoreResult};
-use rowmesh_core::value::Value;
+use rowmesh_core::value::{Key, Value};
 
-use crate::database::{Access, Database, Log, Names, Piece, Pieces, States};
+use crate::database::{Access, Database, Log, LostNumber, LostNumbers, Names, Piece, Pieces, States};
 use crate::fault::Result;
 use crate::ledger_rows;
 use crate::origins::Origins;
@@ -20,12 +20,13 @@ use crate::registry::TableNumber;
 use crate::row_states;
 
 /// First byte of a snapshot's start.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Kinds of chunks.
 const ROWS: u8 = 1;
 const LOG: u8 = 2;
 const LEDGER: u8 = 3;
+const LOST_NUMBERS: u8 = 4;
 
 /// What a snapshot is, told before its chunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub enum Chunk {
     Log(Vec<Vec<u8>>),
     /// Entries of the ledger, each as the values of its row.
     Ledger(Vec<Vec<Value>>),
+    /// Rows of one table that are shown under other numbers than their own.
+    LostNumbers(i64, Vec<LostNumber>),
 }
 
 /// A snapshot being read.
@@ -73,6 +76,7 @@ pub struct Source<D> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    LostNumbers,
     Log,
     Rows,
     Ledger,
@@ -108,7 +112,7 @@ impl<D: Database> Source<D> {
             log_after: 0,
             ledger_after: String::new(),
             deletes,
-            stage: Stage::Log,
+            stage: Stage::LostNumbers,
             chunks: 0,
         })
     }
@@ -117,6 +121,9 @@ impl<D: Database> Source<D> {
         loop {
             let number = self.chunks;
             let chunk = match self.stage {
+                Stage::LostNumbers => {
+                    self.lost_numbers()?.map(|(table, lost)| (encode_lost_numbers(number, table, &lost), 0))
+                }
                 Stage::Log => self.log_changesets()?.map(|changesets| (encode_log(number, &changesets), 0)),
                 Stage::Rows => self.piece()?.map(|piece| (encode_rows(number, &piece), piece.rows)),
                 Stage::Ledger => self.ledger_entries()?.map(|entries| (encode_ledger(number, &entries), 0)),
@@ -127,6 +134,7 @@ impl<D: Database> Source<D> {
                 return Ok(chunk);
             }
             self.stage = self.stage.next();
+            (self.table, self.after) = (0, Vec::new());
             if self.stage == Stage::Rows {
                 let tables: Vec<TableNumber> =
                     self.start.tables.iter().map(|(number, ..)| TableNumber(*number)).collect();
@@ -135,7 +143,24 @@ impl<D: Database> Source<D> {
         }
     }
 
-    /// The log goes first: rows that stand side by side need their events when they are loaded.
+    /// Which rows are shown under other numbers goes before everything that names rows.
+    fn lost_numbers(&mut self) -> Result<Option<(i64, Vec<LostNumber>)>> {
+        while let Some((number, ..)) = self.start.tables.get(self.table) {
+            let number = *number;
+            let after = Key(self.after.clone());
+            let db = self.reader.access();
+            let lost = db.lost_numbers_after(TableNumber(number), &after, limits::SNAPSHOT_CHUNK_ROWS)?;
+            if let Some((_, last, _)) = lost.last() {
+                self.after.clone_from(&last.0);
+                return Ok(Some((number, lost)));
+            }
+            self.table += 1;
+            self.after.clear();
+        }
+        Ok(None)
+    }
+
+    /// The log goes before the rows: those that stand side by side need their events when they are loaded.
     fn log_changesets(&mut self) -> Result<Option<Vec<Vec<u8>>>> {
         let (mut changesets, mut bytes, mut last) = (Vec::new(), 0, self.log_after);
         self.reader.access().each_changeset(last + 1, &mut |number, origin, seq, body| {
@@ -211,6 +236,7 @@ impl<D: Database> SnapshotSource for Source<D> {
 impl Stage {
     fn next(self) -> Stage {
         match self {
+            Stage::LostNumbers => Stage::Log,
             Stage::Log => Stage::Rows,
             Stage::Rows => Stage::Ledger,
             Stage::Ledger | Stage::Done => Stage::Done,
@@ -313,6 +339,18 @@ fn encode_ledger(number: u64, entries: &[Vec<Value>]) -> Vec<u8> {
     out.0
 }
 
+fn encode_lost_numbers(number: u64, table: i64, lost: &[LostNumber]) -> Vec<u8> {
+    let mut out = beginning(number, LOST_NUMBERS);
+    out.signed(table);
+    out.number(lost.len() as u64);
+    for (number, identity, place) in lost {
+        out.signed(*number);
+        out.bytes(&identity.0);
+        out.bytes(&place.0);
+    }
+    out.0
+}
+
 /// What a chunk begins with: which one it is, from 0, and its kind.
 fn beginning(number: u64, kind: u8) -> Writer {
     let mut out = Writer::default();
@@ -369,6 +407,14 @@ impl Chunk {
             LEDGER => {
                 let count = input.count("entries", limits::SNAPSHOT_CHUNK_ROWS)?;
                 Chunk::Ledger((0..count).map(|_| decode_entry(&mut input)).collect::<std::result::Result<_, _>>()?)
+            }
+            LOST_NUMBERS => {
+                let table = input.signed("table number")?;
+                let count = input.count("lost numbers", limits::SNAPSHOT_CHUNK_ROWS)?;
+                let limit = limits::KEY_BYTES_MAX;
+                let key = |input: &mut Reader<'_>| Ok(Key(input.bytes("key", limit)?.to_vec()));
+                let mut one = || Ok((input.signed("number")?, key(&mut input)?, key(&mut input)?));
+                Chunk::LostNumbers(table, (0..count).map(|_| one()).collect::<std::result::Result<_, Malformed>>()?)
             }
             _ => return Err(Malformed::Invalid("chunk kind")),
         };

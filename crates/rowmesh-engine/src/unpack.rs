@@ -1,6 +1,7 @@
 //! Makes a chunk of rows ready beside the transaction that loads the one before it: rows that stand as their one write left them go to the
 //! database's own packer, with their states under this node's numbers. All other rows are left to `load`. Asks no database.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -62,6 +63,7 @@ impl<K: Packer> Unpacking<K> {
             let is_ready = plain.is_some_and(|plain| {
                 let row = whole_row(here, columns, &plain);
                 row.is_some_and(|row| {
+                    let row: Vec<&Value> = row.iter().map(Cow::as_ref).collect();
                     plain.encode(&self.origins, columns, &mut out).is_ok()
                         && self.packer.add(packed, here, &row, key, &out.0)
                 })
@@ -96,11 +98,11 @@ impl<P> Ahead<P> {
 }
 
 /// The row's values in the order of the table; `None` if a column was never written, or is not here.
-fn whole_row<'v>(table: &Table, columns: &[ColumnIx], plain: &'v Plain) -> Option<Vec<&'v Value>> {
+fn whole_row<'v>(table: &Table, columns: &[ColumnIx], plain: &'v Plain) -> Option<Vec<Cow<'v, Value>>> {
     let mut row = vec![None; table.columns.len()];
     let mut count = 0;
     for (there, value) in plain.values() {
-        row[table.position(*columns.get(there)?)?] = Some(value);
+        row[table.position(*columns.get(there)?)?] = Some(value.plain());
         count += 1;
     }
     if count < row.len() { None } else { row.into_iter().collect() }

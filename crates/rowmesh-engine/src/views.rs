@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use rowmesh_core::encode::Writer;
 use rowmesh_core::ident::Digest;
+use rowmesh_core::ledger::{ConflictType, Left};
 use rowmesh_core::lineage::lineage;
 use rowmesh_core::orphans;
 use rowmesh_core::policy::TablePolicy;
+use rowmesh_core::row_state::RowState;
 use rowmesh_core::schema::{Column, ForeignKey, KeyKind, TableSchema};
-use rowmesh_core::store::{ParkedView, RowView, TableStatus};
+use rowmesh_core::store::{ConflictView, ParkedView, RowView, TableStatus};
 use rowmesh_core::value::{ColumnName, Key, TableName, Value, write_json_object};
 
+use crate::births::Places;
 use crate::database::{Access, ParkedRow};
 use crate::fault::{Error, Result};
 use crate::origins::Origins;
@@ -187,9 +190,56 @@ pub fn row(
     }
     Ok(Some(RowView {
         lineage: lineage(&state, policy, registry.column_names(number)),
-        conflicts: ledger_rows::of_row(db, origins, table, key)?,
+        conflicts: conflicts_of(db, origins, registry, (number, table, key), &state)?,
         parked: parked(db, origins, registry, Some((number, key)))?,
     }))
+}
+
+fn conflicts_of(
+    db: &impl Access,
+    origins: &Origins,
+    registry: &Registry,
+    (number, table, key): (TableNumber, &str, &Key),
+    state: &RowState,
+) -> Result<Vec<ConflictView>> {
+    let identity = registry.tracked(number).map(|table| state.identity(&table.key_columns(), key));
+    ledger_rows::of_row(db, origins, table, identity.as_ref().unwrap_or(key))
+}
+
+/// Entries as people see them: under the numbers that stand in the tables now.
+pub fn in_places<A: Access>(places: &Places<'_, A>, registry: &Registry, conflicts: &mut [ConflictView]) -> Result<()> {
+    for entry in conflicts.iter_mut().map(|conflict| &mut conflict.entry) {
+        let Some(table) = registry.tracked_by_name(&entry.id.table) else { continue };
+        entry.id.key = places.of(table, &entry.id.key)?;
+        let is_number = entry.kind == ConflictType::Rekey;
+        for left in [&mut entry.lost, &mut entry.won].into_iter().filter(|_| !is_number) {
+            match (left, &entry.id.column) {
+                (Left::Value(value), Some(column)) => places.in_named(table, column, value)?,
+                (Left::Written(values), _) => {
+                    values.iter_mut().try_for_each(|(name, value)| places.in_named(table, name, value))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A row as people see it, by the same.
+pub fn row_in_places<A: Access>(
+    places: &Places<'_, A>,
+    registry: &Registry,
+    table: &str,
+    row: &mut RowView,
+) -> Result<()> {
+    in_places(places, registry, &mut row.conflicts)?;
+    let Some(table) = registry.tracked_by_name(table) else { return Ok(()) };
+    for column in &mut row.lineage.columns {
+        for written in &mut column.writes {
+            places.in_named(table, &column.column, &mut written.value)?;
+        }
+    }
+    Ok(())
 }
 
 /// Hash over the shape of one table: equal where two nodes' tables can hold the same rows, whatever the order of their columns and the

@@ -1,5 +1,6 @@
 //! One transaction of ours and all that it needs at hand. Begins and ends no transaction: `engine` does.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use rowmesh_core::schema::TableSchema;
 use rowmesh_core::store::{Standing, StoreError};
 use rowmesh_core::value::{ColumnName, Key, Value};
 
+use crate::births::Places;
 use crate::database::{Access, ParkedRow};
 use crate::decoded::Decoded;
 use crate::exceptions::Known;
@@ -23,6 +25,7 @@ use crate::ledger_rows;
 use crate::log;
 use crate::origins::Origins;
 use crate::registry::{Registry, Table, TableNumber};
+use crate::row_states;
 use crate::scope::Membership;
 
 /// A transaction in progress.
@@ -50,6 +53,8 @@ pub struct Work<'a, A> {
     pub one_by_one: &'a mut bool,
     /// Rows that do not show a unique value which they claim.
     pub exceptions: Known,
+    /// Tables in which rows may be shown under other numbers than their own.
+    pub lost_numbers: &'a mut BTreeSet<TableNumber>,
     /// Rows that were come to from others: they are locked first by the next attempt, if there has to be one.
     pub drawn_in: &'a mut Vec<(Arc<Table>, Key)>,
     /// Room for the bytes of a row state.
@@ -78,21 +83,22 @@ impl<'a, A: Access> Work<'a, A> {
     pub fn refresh_ledger(&mut self, table: TableNumber, key: &Key, state: &RowState, news: News) -> Result<()> {
         let name =
             self.registry.name(table).cloned().ok_or_else(|| Error::inconsistent("a row of a table without a name"))?;
+        let identity = self.identity(table, key, state);
         let policies = self.standing()?.policies.clone();
         match news {
             News::Everything => {
                 let events = log::events_of_row(self.db, self.decoded, table, key)?;
-                let entries = ledger::entries(&name, key, &events, &policies);
+                let entries = ledger::entries(&name, &identity, &events, &policies);
                 self.conflicts += ledger_rows::save(self.db, self.origins, &entries, self.now)?;
             }
             News::Event { event, turned } => {
-                let unseen = self.unseen_by(table, (&name, key), &event.stamp.dot, &event.context)?;
-                let mut entries = ledger::entries_after(&name, key, &event, &unseen, &policies);
+                let unseen = self.unseen_by((table, key), (&name, &identity), &event.stamp.dot, &event.context)?;
+                let mut entries = ledger::entries_after(&name, &identity, &event, &unseen, &policies);
                 for entry in &mut entries {
                     entry.superseded = !self.is_open(table, state, &entry.id.loser, entry.id.column.as_ref())?;
                 }
                 self.conflicts += ledger_rows::save_later(self.db, self.origins, &entries, self.now)?;
-                for told in self.db.entries_of_row(&name, key, !turned)? {
+                for told in self.db.entries_of_row(&name, &identity, !turned)? {
                     let loser = ledger_rows::loser_of(&told, self.origins)?;
                     let is_open = self.is_open(table, state, &loser, told.column.as_ref())?;
                     ledger_rows::set_open(self.db, &told, is_open)?;
@@ -102,11 +108,12 @@ impl<'a, A: Access> Work<'a, A> {
         Ok(())
     }
 
-    /// Brings the ledger's entries of one row that a rule between rows tells up to date.
-    pub fn tell(&mut self, table: TableNumber, key: &Key, kind: ConflictType, entries: &[Entry]) -> Result<()> {
+    /// Brings the ledger's entries of one row, by its identity, that a rule between rows tells up to date.
+    pub fn tell(&mut self, table: TableNumber, identity: &Key, kind: ConflictType, entries: &[Entry]) -> Result<()> {
         let name =
             self.registry.name(table).cloned().ok_or_else(|| Error::inconsistent("a row of a table without a name"))?;
-        self.conflicts += ledger_rows::save_told(self.db, self.origins, (&name, key), (kind, entries), self.now)?;
+        let row = (&name, identity);
+        self.conflicts += ledger_rows::save_told(self.db, self.origins, row, (kind, entries), self.now)?;
         Ok(())
     }
 
@@ -141,10 +148,11 @@ impl<'a, A: Access> Work<'a, A> {
         let wanted = state.missed_not_remembered();
         let stamps: BTreeSet<Stamp> = wanted.iter().map(|(_, stamp)| *stamp).collect();
         let Some(table_name) = self.registry.name(table).cloned() else { return Ok(()) };
+        let identity = self.identity(table, key, state);
         for stamp in stamps {
             let event = log::event_of(self.db, self.origins, self.decoded, table, key, &stamp.dot)?;
             let Some(event) = event else { continue };
-            let unseen = self.unseen_by(table, (&table_name, key), &stamp.dot, &event.context)?;
+            let unseen = self.unseen_by((table, key), (&table_name, &identity), &stamp.dot, &event.context)?;
             let names = self.registry.column_names(table);
             for (column, _) in wanted.iter().filter(|(_, of)| *of == stamp) {
                 let Some(name) = names.get(usize::from(column.0)) else { continue };
@@ -157,12 +165,12 @@ impl<'a, A: Access> Work<'a, A> {
     /// The events of a row that one which is in the log has not seen, and that have not seen it.
     fn unseen_by(
         &mut self,
-        table: TableNumber,
+        place: (TableNumber, &Key),
         row: (&str, &Key),
         dot: &Dot,
         context: &Context,
     ) -> Result<Vec<Arc<RowEvent>>> {
-        log::events_unseen(self.db, self.origins, self.decoded, table, row, dot, context)
+        log::events_unseen(self.db, self.origins, self.decoded, place, row, dot, context)
     }
 
     /// Keeps an event from being shown until the cause is gone.
@@ -209,9 +217,29 @@ impl<'a, A: Access> Work<'a, A> {
         for row in rows {
             let table = self.registry.name(row.table).cloned();
             let table = table.ok_or_else(|| Error::inconsistent("a parked event of an unknown table"))?;
-            parked.push(EventId { dot: self.origins.dot(row.origin, row.seq)?, table, key: row.key });
+            let has_numbers = self.registry.tracked(row.table).is_some_and(|table| table.has_numbers_in_key());
+            let key = if has_numbers {
+                let state = row_states::load(self.db, self.origins, row.table, &row.key)?;
+                self.identity(row.table, &row.key, &state)
+            } else {
+                row.key
+            };
+            parked.push(EventId { dot: self.origins.dot(row.origin, row.seq)?, table, key });
         }
         Ok(())
+    }
+
+    /// Where rows are shown.
+    pub fn places(&self) -> Places<'_, A> {
+        Places { db: self.db, lost_numbers: self.lost_numbers }
+    }
+
+    /// What events call the row that is remembered under a key.
+    pub fn identity(&self, table: TableNumber, place: &Key, state: &RowState) -> Key {
+        match self.registry.tracked(table).filter(|table| table.has_numbers_in_key()) {
+            Some(table) => state.identity(&table.key_columns(), place),
+            None => place.clone(),
+        }
     }
 }
 
@@ -248,7 +276,7 @@ pub fn shown_row(table: &Table, key: &Key, state: &RowState) -> Option<Vec<Value
         };
         let columns = table.columns.iter().enumerate();
         columns
-            .map(|(position, number)| state.shown_value(*number).cloned().unwrap_or_else(|| unwritten(position)))
+            .map(|(position, number)| state.shown_value(*number).map_or_else(|| unwritten(position), Cow::into_owned))
             .collect()
     })
 }
@@ -260,7 +288,7 @@ pub fn remember_shown(table: &Table, state: &mut RowState, row: &[Value]) {
         let Some(position) = table.position(ColumnIx(number as u16)) else { return register.writes().is_empty() };
         match register.writes() {
             [] => is_default(&table.schema, position, &row[position]),
-            [written] => written.value == row[position],
+            [written] => *written.value.plain() == row[position],
             _ => false,
         }
     });

@@ -291,8 +291,9 @@ fn remark_on_key(table: &TableSchema, numbers: &[Numbered]) -> Option<Remark> {
     let is_in_steps = numbers.iter().any(|column| key(column) && matches!(column.dealt, Dealt::InSteps(_)));
     (table.key_kind == KeyKind::Generated && !is_in_steps).then(|| Remark {
         table: table.name.clone(),
-        text: "has numbers as its key: two nodes that insert while apart may give the same number to different rows, and the two become \
-               one row, the losing values in the ledger. UUID or text keys do not have this problem"
+        text: "has numbers given by the database as its key: two nodes that insert while apart may give the same number to different \
+               rows. Both stand on every node, the later one under another number, with what refers to it by a foreign key. UUID or \
+               text keys do not have this problem"
             .to_owned(),
     })
 }

@@ -622,11 +622,11 @@ fn covers(index: &Index, key: &[usize], place_of: &impl Fn(i16) -> Option<usize>
             .is_some_and(|columns| columns.len() == key.len() && key.iter().all(|column| columns.contains(column)))
 }
 
-/// A number means nothing elsewhere, unless it is another row's.
+/// A number that the database hands out means nothing elsewhere, unless it is another row's. Of two bytes there are not enough to show a row under another.
 fn key_kind(key: &[usize], columns: &[PgColumn], foreign_keys: &[ForeignKey]) -> KeyKind {
     let [only] = key else { return KeyKind::Natural };
     let refers = foreign_keys.iter().any(|foreign| foreign.columns == key);
-    let is_number = matches!(columns[*only].kind, Kind::Integer(_));
+    let is_number = matches!(columns[*only].kind, Kind::Integer(4 | 8)) && columns[*only].handed_out;
     if is_number && !refers { KeyKind::Generated } else { KeyKind::Natural }
 }
 

@@ -65,7 +65,7 @@ impl Ledger for PostgresAccess<'_> {
     fn entries_of_row(&self, table: &str, key: &Key, only_open: bool) -> Result<Vec<EntryLine>> {
         self.all(
             "SELECT id, losing_origin, losing_seq, column_name, state = 'open' FROM rowmesh.conflict_resolutions
-              WHERE table_name = $1 AND record_key = $2 AND key = $3 AND (state = 'open' OR NOT $4::boolean)",
+              WHERE table_name = $1 AND record_key = $2 AND key = $3 AND (state = 'open' OR NOT $4::boolean) AND conflict_type <> 'REKEY'",
             &[&table, &key.to_display(), &key.0, &only_open],
             |row| EntryLine {
                 id: row.get(0),

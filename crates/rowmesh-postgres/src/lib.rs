@@ -17,6 +17,7 @@ pub mod held_back;
 pub mod ledger_rows;
 pub mod location;
 pub mod log;
+pub mod lost_numbers;
 pub mod names;
 pub mod notes;
 pub mod pack;

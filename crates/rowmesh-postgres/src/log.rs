@@ -204,7 +204,7 @@ impl PostgresAccess<'_> {
 }
 
 /// What the index finds a row's events by: the first eight bytes of a hash of its key. It stays in the table, so it may never change.
-fn key_hash(key: &Key) -> i64 {
+pub(crate) fn key_hash(key: &Key) -> i64 {
     let hash = Digest::of(&key.0);
     i64::from_be_bytes(std::array::from_fn(|n| hash.0[n]))
 }

@@ -147,7 +147,7 @@ impl Records for PostgresAccess<'_> {
     }
 
     fn forget_unfinished_load(&self) -> Result<()> {
-        let all = "UPDATE rowmesh.tables SET rows = 0; DELETE FROM rowmesh.row_states; DELETE FROM rowmesh.parked; DELETE FROM rowmesh.exceptions; DELETE FROM rowmesh.events;
+        let all = "UPDATE rowmesh.tables SET rows = 0; DELETE FROM rowmesh.row_states; DELETE FROM rowmesh.parked; DELETE FROM rowmesh.exceptions; DELETE FROM rowmesh.lost_numbers; DELETE FROM rowmesh.events;
          DELETE FROM rowmesh.changesets; DELETE FROM rowmesh.conflict_resolutions;
          UPDATE rowmesh.initial_load_sessions SET state = 'Failed', error = 'cut short' WHERE state = 'Transferring'";
         self.session.batch(all).told()?;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use rowmesh_core::births::{DERIVED_COUNT, DERIVED_FIRST};
 use rowmesh_core::stride::Stride;
 use rowmesh_core::value::{ColumnName, TableName, Value};
 use rowmesh_engine::fault::Result;
@@ -62,7 +63,9 @@ impl PostgresAccess<'_> {
             }
             let numbers = rows
                 .iter()
-                .filter_map(|row| if let Value::Integer(number) = row[place] { Some(*number) } else { None });
+                .filter_map(|row| if let Value::Integer(number) = row[place] { Some(*number) } else { None })
+                // Those were not handed out: a sequence would pass over all before them.
+                .filter(|number| !(DERIVED_FIRST..DERIVED_FIRST + DERIVED_COUNT).contains(number));
             if let Some(highest) = numbers.max() {
                 let mut held = self.held.borrow_mut();
                 let known = held.numbers.entry((table.schema.name.clone(), *column)).or_insert(highest);

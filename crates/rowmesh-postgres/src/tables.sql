@@ -221,6 +221,16 @@ CREATE TABLE IF NOT EXISTS rowmesh.exceptions (
 CREATE INDEX IF NOT EXISTS exceptions_row ON rowmesh.exceptions (t, key);
 COMMENT ON TABLE rowmesh.exceptions IS 'Rows that do not show a unique value which they claim, by the hash of the value.';
 
+CREATE TABLE IF NOT EXISTS rowmesh.lost_numbers (
+    t        bigint NOT NULL,
+    number   bigint NOT NULL,
+    identity bytea NOT NULL,
+    place    bytea NOT NULL,
+    PRIMARY KEY (t, identity)
+);
+CREATE INDEX IF NOT EXISTS lost_numbers_number ON rowmesh.lost_numbers (t, number);
+COMMENT ON TABLE rowmesh.lost_numbers IS 'Rows that are shown under another key than the number that they were born with, because that belongs to another row.';
+
 CREATE TABLE IF NOT EXISTS rowmesh.held_back (
     t      bigint NOT NULL,
     key    bytea NOT NULL,

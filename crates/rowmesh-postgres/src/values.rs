@@ -320,7 +320,7 @@ fn as_text<'v>(column: &PgColumn, value: &'v Value) -> Result<Cow<'v, str>, Misf
             text.into()
         }
         Value::Typed(_, text) | Value::Decimal(text) => text.into(),
-        Value::Integer(number) => number.to_string().into(),
+        Value::Integer(number) | Value::Born(number, _) => number.to_string().into(),
         Value::Boolean(truth) => if *truth { "true" } else { "false" }.into(),
         Value::Real(_) | Value::Blob(_) | Value::Null => {
             return Err(misfit(column, "it is no text".to_owned()));

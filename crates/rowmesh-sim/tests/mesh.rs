@@ -69,5 +69,6 @@ seeds!(
     o1_to_o13_hold_where_unique_values_are_contested_for_seeds_from_700: 700,
     o1_to_o13_hold_where_parents_are_deleted_for_seeds_from_2050: 2_050,
     o1_to_o13_hold_where_parents_are_deleted_for_seeds_from_2100: 2_100,
-    o1_to_o13_hold_where_parents_are_deleted_for_seeds_from_2150: 2_150
+    o1_to_o13_hold_where_parents_are_deleted_for_seeds_from_2150: 2_150,
+    o1_to_o13_hold_where_numbers_are_given_twice_for_seeds_from_3075: 3_075
 );

@@ -231,8 +231,9 @@ fn tracked_names(connection: &Connection) -> Result<BTreeSet<TableName>> {
 fn remark_on_key(table: &TableSchema) -> Option<Remark> {
     (table.key_kind == KeyKind::Generated).then(|| Remark {
         table: table.name.clone(),
-        text: "has numbers given by SQLite as its key: two nodes that insert while apart give the same number to different rows, and \
-               the two become one row, the losing values in the ledger. UUID or text keys do not have this problem"
+        text: "has numbers given by SQLite as its key: two nodes that insert while apart give the same number to different rows. Both \
+               stand on every node, the later one under another number, with what refers to it by a foreign key. UUID or text keys \
+               do not have this problem"
             .to_owned(),
     })
 }

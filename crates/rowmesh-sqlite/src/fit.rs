@@ -41,6 +41,7 @@ fn fit(column: &Column, value: &Value) -> Result<Option<Value>, String> {
         Value::Real(real) if !column.declared_type.eq_ignore_ascii_case("ANY") => Ok(affinity.whole(*real)),
         Value::Null | Value::Integer(_) | Value::Real(_) | Value::Text(_) | Value::Blob(_) => Ok(None),
         Value::Boolean(truth) => Ok(Some(affinity.boolean(*truth))),
+        Value::Born(number, _) => Ok(Some(Value::Integer(*number))),
         Value::Decimal(text) => affinity.number(column, text).map(Some),
         Value::Typed(_, text) => {
             // Text that looks like a number would become one.

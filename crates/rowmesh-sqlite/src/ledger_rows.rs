@@ -66,7 +66,7 @@ impl Ledger for SqliteAccess<'_> {
     fn entries_of_row(&self, table: &str, key: &Key, only_open: bool) -> Result<Vec<EntryLine>> {
         self.all(
             "SELECT id, losing_origin, losing_seq, column_name, state = 'open' FROM rowmesh_conflict_resolutions
-              WHERE table_name = ?1 AND record_key = ?2 AND key = ?3 AND (state = 'open' OR NOT ?4)",
+              WHERE table_name = ?1 AND record_key = ?2 AND key = ?3 AND (state = 'open' OR NOT ?4) AND conflict_type <> 'REKEY'",
             params![table, key.to_display(), key.0, only_open],
             |row| {
                 Ok(EntryLine {

@@ -148,7 +148,7 @@ params![
     }
 
     fn forget_unfinished_load(&self) -> Result<()> {
-        let all = "UPDATE rowmesh_tables SET rows = 0; DELETE FROM rowmesh_row_states; DELETE FROM rowmesh_claims; DELETE FROM rowmesh_parked; DELETE FROM rowmesh_exceptions; DELETE FROM rowmesh_events;
+        let all = "UPDATE rowmesh_tables SET rows = 0; DELETE FROM rowmesh_row_states; DELETE FROM rowmesh_claims; DELETE FROM rowmesh_parked; DELETE FROM rowmesh_exceptions; DELETE FROM rowmesh_lost_numbers; DELETE FROM rowmesh_events;
          DELETE FROM rowmesh_changesets; DELETE FROM rowmesh_conflict_resolutions;
          UPDATE rowmesh_initial_load_sessions SET state = 'Failed', error = 'cut short' WHERE state = 'Transferring'";
         self.connection.execute_batch(all).told()

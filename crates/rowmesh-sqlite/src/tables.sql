@@ -205,6 +205,16 @@ CREATE TABLE IF NOT EXISTS rowmesh_exceptions (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS rowmesh_exceptions_row ON rowmesh_exceptions (t, key);
 
+-- Rows that are shown under another key (`place`) than the number that they were born with, because that belongs to another row.
+CREATE TABLE IF NOT EXISTS rowmesh_lost_numbers (
+    t        INTEGER NOT NULL,
+    number   INTEGER NOT NULL,
+    identity BLOB NOT NULL,
+    place    BLOB NOT NULL,
+    PRIMARY KEY (t, identity)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS rowmesh_lost_numbers_number ON rowmesh_lost_numbers (t, number);
+
 -- Rows that a filter keeps here, with the root row that is the reason.
 CREATE TABLE IF NOT EXISTS rowmesh_held_back (
     t      INTEGER NOT NULL,

@@ -14,7 +14,7 @@ impl ToSql for Bound<'_> {
         Ok(ToSqlOutput::Borrowed(match self.0 {
             Value::Null => ValueRef::Null,
             Value::Boolean(truth) => ValueRef::Integer(i64::from(*truth)),
-            Value::Integer(number) => ValueRef::Integer(*number),
+            Value::Integer(number) | Value::Born(number, _) => ValueRef::Integer(*number),
             Value::Real(number) => ValueRef::Real(*number),
             Value::Text(bytes) => ValueRef::Text(bytes),
             Value::Blob(bytes) => ValueRef::Blob(bytes),

@@ -125,6 +125,14 @@ pub fn one(conflict: &Conflict, moment: &Moment, paint: Paint) -> String {
             (Some(_), false) => "What it refers to was deleted: once that row is back, the reference is shown again.\n",
         };
     }
+    if conflict.conflict_type == "REKEY" {
+        let number = value(conflict.losing.value.as_ref());
+        let _ = writeln!(
+            text,
+            "Two rows were given the number {number} while their nodes were apart. The earlier keeps it; this one is shown as {} on all nodes, with what refers to it.",
+            clean(&conflict.key)
+        );
+    }
     if let Some(column) = conflict.column.as_deref().filter(|_| both_changed_a_number(conflict)) {
         let (table, column) = (clean(&conflict.table), clean(column));
         let _ = writeln!(

@@ -11,6 +11,7 @@ use rowmesh_core::store::{Edit, Said, Sealed, StoreError, StoreResult};
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
 use super::{End, Engine, cause};
+use crate::births;
 use crate::database::{Access, Database, Rows};
 use crate::fault::{Error, Result};
 use crate::registry::Table;
@@ -143,11 +144,11 @@ fn planned<A: Access>(work: &Work<'_, A>, table: Arc<Table>, edit: &Edit) -> Res
             None => placed(&table, &key, &held_last(work, &table, &state)?).0,
         };
         here.retain(|(column, _)| !matches!(said.get(column), Some(Said::Value(_))));
-        let values = said.into_iter().filter_map(|(column, said)| match said {
-            Said::Value(value) => Some((column, value)),
-            Said::AsItStands => None,
-        });
-        here.extend(values);
+        for (column, said) in said {
+            if let Said::Value(value) = said {
+                here.push((column, births::in_place(work, &table, column, &value)?));
+            }
+        }
         add_key(&table, &key, &mut here);
         after = Some(here);
     } else if before.is_none() && !state.live.is_empty() {
@@ -172,7 +173,7 @@ fn place(table: &Table, (name, said): &(ColumnName, Said)) -> Result<(usize, Sai
 /// What a row that does not stand would show, had nobody deleted it.
 fn held_last<A: Access>(work: &Work<'_, A>, table: &Table, state: &RowState) -> Result<Vec<(ColumnIx, Value)>> {
     let policy = work.standing()?.policies.current().table(&table.schema.name);
-    Ok(show::image(state, policy, work.registry.column_names(table.number)))
+    births::in_places(work, table, show::image(state, policy, work.registry.column_names(table.number)))
 }
 
 fn not_here(message: &str) -> StoreError {

@@ -158,7 +158,7 @@ fn is_shown_otherwise(table: &Table, state: &RowState, choice: &Choice) -> bool 
     let is_shown = |(column, value): &(ColumnIx, Value)| {
         let Some(position) = table.position(*column) else { return true };
         match state.shown_value(*column) {
-            Some(shown) => shown == value,
+            Some(shown) => *shown == *value.plain(),
             None => is_default(&table.schema, position, value),
         }
     };

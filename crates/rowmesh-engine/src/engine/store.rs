@@ -13,6 +13,7 @@ use rowmesh_core::undo::Undo;
 use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
 use super::{End, Engine, goes_on};
+use crate::births::Places;
 use crate::database::{Database, HeldBack, Names, Notes, Records};
 use crate::load::Load;
 use crate::{ledger_rows, log, reconcile, seal, snapshot, views};
@@ -305,7 +306,11 @@ impl<D: Database> Store for Engine<D> {
     }
 
     fn conflicts(&mut self, only_open: bool, limit: usize) -> StoreResult<Vec<ConflictView>> {
-        Ok(ledger_rows::list(&self.database.access(), &self.origins, only_open, limit)?)
+        let db = self.database.access();
+        let mut conflicts = ledger_rows::list(&db, &self.origins, only_open, limit)?;
+        let places = Places { db: &db, lost_numbers: &self.lost_numbers };
+        views::in_places(&places, &self.registry, &mut conflicts)?;
+        Ok(conflicts)
     }
 
     fn row_json(&mut self, table: &str, key: &Key) -> StoreResult<Option<String>> {
@@ -315,7 +320,12 @@ impl<D: Database> Store for Engine<D> {
     fn row(&mut self, table: &str, key: &Key) -> StoreResult<Option<RowView>> {
         let policies = self.standing()?.policies.clone();
         let policy = policies.current().table(table);
-        let mut view = views::row(&self.database.access(), &self.origins, &self.registry, (table, key), policy)?;
+        let db = self.database.access();
+        let mut view = views::row(&db, &self.origins, &self.registry, (table, key), policy)?;
+        let places = Places { db: &db, lost_numbers: &self.lost_numbers };
+        if let Some(view) = &mut view {
+            views::row_in_places(&places, &self.registry, table, view)?;
+        }
         if let (Some(view), Some(number)) = (&mut view, self.registry.known_number(table)) {
             view.parked.extend(self.waiting(|row| *row == (number, key.clone())));
         }

@@ -24,7 +24,7 @@ impl<D: Database> Engine<D> {
             work.now = now;
             let mut taken = Taken::default();
             let steps = if D::IS_SHARED { apply::first_of(changesets, D::STEP_ROWS) } else { changesets };
-            let mut rows = if D::IS_SHARED { apply::rows_of(work, steps) } else { Vec::new() };
+            let mut rows = if D::IS_SHARED { apply::rows_of(work, steps)? } else { Vec::new() };
             rows.append(work.drawn_in);
             // What is sealed now of these rows is then all that will be in them when we write.
             let locked = work.db.lock(&rows)?;

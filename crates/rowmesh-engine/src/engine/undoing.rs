@@ -15,6 +15,7 @@ use rowmesh_core::value::{ColumnName, Key, TableName, Value};
 
 use super::editing::{Tried, unseen};
 use super::{End, Engine};
+use crate::births;
 use crate::database::{Access, Database, Log};
 use crate::fault::{Error, Result};
 use crate::work::Work;
@@ -58,6 +59,7 @@ impl<D: Database> Engine<D> {
         dry_run: bool,
     ) -> StoreResult<UndoStep> {
         let RowsMeant { rows, looked, more } = self.rows_meant(undo, changeset, skip)?;
+        let rows = self.in_transaction(|work| places(work, &rows).map(End::Rollback))?;
         let mut refused: BTreeMap<(TableName, Key), String> = BTreeMap::new();
         loop {
             let told = RefCell::new(Vec::new());
@@ -114,6 +116,15 @@ impl<D: Database> Engine<D> {
         }
         Ok(RowsMeant { rows, looked, more: events.peek().is_some() })
     }
+}
+
+/// Where rows are shown, by their identities.
+fn places<A: Access>(work: &Work<'_, A>, rows: &[(TableName, Key)]) -> Result<Vec<(TableName, Key)>> {
+    let place = |(name, identity): &(TableName, Key)| match work.registry.tracked_by_name(name) {
+        Some(table) => Ok((name.clone(), births::place_of(work, table, identity)?)),
+        None => Ok((name.clone(), identity.clone())),
+    };
+    rows.iter().map(place).collect()
 }
 
 /// What takes back the changes of a row that are meant, as far as its table has the columns.

@@ -149,7 +149,7 @@ fn the_plan_knows_keys_foreign_keys_and_what_lacks_an_index() {
     );
     assert_eq!(plan.names().iter().map(|name| &**name).collect::<Vec<_>>(), ["c", "p", "parts", "shop.p"]);
     let kinds: Vec<String> = plan.tracked.iter().map(|table| format!("{} {:?}", table.name, table.key_kind)).collect();
-    assert_eq!(kinds, ["c Natural", "p Generated", "parts Natural", "shop.p Generated"]);
+    assert_eq!(kinds, ["c Natural", "p Generated", "parts Natural", "shop.p Natural"]);
     let foreign: Vec<(&str, &str, bool)> =
         plan.tracked[0].foreign_keys.iter().map(|key| (&*key.parent, key.on_delete.as_str(), key.not_null)).collect();
     assert_eq!(foreign, [("p", "CASCADE", true), ("p", "NO ACTION", false)]);

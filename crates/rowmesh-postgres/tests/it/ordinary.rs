@@ -14,6 +14,8 @@ use crate::mesh::{Node, Site, check_equal, converge};
 pub struct Ordinary(Site);
 
 impl Place for Ordinary {
+    const NUMBER: &'static str = <Site as Place>::NUMBER;
+
     type Store = PostgresStore;
     type Address = Location;
 

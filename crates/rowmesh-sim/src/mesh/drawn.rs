@@ -1,7 +1,7 @@
 //! A schema drawn from the seed, and the statements that an application runs on it. Tables are *owned*, each node writes rows of its own in them, or
 //! *shared* and fought over. Where nodes do not quarrel over parents, what shared rows refer to is never deleted; where they do, everything may be, but
 //! for what is referred to by keys in which case does not matter: a reference that is spelt otherwise does not name the key. Unique values are
-//! *contested*, but for those of indexes whose equality only the database can tell. Keys that SQLite numbers are left out.
+//! *contested*, but for those of indexes whose equality only the database can tell. Where nodes quarrel over numbers, SQLite numbers the keys of some.
 
 use std::fmt::Write as _;
 
@@ -17,6 +17,8 @@ const ON_UPDATE: [&str; 2] = ["CASCADE", "NO ACTION"];
 /// Rows of each key shape that one owner can have, and where nodes quarrel over parents.
 const KEYS: usize = 4;
 const KEYS_FOR_ORPHANS: usize = 8;
+/// Numbers that an application gives itself are up to this.
+const NUMBERS: usize = 6;
 
 /// What several nodes may break together.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +27,8 @@ pub struct Quarrels {
     pub over_values: bool,
     /// One deletes what another refers to.
     pub over_parents: bool,
+    /// One is given a number for a row that another is given for another.
+    pub over_numbers: bool,
 }
 
 /// A schema.
@@ -59,6 +63,8 @@ enum KeyShape {
     NoCase,
     /// A text and a number.
     Composite,
+    /// A number that SQLite gives, never twice if so wished.
+    Number { never_twice: bool },
     /// The key of a parent, and a number: a line of an order.
     Line(usize),
 }
@@ -162,6 +168,7 @@ impl Drawn {
         let (name, owner) = (table.quoted(), table.owned.then_some(node));
         let key = self.key(rng, table, owner);
         let by_key = conditions(&table.key_columns(), &key);
+        let number = |rng: &mut Rng| vec![rng.between(1, NUMBERS).to_string()];
         match rng.below(if table.lasting { 8 } else { 14 }) {
             0 | 1 => self.insert(rng, table, "INSERT", owner, node, value, &key),
             2 => self.insert(rng, table, "INSERT OR IGNORE", owner, node, value, &key),
@@ -180,7 +187,7 @@ impl Drawn {
             10 => format!("DELETE FROM {name} WHERE {by_key}"),
             11 if rng.chance(30) => format!("DELETE FROM {name} WHERE {}", table.all_of(owner)),
             11 | 12 => {
-                let new = self.key(rng, table, owner);
+                let new = if table.is_numbered() { number(rng) } else { self.key(rng, table, owner) };
                 let sets: Vec<String> =
                     table.key_columns().iter().zip(&new).map(|(column, value)| format!("{column} = {value}")).collect();
                 let verb = *rng.pick(&["UPDATE", "UPDATE OR REPLACE"]);
@@ -201,6 +208,10 @@ impl Drawn {
             KeyShape::Text => vec![format!("'k{place}{row}'")],
             KeyShape::NoCase => vec![format!("'{}{place}{row}'", rng.pick(&["k", "K"]))],
             KeyShape::Composite => vec![format!("'k{place}{}'", row / 2), rng.below(2).to_string()],
+            // One that stands: nobody knows beforehand which numbers there will be.
+            KeyShape::Number { .. } => {
+                vec![format!("(SELECT id FROM {} ORDER BY id LIMIT 1 OFFSET {row})", table.quoted())]
+            }
             KeyShape::Line(parent) => {
                 let parent = &self.tables[parent];
                 let mut key = self.key(rng, parent, parent.owned.then_some(owner.unwrap_or(0)));
@@ -223,6 +234,12 @@ impl Drawn {
     ) -> String {
         let mut names = table.key_columns();
         let mut values = key.to_vec();
+        if table.is_numbered() {
+            match verb == "INSERT" && rng.chance(70) {
+                true => values = vec!["NULL".to_owned()],
+                false => values = vec![rng.between(1, NUMBERS).to_string()],
+            }
+        }
         for (column, literal) in self.assignments(rng, table, owner, node, value, true) {
             names.push(column);
             values.push(literal);
@@ -286,9 +303,11 @@ impl Table {
         let may_be_parent =
             |other: &usize| may_quarrel(*other) || before[*other].lasting || before[*other].keeps_its_rows();
         let mut may_be_parents: Vec<usize> = (0..position).filter(may_be_parent).collect();
-        let is_line_parent = |other: &usize| matches!(before[*other].key, KeyShape::Text | KeyShape::NoCase);
+        let is_line_parent =
+            |other: &usize| matches!(before[*other].key, KeyShape::Text | KeyShape::NoCase | KeyShape::Number { .. });
         let lines: Vec<usize> = may_be_parents.iter().copied().filter(is_line_parent).collect();
         let key = match rng.below(10) {
+            0..=6 if quarrels.over_numbers => KeyShape::Number { never_twice: rng.chance(40) },
             0..=3 => KeyShape::Text,
             4 => KeyShape::NoCase,
             5..=6 => KeyShape::Composite,
@@ -339,6 +358,8 @@ impl Table {
         let stands_on_lasting = refers_to().all(|parent| parent == position || before[parent].lasting);
         let owns_of_parent = of_key.is_some_and(|parent| before[parent].owned);
         let owned = !may_be_shared || owns_of_parent || (!on_shared && rng.chance(40));
+        // Whose a row is is told by its key.
+        let owned = owned && !matches!(key, KeyShape::Number { .. });
         let kinds = [Unique::Column, Unique::Column, Unique::NoCase, Unique::Pair, Unique::Partial, Unique::Expression];
         let contested = quarrels.over_values && (!owned || (!is_tree && rng.chance(40)));
         // What hides a row, or brings one back, lets nodes meet over values that are nobody else's.
@@ -363,7 +384,7 @@ impl Table {
             key,
             owned,
             lasting: stands_on_lasting && rng.chance(if owned { 20 } else { 60 }),
-            without_rowid: rng.chance(30),
+            without_rowid: rng.chance(30) && !matches!(key, KeyShape::Number { .. }),
             strict,
             columns,
             parents,
@@ -381,9 +402,22 @@ impl Table {
         quote(self.name)
     }
 
+    fn is_numbered(&self) -> bool {
+        matches!(self.key, KeyShape::Number { .. })
+    }
+
+    /// The type of the first column of its key.
+    fn key_type(&self, tables: &[Table]) -> &'static str {
+        match self.key {
+            KeyShape::Number { .. } => "INTEGER",
+            KeyShape::Line(parent) => tables[parent].key_type(tables),
+            _ => "TEXT",
+        }
+    }
+
     fn key_columns(&self) -> Vec<String> {
         let names: &[&str] = match self.key {
-            KeyShape::Text | KeyShape::NoCase => &["id"],
+            KeyShape::Text | KeyShape::NoCase | KeyShape::Number { .. } => &["id"],
             KeyShape::Composite => &["place", "number"],
             KeyShape::Line(_) => &["owner", "line no"],
         };
@@ -414,15 +448,22 @@ impl Table {
         match self.key {
             KeyShape::Text => lines.push(format!("{} TEXT NOT NULL", keys[0])),
             KeyShape::NoCase => lines.push(format!("{} TEXT COLLATE NOCASE NOT NULL", keys[0])),
+            KeyShape::Number { never_twice } => {
+                let rest = if never_twice { " AUTOINCREMENT" } else { "" };
+                lines.push(format!("{} INTEGER PRIMARY KEY{rest}", keys[0]));
+            }
             KeyShape::Composite | KeyShape::Line(_) => {
-                lines.push(format!("{} TEXT NOT NULL", keys[0]));
+                lines.push(format!("{} {} NOT NULL", keys[0], self.key_type(tables)));
                 lines.push(format!("{} {number} NOT NULL", keys[1]));
             }
         }
         for column in &self.columns {
             lines.push(column.ddl(self.strict));
         }
-        let mut constraints = vec![format!("PRIMARY KEY ({})", keys.join(", "))];
+        let mut constraints = Vec::new();
+        if !self.is_numbered() {
+            constraints.push(format!("PRIMARY KEY ({})", keys.join(", ")));
+        }
         if let KeyShape::Line(parent) = self.key {
             let parent = &tables[parent];
             let keys_there = parent.key_columns().join(", ");
@@ -432,7 +473,7 @@ impl Table {
         for (number_of, reference) in self.parents.iter().enumerate() {
             let parent = &tables[reference.parent];
             let columns = reference_columns(number_of, parent);
-            let types = if columns.len() == 1 { vec!["TEXT"] } else { vec!["TEXT", number] };
+            let types = [parent.key_type(tables), number];
             let not_null = if reference.not_null { " NOT NULL" } else { "" };
             lines.extend(columns.iter().zip(types).map(|(column, kind)| format!("{column} {kind}{not_null}")));
             constraints.push(format!(

@@ -29,6 +29,8 @@ pub struct Report {
     pub collisions: usize,
     /// Those that tell of rows which refer to deleted ones.
     pub orphans: usize,
+    /// Those that tell of two rows which were given one number.
+    pub renumbered: usize,
     /// Times a node was killed.
     pub crashes: u64,
     /// Nodes that came in with a snapshot.
@@ -43,12 +45,19 @@ const CONTESTED_FROM: u64 = 500;
 /// Seeds from here on let nodes delete what others refer to, too.
 const ORPHANED_FROM: u64 = 2_000;
 
+/// Seeds from here on have tables whose keys SQLite numbers, too.
+const NUMBERED_FROM: u64 = 3_000;
+
 /// How many times as much is written there: a row has to be deleted just when another comes to refer to it.
 const WRITES_FOR_ORPHANS: usize = 4;
 
 /// What the nodes of a seed may break together.
 fn quarrels(seed: u64) -> Quarrels {
-    Quarrels { over_values: seed >= CONTESTED_FROM, over_parents: seed >= ORPHANED_FROM }
+    Quarrels {
+        over_values: seed >= CONTESTED_FROM,
+        over_parents: seed >= ORPHANED_FROM,
+        over_numbers: seed >= NUMBERED_FROM,
+    }
 }
 
 /// What a seed draws before anything happens, for people.

@@ -300,6 +300,7 @@ impl World {
             messages: self.messages,
             conflicts: ledger.len(),
             orphans: ledger.iter().filter(|entry| entry.contains("|FOREIGN_KEY|")).count(),
+            renumbered: ledger.iter().filter(|entry| entry.contains("|REKEY|")).count(),
             collisions: ledger.iter().filter(|entry| entry.contains("|UNIQUE|")).count(),
             crashes: self.crashes,
             joins: self.joins,

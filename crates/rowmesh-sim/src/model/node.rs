@@ -1,6 +1,7 @@
 //! One node of the model: tables, row states, version vector, parked rows; it seals what its user wrote and takes in what others
 //! sealed, by the shipped merge and show. Who does what when is `world`'s business; what should come out is `reference`'s.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -259,7 +260,7 @@ impl Node {
     /// What the row state says that the table shows.
     pub fn shown(&self, row: usize) -> Option<Vec<Value>> {
         let state = &self.states[row];
-        let value = |column: &ColumnIx| state.shown_value(*column).cloned().unwrap_or(Value::Null);
+        let value = |column: &ColumnIx| state.shown_value(*column).map_or(Value::Null, Cow::into_owned);
         state.is_shown().then(|| self.columns.iter().map(value).collect())
     }
 

@@ -59,6 +59,8 @@ impl File {
 }
 
 impl Place for File {
+    const NUMBER: &'static str = "INTEGER";
+
     type Store = SqliteStore;
     type Address = PathBuf;
 

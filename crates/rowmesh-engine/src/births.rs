@@ -658,6 +658,21 @@ pub fn last_of<A: Access>(work: &Work<'_, A>, table: &Table, place: &Key, state:
     Ok(last)
 }
 
+/// The rows that numbers in a row mean, itself left out.
+pub fn meant_by<A: Access>(work: &Work<'_, A>, table: &Table, key: &Key) -> Result<Vec<(Arc<Table>, Key)>> {
+    let columns = table.meaning.iter().enumerate().filter_map(|(column, of)| Some((column, (*of)?)));
+    let others: Vec<(usize, &Arc<Table>)> = columns
+        .filter(|(column, of)| *of != table.number || !table.schema.key.contains(column))
+        .filter_map(|(column, of)| Some((column, work.registry.tracked(of)?)))
+        .collect();
+    if others.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(row) = work.db.read(table, &values(key)?)? else { return Ok(Vec::new()) };
+    let meant = others.into_iter().filter(|(column, _)| !row[*column].is_null());
+    Ok(meant.map(|(column, of)| (of.clone(), Key::of([&row[column]]))).collect())
+}
+
 /// What numbers mean that stand in tables, for whoever seals them.
 #[derive(Default)]
 pub struct Meanings {

@@ -214,7 +214,15 @@ fn expect<'p, A: Access>(work: &Work<'_, A>, waiting: impl Iterator<Item = &'p P
         let table = work.registry.tracked(pending.table)?;
         Some((table.clone(), pending.key.clone()))
     });
-    work.db.expect(&rows.collect::<Vec<_>>())
+    let rows: Vec<_> = rows.collect();
+    work.db.expect(&rows)?;
+    let mut meant = Vec::new();
+    for (table, key) in &rows {
+        meant.extend(births::meant_by(work, table, key)?);
+    }
+    meant.sort_by(|(one, key), (other, next)| (one.number, key).cmp(&(other.number, next)));
+    meant.dedup_by(|(one, key), (other, next)| one.number == other.number && key == next);
+    work.db.expect_states(&meant)
 }
 
 /// Reads the notes and orders the keys: what may stand parents first, then what may be gone children first. Returns whether some were spent
